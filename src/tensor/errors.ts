@@ -1,0 +1,46 @@
+/**
+ * Base of every error that Gabor raises for something the user can mend: a wrong shape, an unknown option, a broken
+ * file. The message says what was wrong, where, what was expected and what to do. The command line prints it without a
+ * stack trace.
+ */
+export class GaborError extends Error {
+  override name = 'GaborError';
+}
+
+/** Shapes, dtypes or geometry that do not fit together. */
+export class ShapeError extends GaborError {
+  override name = 'ShapeError';
+}
+
+/** An option, argument or configuration value that is unknown or out of its range. */
+export class OptionError extends GaborError {
+  override name = 'OptionError';
+}
+
+/** A file (data, model, checkpoint) that is missing, cut short or not what it claims to be. */
+export class FileError extends GaborError {
+  override name = 'FileError';
+}
+
+/** Broken invariant inside Gabor itself; never the user's fault. */
+export class InternalError extends Error {
+  override name = 'InternalError';
+}
+
+/** Throws {@link InternalError} unless `condition` holds. */
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InternalError(`${message} (this is a bug in Gabor)`);
+}
+
+/**
+ * Rejects option objects with keys that nobody reads, so that a typing mistake is never silently ignored.
+ *
+ * @param where named in the message, for example `Conv2d`.
+ */
+export function checkOptions(where: string, options: object, known: readonly string[]): void {
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) {
+      throw new OptionError(`${where}: unknown option "${key}"; known options are ${known.join(', ')}`);
+    }
+  }
+}
