@@ -1,0 +1,169 @@
+import { Random } from '../../tensor/random.js';
+import type { InkStroke } from './writer.js';
+
+/** Side of the image, and of the square the digit is fitted into, in pixels. */
+export const SIDE = 28;
+const BOX = 20;
+/** Samples per pixel and axis; the drawing area has a margin of one pixel around the box. */
+const SAMPLES = 3;
+const AREA = BOX + 2;
+const GRID = AREA * SAMPLES;
+/** "No ink near" in the field of signed distances. */
+const FAR = -1e3;
+
+/** Roughness of the ink's edge: smoothed noise with unit variance, repeated over the plane. */
+const TILE = 64;
+const NOISE: Float32Array = (() => {
+  const random = new Random(0x1a7e);
+  let tile = Float32Array.from({ length: TILE * TILE }, () => random.normal());
+  for (let round = 0; round < 2; round++) {
+    const from = tile;
+    tile = from.map((_, i) => {
+      const [x, y] = [i % TILE, Math.floor(i / TILE)];
+      let sum = 0;
+      for (let dy = -1; dy <= 1; dy++) {
+        for (let dx = -1; dx <= 1; dx++) {
+          sum += from[((y + dy + TILE) % TILE) * TILE + ((x + dx + TILE) % TILE)];
+        }
+      }
+      return sum / 9;
+    });
+  }
+  const deviation = Math.sqrt(tile.reduce((sum, v) => sum + v * v, 0) / tile.length);
+  return tile.map((v) => v / deviation);
+})();
+
+const field = new Float32Array(GRID * GRID);
+const area = new Float32Array(AREA * AREA);
+
+/**
+ * Draws ink anti-aliased in the convention of MNIST (LeCun et al., 1998, section III.A): white on black, fitted into
+ * 20×20 with the aspect kept, then moved by whole pixels so that the centre of mass lies in the middle of 28×28.
+ *
+ * @param blur width of the edge's ramp in pixels.
+ * @param rough standard deviation of the edge's position in pixels.
+ * @param noiseOffset which part of the noise roughens the edge.
+ * @param out 784 bytes, zero before the call.
+ */
+export function render(ink: InkStroke[], blur: number, rough: number, noiseOffset: number, out: Uint8Array): void {
+  fit(ink);
+  field.fill(FAR);
+  for (const stroke of ink) {
+    const { x, y, radius } = stroke;
+    for (let i = 0; i < x.length; i++) {
+      const j = i + 1 < x.length ? i + 1 : i;
+      if (j > i || x.length === 1) stamp(x[i], y[i], radius[i], x[j], y[j], radius[j]);
+    }
+  }
+  cover(blur, rough, noiseOffset);
+  centre(out);
+}
+
+/** Scales and moves the ink, radii included but unscaled, into the box; afterwards all lengths are in samples. */
+function fit(ink: InkStroke[]): void {
+  let scale = 0;
+  let extent = 0;
+  const bounds = [0, 0, 0, 0];
+  // The radius does not scale with the path, so the scale is found by iteration.
+  for (let round = 0; round < 4; round++) {
+    let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
+    for (const { x, y, radius } of ink) {
+      for (let i = 0; i < x.length; i++) {
+        const r = round === 0 ? 0 : radius[i];
+        x0 = Math.min(x0, scale * x[i] - r || (round === 0 ? x[i] : 0));
+        x1 = Math.max(x1, scale * x[i] + r || (round === 0 ? x[i] : 0));
+        y0 = Math.min(y0, scale * y[i] - r || (round === 0 ? y[i] : 0));
+        y1 = Math.max(y1, scale * y[i] + r || (round === 0 ? y[i] : 0));
+      }
+    }
+    bounds[0] = x0;
+    bounds[1] = y0;
+    bounds[2] = x1;
+    bounds[3] = y1;
+    if (round === 0) {
+      extent = Math.max(x1 - x0, y1 - y0, 1e-3);
+      scale = (BOX - 2) / extent;
+    } else if (round < 3) {
+      scale = Math.max(1, scale + (BOX - Math.max(x1 - x0, y1 - y0)) / extent);
+    }
+  }
+  const cx = AREA / 2 - (bounds[0] + bounds[2]) / 2;
+  const cy = AREA / 2 - (bounds[1] + bounds[3]) / 2;
+  for (const { x, y, radius } of ink) {
+    for (let i = 0; i < x.length; i++) {
+      x[i] = (scale * x[i] + cx) * SAMPLES;
+      y[i] = (scale * y[i] + cy) * SAMPLES;
+      radius[i] *= SAMPLES;
+    }
+  }
+}
+
+/** Raises the field to (radius − distance) around a piece of path whose radius changes linearly. */
+function stamp(ax: number, ay: number, ar: number, bx: number, by: number, br: number): void {
+  const reach = Math.max(ar, br) + 2.5;
+  const x0 = Math.max(0, Math.ceil(Math.min(ax, bx) - reach - 0.5));
+  const x1 = Math.min(GRID - 1, Math.floor(Math.max(ax, bx) + reach - 0.5));
+  const y0 = Math.max(0, Math.ceil(Math.min(ay, by) - reach - 0.5));
+  const y1 = Math.min(GRID - 1, Math.floor(Math.max(ay, by) + reach - 0.5));
+  const dx = bx - ax;
+  const dy = by - ay;
+  const dr = br - ar;
+  const inverse = 1 / Math.max(dx * dx + dy * dy, 1e-9);
+  for (let j = y0; j <= y1; j++) {
+    const py = j + 0.5 - ay;
+    for (let i = x0; i <= x1; i++) {
+      const px = i + 0.5 - ax;
+      let t = (px * dx + py * dy) * inverse;
+      t = Math.max(0, Math.min(1, t));
+      const ex = px - t * dx;
+      const ey = py - t * dy;
+      const depth = ar + t * dr - Math.sqrt(ex * ex + ey * ey);
+      const at = j * GRID + i;
+      if (depth > field[at]) field[at] = depth;
+    }
+  }
+}
+
+/** Turns the field into the share of every pixel that is inked. */
+function cover(blur: number, rough: number, noiseOffset: number): void {
+  area.fill(0);
+  const gain = 1 / (blur * SAMPLES);
+  const noise = rough * SAMPLES;
+  for (let j = 0; j < GRID; j++) {
+    const row = Math.floor(j / SAMPLES) * AREA;
+    for (let i = 0; i < GRID; i++) {
+      let depth = field[j * GRID + i];
+      if (depth === FAR) continue;
+      const tile = (noiseOffset + (j % TILE) * TILE + (i % TILE)) % (TILE * TILE);
+      depth = (depth + noise * NOISE[tile]) * gain + 0.5;
+      if (depth <= 0) continue;
+      area[row + Math.floor(i / SAMPLES)] += Math.min(depth, 1);
+    }
+  }
+}
+
+/** Copies the area with its centre of mass to the middle of the image. */
+function centre(out: Uint8Array): void {
+  let mass = 0;
+  let mx = 0;
+  let my = 0;
+  for (let j = 0; j < AREA; j++) {
+    for (let i = 0; i < AREA; i++) {
+      const value = area[j * AREA + i];
+      mass += value;
+      mx += value * i;
+      my += value * j;
+    }
+  }
+  const shiftX = Math.round((SIDE - 1) / 2 - mx / mass);
+  const shiftY = Math.round((SIDE - 1) / 2 - my / mass);
+  for (let j = 0; j < AREA; j++) {
+    const y = j + shiftY;
+    if (y < 0 || y >= SIDE) continue;
+    for (let i = 0; i < AREA; i++) {
+      const x = i + shiftX;
+      if (x < 0 || x >= SIDE) continue;
+      out[y * SIDE + x] = Math.round((area[j * AREA + i] * 255) / (SAMPLES * SAMPLES));
+    }
+  }
+}
