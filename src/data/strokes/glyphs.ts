@@ -13,10 +13,10 @@ function chance(random: Random, probability: number): boolean {
 
 /** A loop that starts near the top and closes with a gap or an overlap, or runs on into a flourish. */
 const zero: Glyph = (random) => {
-  const rx = random.uniform(0.24, 0.46);
+  const rx = random.uniform(0.31, 0.58);
   const from = -90 + random.normal(12, 28);
-  const sweep = (chance(random, 0.88) ? -1 : 1) * (358 + random.normal(0, 20));
-  const drift = random.normal(0, 0.09);
+  const sweep = (chance(random, 0.88) ? -1 : 1) * (368 + random.normal(0, 18));
+  const drift = random.normal(0, 0.07);
   const loop = arc(0.5, 0.5, rx, 0.5, from, from + sweep, drift);
   const end = loop[loop.length - 1];
   const tail = random.uniform();
@@ -35,16 +35,16 @@ const one: Glyph = (random) => {
   const middle = at(0.5 + bow, random.uniform(0.4, 0.6));
   const stem: Stroke = [top, middle, bottom];
   const form = random.uniform();
-  if (form >= 0.72) {
-    const length = random.uniform(0.08, form > 0.9 ? 0.36 : 0.24);
+  if (form >= 0.8) {
+    const length = random.uniform(0.08, form > 0.92 ? 0.36 : 0.24);
     stem[0] = turn(top.x, 0);
-    stem.unshift(at(top.x - length, length * random.uniform(0.45, 1.3)));
-  } else if (form > 0.66) {
+    stem.unshift(at(top.x - length, length * random.uniform(0.6, 1.4)));
+  } else if (form > 0.73) {
     // A hook in place of a flag, or a small foot.
     if (chance(random, 0.5)) stem.unshift(at(top.x - 0.06, 0.05));
     else stem.push(at(bottom.x + random.uniform(0.05, 0.12), 0.98));
   }
-  if (form > 0.9) {
+  if (form > 0.92) {
     const y = 1 + random.normal(0, 0.015);
     const tilt = random.normal(0, 0.03);
     return [
@@ -62,7 +62,7 @@ const one: Glyph = (random) => {
 const two: Glyph = (random) => {
   const right = random.uniform(0.72, 0.95);
   const shoulder = random.uniform(0.2, 0.33);
-  const startX = random.uniform(0.05, 0.25);
+  const startX = random.uniform(0.02, 0.22);
   const startY = random.uniform(0.12, 0.34);
   const path: Stroke = [];
   if (chance(random, 0.12)) path.push(at(startX + random.uniform(0.06, 0.14), startY + random.uniform(0.05, 0.1)));
@@ -74,7 +74,7 @@ const two: Glyph = (random) => {
   );
   const footX = random.uniform(0.02, 0.16);
   const footY = random.uniform(0.86, 0.97);
-  const belly = random.uniform(0.42, 0.62);
+  const belly = random.uniform(0.46, 0.66);
   path.push(at(belly + random.uniform(0.1, 0.2), random.uniform(0.46, 0.56)));
   path.push(at(belly - random.uniform(0.08, 0.18), random.uniform(0.68, 0.76)));
   const endX = random.uniform(0.82, 1.12);
@@ -86,7 +86,7 @@ const two: Glyph = (random) => {
     path.push(at(endX, footY + random.normal(0, 0.06)));
   } else if (form < 0.82) {
     // The turn is a loop, from tiny to generous.
-    const size = random.uniform(0.35, 1.25);
+    const size = random.uniform(0.3, 1.1);
     path.push(at(footX + 0.14 * size, footY + random.uniform(-0.02, 0.04)));
     path.push(at(footX, footY + random.uniform(-0.06, 0.01)));
     path.push(at(footX + 0.05 * size, footY - random.uniform(0.1, 0.17) * size));
@@ -145,7 +145,7 @@ const three: Glyph = (random) => {
 };
 
 const four: Glyph = (random) => {
-  const stemX = random.uniform(0.58, 0.82);
+  const stemX = random.uniform(0.62, 0.86);
   const barY = random.uniform(0.42, 0.68);
   const lean = random.normal(0.04, 0.06);
   const overshoot = random.uniform(0, 1) ** 1.5 * 0.34;
@@ -153,23 +153,24 @@ const four: Glyph = (random) => {
   const slope = random.normal(0.03, 0.05);
   const foot = at(stemX - lean + random.normal(0, 0.03), 1);
   const form = random.uniform();
-  if (form < 0.24) {
+  if (form < 0.18) {
     // Closed: the left arm and the stem meet at the top.
-    const left = random.uniform(-0.02, 0.16);
+    const left = random.uniform(-0.04, 0.1);
+    const low = random.uniform(0, 0.1);
     const peakX = stemX + random.normal(-0.02, 0.03);
     const arm: Stroke = [
       at(peakX, random.uniform(-0.02, 0.05)),
-      at((peakX + left) / 2 + random.normal(0, 0.03), barY / 2),
-      turn(left, barY),
+      at((peakX + left) / 2 + random.normal(0, 0.03), (barY + low) / 2),
+      turn(left, barY + low),
     ];
-    arm.push(at((left + stemX) / 2, barY - slope / 2 + random.normal(0, 0.012)), barEnd(slope));
+    arm.push(at((left + stemX) / 2, barY + low - slope / 2 + random.normal(0, 0.012)), barEnd(slope - low));
     if (chance(random, 0.25)) {
       // Without lifting the pen the stem follows from a loop, or comes first.
       return [[at(foot.x, 1), at(stemX - lean / 2, 0.5), turn(peakX, 0), ...arm.slice(1)]];
     }
     return [arm, [at(stemX + random.normal(0, 0.02), random.uniform(-0.02, 0.16)), at(stemX - lean / 2, 0.5), foot]];
   }
-  const leftX = random.uniform(0.04, 0.3);
+  const leftX = random.uniform(0.02, 0.24);
   const leftTop = random.uniform(-0.02, 0.18);
   const inset = random.uniform(-0.02, 0.14);
   const stemTop = random.uniform(-0.06, 0.22);
@@ -252,12 +253,12 @@ const five: Glyph = (random) => {
 };
 
 const six: Glyph = (random) => {
-  const loopTop = random.uniform(0.42, 0.64);
+  const loopTop = random.uniform(0.46, 0.74);
   const loopY = (loopTop + 1) / 2;
   const ry = (1 - loopTop) / 2;
-  const rx = random.uniform(0.2, 0.4);
+  const rx = random.uniform(0.22, 0.4);
   const loopX = 0.08 + rx;
-  const topX = loopX + random.uniform(-0.08, 0.42);
+  const topX = loopX + random.uniform(-0.16, 0.28);
   const bow = random.uniform(0, 0.12);
   const path: Stroke = [];
   if (chance(random, 0.1)) path.push(at(topX + 0.08, random.uniform(0.04, 0.1)));
@@ -267,7 +268,7 @@ const six: Glyph = (random) => {
     at(0.08 + (topX - 0.08) * random.uniform(0.1, 0.18) - bow * 0.3, loopTop * random.uniform(0.82, 0.96)),
   );
   // From the left side of the loop, through its bottom and right side, back to or across the stem.
-  const end = -180 - 180 + random.normal(-8, 30);
+  const end = -375 + random.normal(0, 24);
   path.push(...arc(loopX, loopY, rx, ry, 180, 180 + end, random.normal(-0.12, 0.12)));
   if (chance(random, 0.1)) {
     const last = path[path.length - 1];
@@ -314,7 +315,7 @@ const seven: Glyph = (random) => {
 
 const eight: Glyph = (random) => {
   const waist = random.uniform(0.4, 0.54);
-  const upper = random.uniform(0.2, 0.36);
+  const upper = random.uniform(0.22, 0.35);
   const lower = upper * random.uniform(0.85, 1.4);
   const shift = random.normal(0.02, 0.05);
   const ux = 0.5 + shift;
@@ -353,7 +354,7 @@ const eight: Glyph = (random) => {
   const form = random.uniform();
   const first = form < 0.6 ? 1 + random.integer(2) : form < 0.8 ? 3 + random.integer(2) : random.integer(round.length);
   const path: Stroke = [];
-  const extra = Math.round(random.normal(0.5, 0.9));
+  const extra = Math.round(random.normal(0.8, 0.7));
   const total = round.length + Math.max(-1, Math.min(2, extra));
   for (let i = 0; i < total; i++) {
     const point = round[(first + i) % round.length];
@@ -362,21 +363,21 @@ const eight: Glyph = (random) => {
   }
   if (form < 0.25) {
     // Starts and ends as open ends that miss each other.
-    path[0].x += random.uniform(0.02, 0.14);
-    path[path.length - 1].x += random.uniform(-0.04, 0.1);
+    path[0].x += random.uniform(0, 0.09);
+    path[path.length - 1].x += random.uniform(-0.03, 0.06);
   }
-  if (chance(random, 0.12)) for (const point of path) point.x = 1 - point.x;
+  if (chance(random, 0.08)) for (const point of path) point.x = 1 - point.x;
   return [path];
 };
 
 const nine: Glyph = (random) => {
   const loopBottom = random.uniform(0.38, 0.58);
   const ry = loopBottom / 2;
-  const rx = random.uniform(0.2, 0.38);
+  const rx = random.uniform(0.19, 0.36);
   const right = 0.8;
   const loopX = right - rx;
   const lean = random.normal(0.06, 0.09);
-  const start = random.normal(-42, 26);
+  const start = random.normal(-32, 24);
   // Counter-clockwise: over the top, down the left side, back up to the right side.
   const loop = arc(loopX, ry, rx, ry, start, -338 + random.normal(0, 14), random.normal(0, 0.12));
   const form = random.uniform();

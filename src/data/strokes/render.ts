@@ -4,10 +4,9 @@ import type { InkStroke } from './writer.js';
 /** Side of the image, and of the square the digit is fitted into, in pixels. */
 export const SIDE = 28;
 const BOX = 20;
-/** Samples per pixel and axis; the drawing area has a margin of one pixel around the box. */
+/** Samples per pixel and axis of the box. */
 const SAMPLES = 3;
-const AREA = BOX + 2;
-const GRID = AREA * SAMPLES;
+const GRID = BOX * SAMPLES;
 /** "No ink near" in the field of signed distances. */
 const FAR = -1e3;
 
@@ -34,7 +33,7 @@ const NOISE: Float32Array = (() => {
 })();
 
 const field = new Float32Array(GRID * GRID);
-const area = new Float32Array(AREA * AREA);
+const area = new Float32Array(BOX * BOX);
 
 /**
  * Draws ink anti-aliased in the convention of MNIST (LeCun et al., 1998, section III.A): white on black, fitted into
@@ -87,8 +86,8 @@ function fit(ink: InkStroke[]): void {
       scale = Math.max(1, scale + (BOX - Math.max(x1 - x0, y1 - y0)) / extent);
     }
   }
-  const cx = AREA / 2 - (bounds[0] + bounds[2]) / 2;
-  const cy = AREA / 2 - (bounds[1] + bounds[3]) / 2;
+  const cx = BOX / 2 - (bounds[0] + bounds[2]) / 2;
+  const cy = BOX / 2 - (bounds[1] + bounds[3]) / 2;
   for (const { x, y, radius } of ink) {
     for (let i = 0; i < x.length; i++) {
       x[i] = (scale * x[i] + cx) * SAMPLES;
@@ -130,7 +129,7 @@ function cover(blur: number, rough: number, noiseOffset: number): void {
   const gain = 1 / (blur * SAMPLES);
   const noise = rough * SAMPLES;
   for (let j = 0; j < GRID; j++) {
-    const row = Math.floor(j / SAMPLES) * AREA;
+    const row = Math.floor(j / SAMPLES) * BOX;
     for (let i = 0; i < GRID; i++) {
       let depth = field[j * GRID + i];
       if (depth === FAR) continue;
@@ -147,23 +146,23 @@ function centre(out: Uint8Array): void {
   let mass = 0;
   let mx = 0;
   let my = 0;
-  for (let j = 0; j < AREA; j++) {
-    for (let i = 0; i < AREA; i++) {
-      const value = area[j * AREA + i];
+  for (let j = 0; j < BOX; j++) {
+    for (let i = 0; i < BOX; i++) {
+      const value = area[j * BOX + i];
       mass += value;
       mx += value * i;
       my += value * j;
     }
   }
-  const shiftX = Math.round((SIDE - 1) / 2 - mx / mass);
-  const shiftY = Math.round((SIDE - 1) / 2 - my / mass);
-  for (let j = 0; j < AREA; j++) {
+  const shiftX = Math.round(SIDE / 2 - mx / mass);
+  const shiftY = Math.round(SIDE / 2 - my / mass);
+  for (let j = 0; j < BOX; j++) {
     const y = j + shiftY;
     if (y < 0 || y >= SIDE) continue;
-    for (let i = 0; i < AREA; i++) {
+    for (let i = 0; i < BOX; i++) {
       const x = i + shiftX;
       if (x < 0 || x >= SIDE) continue;
-      out[y * SIDE + x] = Math.round((area[j * AREA + i] * 255) / (SAMPLES * SAMPLES));
+      out[y * SIDE + x] = Math.round((area[j * BOX + i] * 255) / (SAMPLES * SAMPLES));
     }
   }
 }

@@ -26,6 +26,8 @@ export interface Writer {
   elastic: number;
   /** Chance that a stroke begins or ends with a hook. */
   hooks: number;
+  /** Chance of a gap in a stroke. */
+  skips: number;
   /** Width of the edge's ramp and roughness of the edge, both in pixels. */
   blur: number;
   rough: number;
@@ -34,19 +36,20 @@ export interface Writer {
 /** Draws a writer. */
 export function drawWriter(random: Random): Writer {
   return {
-    slant: random.normal(0.13, 0.2),
+    slant: Math.max(-0.35, Math.min(0.75, random.normal(0.17, 0.2))),
     aspect: 0.8 * Math.exp(random.normal(0, 0.14)),
     rotation: random.normal(0, 0.06),
-    pen: 1.3 * Math.exp(random.normal(0, 0.24)),
+    pen: Math.min(2.2, 1.25 * Math.exp(random.normal(0, 0.24))),
     pressure: random.uniform(0.02, 0.2),
     nib: Math.max(0, random.normal(0.05, 0.1)),
     nibAngle: random.uniform(0, Math.PI),
-    care: random.uniform(0.008, 0.028),
+    care: random.uniform(0.01, 0.032),
     wobble: random.uniform(0, 0.01),
     haste: random.uniform(0, 1) ** 2 * 10,
-    elastic: random.uniform(0.005, 0.03),
+    elastic: random.uniform(0.008, 0.036),
     hooks: random.uniform(0, 1) ** 2 * 0.5,
-    blur: random.uniform(0.3, 0.9),
+    skips: random.uniform() < 0.2 ? random.uniform(0, 0.4) : 0,
+    blur: random.uniform(0.15, 0.6),
     rough: random.uniform(0, 0.3),
   };
 }
@@ -168,6 +171,12 @@ function penRadius(line: Polyline, pen: number, writer: Writer, random: Random):
     factor *= 1 + writer.nib * Math.cos(2 * (direction - writer.nibAngle));
     factor *= 1 - startTaper * Math.exp(-i / reach) - endTaper * Math.exp(-(count - 1 - i) / reach);
     radius[i] = Math.max(0.4, pen * factor);
+  }
+  if (random.uniform() < writer.skips) {
+    // The pen runs dry or jumps: a faint or missing piece inside the stroke.
+    const length = random.integer(4) + 1;
+    const first = random.integer(count);
+    for (let i = first; i < Math.min(count, first + length); i++) radius[i] = random.uniform(-0.8, 0.7);
   }
   return radius;
 }
