@@ -1,0 +1,208 @@
+import { checkOptions, GaborError, OptionError, ShapeError } from '../tensor/errors.js';
+import { type AugmentOptions, checkAugment } from './augment.js';
+import { BatchAssembler, type BatchPlan, type BatchSlot } from './batch.js';
+import type { BatchRequest, BatchWorkerData } from './batch-worker.js';
+import { checkCount, type ImageSplit } from './dataset.js';
+import { WorkerPool } from './worker-pool.js';
+
+/** Geometry and normalisation of the images; an `ImageDataset` fits. */
+export interface BatchFormat {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  /** Per channel, on the scale 0 … 1. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** Options of {@link BatchLoader}. */
+export interface BatchLoaderOptions {
+  batchSize: number;
+  /** Decides order and augmentation, together with the epoch. Default 0. */
+  seed?: number;
+  /** A new order every epoch. Default true. */
+  shuffle?: boolean;
+  /** Leave out a last batch that is not full. Default false. */
+  dropLast?: boolean;
+  /** Default: none. */
+  augment?: AugmentOptions;
+  /** Threads that assemble batches; 0 = in this thread, with the same bits. Default 1. */
+  workers?: number;
+  /** Batches that are made ahead. Default 2 per worker, at least 2. */
+  prefetch?: number;
+}
+
+/**
+ * One batch. Its arrays are views of memory that is used again: they hold until the next batch is asked for; copy what
+ * is needed for longer.
+ */
+export interface Batch {
+  /** [count, channels, height, width], `(v / 255 − mean) / std`. */
+  readonly x: Float32Array;
+  /** [count] labels. */
+  readonly y: Int32Array;
+  /** [count] rows of the split. */
+  readonly indices: Int32Array;
+  readonly count: number;
+  readonly shape: readonly [count: number, channels: number, height: number, width: number];
+  readonly epoch: number;
+  /** Number of the batch within its epoch. */
+  readonly batch: number;
+}
+
+const OPTIONS = ['batchSize', 'seed', 'shuffle', 'dropLast', 'augment', 'workers', 'prefetch'];
+
+/**
+ * Batches of images, shuffled, augmented and normalised on worker threads ahead of their use. The bits depend on the seed,
+ * the epoch and the batch number, not on the number of workers. Memory is a ring of `prefetch + 1` batches.
+ *
+ *     const loader = new BatchLoader(data.splits.train, data, { batchSize: 64 });
+ *     for await (const { x, y } of loader.epoch(0)) step(x, y);
+ *     await loader.close();
+ */
+export class BatchLoader {
+  /** Batches in an epoch. */
+  readonly batches: number;
+  /** Images in an epoch; fewer than the split holds when `dropLast` leaves some out. */
+  readonly samples: number;
+  readonly #plan: BatchPlan;
+  readonly #slots: readonly BatchSlot[];
+  readonly #workers: number;
+  #pool: WorkerPool<BatchRequest, number> | undefined;
+  #assembler: BatchAssembler | undefined;
+  #busy = false;
+  #closed = false;
+
+  /** @throws OptionError for unknown or impossible options, ShapeError where the split and the format disagree. */
+  constructor(split: ImageSplit, format: BatchFormat, options: BatchLoaderOptions) {
+    checkOptions('BatchLoader', options, OPTIONS);
+    const batchSize = checkCount('BatchLoader: batchSize', options.batchSize, 1);
+    const { channels, height, width, mean, std } = format;
+    const size = channels * height * width;
+    if (split.images.length !== split.count * size || split.labels.length !== split.count) {
+      throw new ShapeError(
+        `BatchLoader: ${split.count} images of ${channels}×${height}×${width} are ${split.count * size} bytes and ${split.count} labels, but the split has ${split.images.length} bytes and ${split.labels.length} labels`,
+      );
+    }
+    if (mean.length !== channels || std.length !== channels) {
+      throw new ShapeError(
+        `BatchLoader: ${channels} channels need as many means and deviations, got ${mean.length} and ${std.length}`,
+      );
+    }
+    if (!std.every((value) => value > 0))
+      throw new OptionError(`BatchLoader: std must be positive, got ${std.join(', ')}`);
+    const seed = options.seed ?? 0;
+    if (!Number.isSafeInteger(seed)) throw new OptionError(`BatchLoader: seed must be a whole number, got ${seed}`);
+    if (options.augment) checkAugment(options.augment, height, width);
+    this.batches = options.dropLast ? Math.floor(split.count / batchSize) : Math.ceil(split.count / batchSize);
+    this.samples = options.dropLast ? this.batches * batchSize : split.count;
+    this.#workers = checkCount('BatchLoader: workers', options.workers ?? 1, 0);
+    const prefetch = checkCount('BatchLoader: prefetch', options.prefetch ?? Math.max(2, 2 * this.#workers), 1);
+    this.#plan = {
+      images: shared(split.images),
+      labels: split.labels.slice(), // a view would drag its whole buffer into the worker
+      count: split.count,
+      channels,
+      height,
+      width,
+      mean: [...mean],
+      std: [...std],
+      batchSize,
+      seed,
+      shuffle: options.shuffle ?? true,
+      ...(options.augment ? { augment: { ...options.augment } } : {}),
+    };
+    const slots = this.#workers === 0 ? 1 : prefetch + 1;
+    this.#slots = Array.from({ length: slots }, () => ({
+      x: new Float32Array(new SharedArrayBuffer(4 * batchSize * size)),
+      y: new Int32Array(new SharedArrayBuffer(4 * batchSize)),
+      indices: new Int32Array(new SharedArrayBuffer(4 * batchSize)),
+    }));
+  }
+
+  /**
+   * The batches of one epoch; one epoch at a time. Leaving the loop early is fine.
+   *
+   * @param epoch any whole number ≥ 0; the same number gives the same batches.
+   * @param from batch to begin with, to go on in the middle of an epoch.
+   * @throws GaborError when a worker fails or the loader is closed meanwhile.
+   */
+  async *epoch(epoch: number, from = 0): AsyncGenerator<Batch, void, undefined> {
+    checkCount('BatchLoader: epoch', epoch, 0);
+    checkCount('BatchLoader: from', from, 0);
+    if (this.#closed) throw new GaborError('BatchLoader: the loader has been closed');
+    if (this.#busy) throw new GaborError('BatchLoader: another epoch is under way; its loop must end first');
+    this.#busy = true;
+    const slots = this.#slots.length;
+    const filling: Promise<number>[] = [];
+    try {
+      let asked = from;
+      for (let batch = from; batch < this.batches; batch++) {
+        // The slot of the batch before this one is free again, now that its user has come back.
+        for (; asked < Math.min(this.batches, batch + slots); asked++)
+          filling[asked % slots] = this.#fill(epoch, asked);
+        const slot = batch % slots;
+        const count = await filling[slot];
+        if (this.#closed) throw new GaborError('BatchLoader: the loader has been closed');
+        yield this.#batch(slot, count, epoch, batch);
+      }
+    } finally {
+      // Workers may still write into the ring; the next epoch must not find them there.
+      await Promise.allSettled(filling);
+      this.#busy = false;
+    }
+  }
+
+  /** Ends the worker threads. An epoch under way throws. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#pool?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #fill(epoch: number, batch: number): Promise<number> {
+    const slot = batch % this.#slots.length;
+    if (this.#workers === 0) {
+      this.#assembler ??= new BatchAssembler(this.#plan);
+      return Promise.resolve(this.#assembler.fill(epoch, batch, this.#slots[slot]));
+    }
+    if (!this.#pool) {
+      const data: BatchWorkerData = { plan: this.#plan, slots: this.#slots };
+      this.#pool = new WorkerPool(
+        'loading batches',
+        new URL('./batch-worker.js', import.meta.url),
+        this.#workers,
+        data,
+      );
+    }
+    const filled = this.#pool.run({ epoch, batch, slot }, batch);
+    filled.catch(() => {}); // the loop reports it when it gets there
+    return filled;
+  }
+
+  #batch(slot: number, count: number, epoch: number, batch: number): Batch {
+    const { channels, height, width, batchSize } = this.#plan;
+    const { x, y, indices } = this.#slots[slot];
+    const full = count === batchSize;
+    return {
+      x: full ? x : x.subarray(0, count * channels * height * width),
+      y: full ? y : y.subarray(0, count),
+      indices: full ? indices : indices.subarray(0, count),
+      count,
+      shape: [count, channels, height, width],
+      epoch,
+      batch,
+    };
+  }
+}
+
+/** The same bytes in shared memory; data sets hold theirs there already. */
+function shared(bytes: Uint8Array): Uint8Array {
+  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
+}
