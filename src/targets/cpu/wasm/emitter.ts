@@ -2,6 +2,7 @@ import { checkOptions, invariant } from '../../../tensor/errors.js';
 import type { Assembler, FunctionId, Register, VectorMachine } from '../machine.js';
 import { encodeModule, type WasmFunction } from './encoder.js';
 import { FunctionBuilder } from './function.js';
+import { listing } from './listing.js';
 import { WASM_LANES, WASM_VECTOR_REGISTERS, WasmMachine, type WasmMachineOptions } from './machine.js';
 
 export interface WasmOptions {
@@ -55,6 +56,11 @@ export class WasmAssembler implements Assembler {
       memory: { shared: this.#options.shared },
       exports: [{ name: 'run', index: entry.index }],
     });
+  }
+
+  /** The instructions of a function, for snapshots and debugging. */
+  listing(id: FunctionId): string {
+    return listing(this.#check(id));
   }
 
   #check(id: FunctionId): WasmFunction {
