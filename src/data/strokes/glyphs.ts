@@ -16,7 +16,7 @@ const zero: Glyph = (random) => {
   const rx = random.uniform(0.31, 0.58);
   const from = -90 + random.normal(12, 28);
   const sweep = (chance(random, 0.88) ? -1 : 1) * (368 + random.normal(0, 18));
-  const drift = random.normal(0, 0.07);
+  const drift = random.normal(0.02, 0.08);
   const loop = arc(0.5, 0.5, rx, 0.5, from, from + sweep, drift);
   const end = loop[loop.length - 1];
   const tail = random.uniform();
@@ -29,7 +29,7 @@ const zero: Glyph = (random) => {
 /** A bare stroke, a stroke with a flag, and either with a base. */
 const one: Glyph = (random) => {
   const lean = random.normal(0.1, 0.17);
-  const bow = random.normal(0, 0.025);
+  const bow = random.normal(0, 0.035);
   const top = at(0.5 + lean / 2, 0);
   const bottom = at(0.5 - lean / 2, 1);
   const middle = at(0.5 + bow, random.uniform(0.4, 0.6));
@@ -66,12 +66,19 @@ const two: Glyph = (random) => {
   const startY = random.uniform(0.12, 0.34);
   const path: Stroke = [];
   if (chance(random, 0.12)) path.push(at(startX + random.uniform(0.06, 0.14), startY + random.uniform(0.05, 0.1)));
-  path.push(
-    at(startX, startY),
-    at(startX + random.uniform(0.08, 0.16), startY * random.uniform(0.25, 0.5)),
-    at((startX + right) / 2 + random.normal(0, 0.04), 0),
-    at(right, shoulder),
-  );
+  if (chance(random, 0.07)) {
+    // Like a Z: no arc, and a sharp or narrow turn at the upper right.
+    const y = random.uniform(0, 0.1);
+    path.push(at(startX, y + random.normal(0.03, 0.03)), at((startX + right) / 2, y - 0.01));
+    path.push(chance(random, 0.5) ? turn(right, y + 0.02) : at(right, y + 0.06));
+  } else {
+    path.push(
+      at(startX, startY),
+      at(startX + random.uniform(0.08, 0.16), startY * random.uniform(0.25, 0.5)),
+      at((startX + right) / 2 + random.normal(0, 0.04), 0),
+      at(right, shoulder),
+    );
+  }
   const footX = random.uniform(0.02, 0.16);
   const footY = random.uniform(0.86, 0.97);
   const belly = random.uniform(0.46, 0.66);
@@ -107,7 +114,7 @@ const three: Glyph = (random) => {
   const upper = random.uniform(0.66, 0.9);
   const lower = random.uniform(0.76, 0.98);
   const waistX = random.uniform(0.25, 0.56);
-  const waistY = random.uniform(0.4, 0.52);
+  const waistY = random.uniform(0.37, 0.56);
   const path: Stroke = [];
   const startX = random.uniform(0.02, 0.24);
   if (chance(random, 0.1)) {
@@ -205,7 +212,7 @@ const five: Glyph = (random) => {
   const barY = random.uniform(0, 0.08);
   const barRight = random.uniform(0.68, 1.08);
   const barRise = random.normal(0.03, 0.05);
-  const kneeY = random.uniform(0.36, 0.5);
+  const kneeY = random.uniform(0.33, 0.53);
   const right = random.uniform(0.72, 0.96);
   const knee: Point[] = chance(random, 0.65)
     ? [turn(left, kneeY)]
@@ -314,7 +321,7 @@ const seven: Glyph = (random) => {
 };
 
 const eight: Glyph = (random) => {
-  const waist = random.uniform(0.4, 0.54);
+  const waist = random.uniform(0.4, 0.56);
   const upper = random.uniform(0.22, 0.35);
   const lower = upper * random.uniform(0.85, 1.4);
   const shift = random.normal(0.02, 0.05);
@@ -361,9 +368,9 @@ const eight: Glyph = (random) => {
     const drift = i >= round.length - 1 ? random.normal(0.01, 0.04) : 0;
     path.push(at(point.x + drift, point.y + drift * 0.6));
   }
-  if (form < 0.25) {
+  if (form < 0.18) {
     // Starts and ends as open ends that miss each other.
-    path[0].x += random.uniform(0, 0.09);
+    path[0].x += random.uniform(0, 0.07);
     path[path.length - 1].x += random.uniform(-0.03, 0.06);
   }
   if (chance(random, 0.08)) for (const point of path) point.x = 1 - point.x;
@@ -371,7 +378,7 @@ const eight: Glyph = (random) => {
 };
 
 const nine: Glyph = (random) => {
-  const loopBottom = random.uniform(0.38, 0.58);
+  const loopBottom = random.uniform(0.34, 0.6);
   const ry = loopBottom / 2;
   const rx = random.uniform(0.19, 0.36);
   const right = 0.8;

@@ -58,40 +58,38 @@ export function render(ink: InkStroke[], blur: number, rough: number, noiseOffse
   centre(out);
 }
 
-/** Scales and moves the ink, radii included but unscaled, into the box; afterwards all lengths are in samples. */
-function fit(ink: InkStroke[]): void {
-  let scale = 0;
-  let extent = 0;
-  const bounds = [0, 0, 0, 0];
-  // The radius does not scale with the path, so the scale is found by iteration.
-  for (let round = 0; round < 4; round++) {
-    let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
-    for (const { x, y, radius } of ink) {
-      for (let i = 0; i < x.length; i++) {
-        const r = round === 0 ? 0 : radius[i];
-        x0 = Math.min(x0, scale * x[i] - r || (round === 0 ? x[i] : 0));
-        x1 = Math.max(x1, scale * x[i] + r || (round === 0 ? x[i] : 0));
-        y0 = Math.min(y0, scale * y[i] - r || (round === 0 ? y[i] : 0));
-        y1 = Math.max(y1, scale * y[i] + r || (round === 0 ? y[i] : 0));
-      }
-    }
-    bounds[0] = x0;
-    bounds[1] = y0;
-    bounds[2] = x1;
-    bounds[3] = y1;
-    if (round === 0) {
-      extent = Math.max(x1 - x0, y1 - y0, 1e-3);
-      scale = (BOX - 2) / extent;
-    } else if (round < 3) {
-      scale = Math.max(1, scale + (BOX - Math.max(x1 - x0, y1 - y0)) / extent);
-    }
-  }
-  const cx = BOX / 2 - (bounds[0] + bounds[2]) / 2;
-  const cy = BOX / 2 - (bounds[1] + bounds[3]) / 2;
+/** x0, y0, x1, y1 of the ink when its path is drawn at `scale`, its radii multiplied by `pen`. */
+function bounds(ink: InkStroke[], scale: number, pen: number): [number, number, number, number] {
+  let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
   for (const { x, y, radius } of ink) {
     for (let i = 0; i < x.length; i++) {
-      x[i] = (scale * x[i] + cx) * SAMPLES;
-      y[i] = (scale * y[i] + cy) * SAMPLES;
+      const r = pen * radius[i];
+      x0 = Math.min(x0, scale * x[i] - r);
+      y0 = Math.min(y0, scale * y[i] - r);
+      x1 = Math.max(x1, scale * x[i] + r);
+      y1 = Math.max(y1, scale * y[i] + r);
+    }
+  }
+  return [x0, y0, x1, y1];
+}
+
+/** Scales the path and moves the ink so that path and pen together fill the box; afterwards lengths are in samples. */
+function fit(ink: InkStroke[]): void {
+  let [x0, y0, x1, y1] = bounds(ink, 1, 0);
+  const extent = Math.max(x1 - x0, y1 - y0, 1e-3);
+  let scale = (BOX - 2) / extent;
+  // The pen's radius is in pixels and does not scale with the path, hence the correction in two steps.
+  for (let round = 0; round < 2; round++) {
+    [x0, y0, x1, y1] = bounds(ink, scale, 1);
+    scale = Math.max(1, scale + (BOX - Math.max(x1 - x0, y1 - y0)) / extent);
+  }
+  [x0, y0, x1, y1] = bounds(ink, scale, 1);
+  const dx = (BOX - x0 - x1) / 2;
+  const dy = (BOX - y0 - y1) / 2;
+  for (const { x, y, radius } of ink) {
+    for (let i = 0; i < x.length; i++) {
+      x[i] = (scale * x[i] + dx) * SAMPLES;
+      y[i] = (scale * y[i] + dy) * SAMPLES;
       radius[i] *= SAMPLES;
     }
   }

@@ -39,14 +39,14 @@ export function drawWriter(random: Random): Writer {
     slant: Math.max(-0.35, Math.min(0.75, random.normal(0.17, 0.2))),
     aspect: 0.8 * Math.exp(random.normal(0, 0.14)),
     rotation: random.normal(0, 0.06),
-    pen: Math.min(2.2, 1.25 * Math.exp(random.normal(0, 0.24))),
+    pen: Math.min(2.2, 1.27 * Math.exp(random.normal(0, 0.24))),
     pressure: random.uniform(0.02, 0.2),
     nib: Math.max(0, random.normal(0.05, 0.1)),
     nibAngle: random.uniform(0, Math.PI),
-    care: random.uniform(0.01, 0.032),
+    care: Math.min(0.06, 0.02 * Math.exp(random.normal(0, 0.5))),
     wobble: random.uniform(0, 0.01),
     haste: random.uniform(0, 1) ** 2 * 10,
-    elastic: random.uniform(0.008, 0.036),
+    elastic: Math.min(0.06, 0.02 * Math.exp(random.normal(0, 0.5))),
     hooks: random.uniform(0, 1) ** 2 * 0.5,
     skips: random.uniform() < 0.2 ? random.uniform(0, 0.4) : 0,
     blur: random.uniform(0.15, 0.6),
@@ -76,7 +76,9 @@ export function write(strokes: Stroke[], writer: Writer, random: Random): InkStr
     return line;
   });
   deform(lines, writer, random);
-  const pen = writer.pen * Math.exp(random.normal(0, 0.06));
+  // Digits with a long path are written larger, which after fitting is a thinner line.
+  const length = lines.reduce((sum, line) => sum + line.x.length * SPACING, 0);
+  const pen = writer.pen * (length / 2.3) ** -0.12 * Math.exp(random.normal(0, 0.06));
   return lines.map((line) => ({ ...line, radius: penRadius(line, pen, writer, random) }));
 }
 
@@ -129,7 +131,7 @@ function deform(lines: Polyline[], writer: Writer, random: Random): void {
   }));
   // The top wider than the bottom or the other way round; the upper half taller than the lower or the other way round.
   const taper = random.normal(0, 0.1);
-  const rise = random.normal(0, 0.06);
+  const rise = random.normal(0, 0.07);
   const aspect = writer.aspect * Math.exp(random.normal(0, 0.12));
   const slant = writer.slant + random.normal(0, 0.07);
   const angle = writer.rotation + random.normal(0, 0.05);
