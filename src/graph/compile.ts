@@ -1,0 +1,137 @@
+import { GaborError } from '../tensor/errors.js';
+import { formatType } from '../tensor/shape.js';
+import type { Storage } from '../tensor/storage.js';
+import { Tensor } from '../tensor/tensor.js';
+import { type Device, type Executable, getDevice } from './device.js';
+import type { Graph } from './graph.js';
+import { trace } from './trace.js';
+
+/** Arguments and results of compiled functions: tensors, and arrays and plain objects of them. */
+export type Tree =
+  | Tensor
+  | number
+  | string
+  | boolean
+  | undefined
+  | null
+  | readonly Tree[]
+  | { readonly [key: string]: Tree };
+
+/** A function that runs as one program. */
+export interface Compiled<Args extends readonly unknown[], Result> {
+  /** Runs without blocking the event loop. */
+  (...args: Args): Promise<Result>;
+  /** Runs on the calling thread (and its helpers) and returns at once. */
+  sync(...args: Args): Result;
+  /** The graph that these arguments lead to, before any pass. */
+  graph(...args: Args): Graph;
+  /** Frees all programs; a later call compiles again. */
+  dispose(): void;
+}
+
+export interface CompileOptions {
+  /**
+   * What the function reads beside its arguments and tensors, for example whether a model is in training mode: traced
+   * again whenever the text differs.
+   */
+  readonly key?: () => string;
+}
+
+interface Program {
+  readonly executable: Executable;
+  readonly captured: readonly Tensor[];
+  readonly result: Tree;
+}
+
+/**
+ * Makes one program of a function: traced once for each signature of its arguments (shapes and dtypes of tensors, values
+ * of all else), differentiated where it asks, optimised and compiled; later calls only run it. Tensors with data that
+ * the function uses from outside (parameters) are read at each call, and `assign` changes them in place.
+ */
+export function compile<Args extends readonly unknown[], Result>(
+  f: (...args: Args) => Result,
+  options: CompileOptions = {},
+): Compiled<Args, Result> {
+  const programs = new Map<string, Program>();
+  const numbers = new Map<Device, number>();
+
+  const record = (args: Args): { graph: Graph; captured: readonly Tensor[]; result: Tree } => {
+    let result: Tree;
+    const recording = trace((graph) => {
+      const inputs = mapTree(args as unknown as Tree, (t) => Tensor.fromTraced(graph.addInput(t.type)));
+      result = f(...(inputs as unknown as Args)) as Tree;
+      return leaves(result);
+    });
+    return { graph: recording.graph, captured: [...recording.captured.keys()], result };
+  };
+
+  const prepare = (args: Args): { program: Program; inputs: Storage[] } => {
+    const device = getDevice();
+    if (!numbers.has(device)) numbers.set(device, numbers.size);
+    const key = `${numbers.get(device)}|${options.key?.() ?? ''}|${signature(args as unknown as Tree)}`;
+    let program = programs.get(key);
+    if (program === undefined) {
+      const { graph, captured, result } = record(args);
+      program = { executable: device.compile(graph), captured, result };
+      programs.set(key, program);
+    }
+    const inputs = leaves(args as unknown as Tree);
+    return { program, inputs: [...inputs, ...program.captured].map((tensor) => tensor.storage) };
+  };
+
+  const wrap = (program: Program, storages: readonly Storage[]): Result => {
+    let next = 0;
+    return mapTree(program.result, () => Tensor.fromStorage(storages[next++])) as unknown as Result;
+  };
+
+  const compiled = async (...args: Args): Promise<Result> => {
+    const { program, inputs } = prepare(args);
+    return wrap(program, await program.executable.run(inputs));
+  };
+  return Object.assign(compiled, {
+    sync(...args: Args): Result {
+      const { program, inputs } = prepare(args);
+      return wrap(program, program.executable.runSync(inputs));
+    },
+    graph: (...args: Args): Graph => record(args).graph,
+    dispose(): void {
+      for (const program of programs.values()) program.executable.dispose();
+      programs.clear();
+    },
+  });
+}
+
+/** Rebuilds a tree with every tensor replaced, in a fixed order. */
+function mapTree(tree: Tree, map: (tensor: Tensor) => Tensor): Tree {
+  if (tree instanceof Tensor) return map(tree);
+  if (Array.isArray(tree)) return tree.map((child) => mapTree(child, map));
+  if (typeof tree === 'object' && tree !== null) {
+    if (Object.getPrototypeOf(tree) !== Object.prototype) {
+      throw new GaborError(
+        `a compiled function takes and returns tensors, numbers, strings, and arrays and plain objects of them; got ${tree.constructor?.name}`,
+      );
+    }
+    return Object.fromEntries(Object.entries(tree).map(([key, child]) => [key, mapTree(child as Tree, map)]));
+  }
+  return tree;
+}
+
+function leaves(tree: Tree): Tensor[] {
+  const found: Tensor[] = [];
+  mapTree(tree, (tensor) => {
+    found.push(tensor);
+    return tensor;
+  });
+  return found;
+}
+
+function signature(tree: Tree): string {
+  if (tree instanceof Tensor) return formatType(tree.type);
+  if (Array.isArray(tree)) return `[${tree.map(signature).join(',')}]`;
+  if (typeof tree === 'object' && tree !== null) {
+    return `{${Object.entries(tree)
+      .map(([key, child]) => `${key}:${signature(child as Tree)}`)
+      .join(',')}}`;
+  }
+  return typeof tree === 'string' ? JSON.stringify(tree) : String(tree);
+}

@@ -1,0 +1,25 @@
+import './runtime/default-device.js';
+
+export * from './autodiff/gradients.js';
+export * from './autodiff/transform.js';
+export { type Compiled, type CompileOptions, compile } from './graph/compile.js';
+export { type Device, getDevice, setDevice } from './graph/device.js';
+export { printGraph } from './graph/print.js';
+export { assign } from './graph/trace.js';
+export * from './ops/broadcast.js';
+export * from './ops/concat.js';
+export * from './ops/convolution.js';
+export * from './ops/create.js';
+export * from './ops/elementwise.js';
+export * from './ops/maxpool.js';
+export * from './ops/random.js';
+export * from './ops/reduce.js';
+export * from './ops/reshape.js';
+export * from './ops/slice.js';
+export * from './ops/transpose.js';
+export { ReferenceDevice, type ReferenceOptions } from './targets/reference/device.js';
+export * from './tensor/dtype.js';
+export * from './tensor/errors.js';
+export { Random } from './tensor/random.js';
+export * from './tensor/shape.js';
+export { Tensor } from './tensor/tensor.js';

@@ -1,0 +1,123 @@
+import { getDevice } from '../graph/device.js';
+import type { Operator } from '../graph/operator.js';
+import { applyOperator } from '../graph/trace.js';
+import { axisIndex, axisValue, constant } from '../kernel/expression.js';
+import { mapNest } from '../kernel/kernel.js';
+import { allocateArray, type DType } from '../tensor/dtype.js';
+import { ShapeError } from '../tensor/errors.js';
+import { Random } from '../tensor/random.js';
+import { checkShape, formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
+import { forEachPosition } from './loops.js';
+
+const fullOperator: Operator<{ shape: Shape; value: number; dtype: DType }> = {
+  name: 'full',
+  infer: (_, { shape, dtype }) => [{ dtype, shape }],
+  reference(_, [y], { value }) {
+    y.data.fill(value);
+  },
+  lower: (_, [y], { value }) => mapNest(y.shape, constant(value, y.dtype)),
+};
+
+const iotaOperator: Operator<{ shape: Shape; axis: number }> = {
+  name: 'iota',
+  infer: (_, { shape }) => [{ dtype: 'i32', shape }],
+  reference(_, [y], { axis }) {
+    forEachPosition(y.type.shape, (position, flat) => {
+      y.data[flat] = position[axis];
+    });
+  },
+  lower: (_, [y], { axis }) => mapNest(y.shape, axisValue(axisIndex(axis))),
+};
+
+/** A constant of the graph: part of the program, no memory of its own. */
+export function full(shape: Shape, value: number, dtype: DType = 'f32'): Tensor {
+  checkShape('full', shape);
+  return applyOperator(fullOperator, [], { shape: [...shape], value, dtype })[0];
+}
+
+/** The position along `axis`, as i32. */
+export function iota(shape: Shape, axis = 0): Tensor {
+  checkShape('iota', shape);
+  return applyOperator(iotaOperator, [], { shape: [...shape], axis })[0];
+}
+
+/** Nested arrays of numbers, at most as deep as is sensible to type. */
+export type NestedNumbers = number | readonly NestedNumbers[] | ArrayLike<number>;
+
+export interface TensorOptions {
+  /** default: taken from the data; one-dimensional for flat arrays */
+  readonly shape?: Shape;
+  /** default: `i32` for Int32Array, `u8` for Uint8Array, otherwise `f32` */
+  readonly dtype?: DType;
+}
+
+/**
+ * A tensor with data on the current device.
+ *
+ * @example tensor([[1, 2], [3, 4]])
+ * @example tensor(new Float32Array(784), { shape: [1, 1, 28, 28] })
+ */
+export function tensor(data: NestedNumbers, options: TensorOptions = {}): Tensor {
+  const flat: number[] = [];
+  let values: ArrayLike<number> = flat;
+  let shape: number[] = [];
+  if (ArrayBuffer.isView(data)) {
+    values = data as unknown as ArrayLike<number>;
+    shape = [values.length];
+  } else {
+    shape = flattenInto(data, flat);
+  }
+  const dtype = options.dtype ?? (values instanceof Int32Array ? 'i32' : values instanceof Uint8Array ? 'u8' : 'f32');
+  const target = options.shape ?? shape;
+  checkShape('tensor', target);
+  if (sizeOf(target) !== values.length) {
+    throw new ShapeError(`tensor: ${values.length} elements do not fill ${formatShape(target)} = ${sizeOf(target)}`);
+  }
+  const storage = getDevice().allocate({ dtype, shape: [...target] });
+  storage.write(values);
+  return Tensor.fromStorage(storage);
+}
+
+function flattenInto(data: NestedNumbers, flat: number[]): number[] {
+  if (typeof data === 'number') {
+    flat.push(data);
+    return [];
+  }
+  let inner: number[] | undefined;
+  for (const part of Array.from(data as ArrayLike<NestedNumbers>)) {
+    const shape = flattenInto(part, flat);
+    if (inner !== undefined && (inner.length !== shape.length || inner.some((extent, i) => extent !== shape[i]))) {
+      throw new ShapeError(`tensor: rows differ in shape, ${formatShape(inner)} and ${formatShape(shape)}`);
+    }
+    inner = shape;
+  }
+  return [(data as ArrayLike<NestedNumbers>).length, ...(inner ?? [])];
+}
+
+/** Data of zeros. Inside a traced function prefer {@link full}. */
+export function zeros(shape: Shape, dtype: DType = 'f32'): Tensor {
+  return tensor(allocateArray(dtype, sizeOf(shape)), { shape, dtype });
+}
+
+export function ones(shape: Shape, dtype: DType = 'f32'): Tensor {
+  return tensor(allocateArray(dtype, sizeOf(shape)).fill(1), { shape, dtype });
+}
+
+/** Independent normal numbers from an explicit generator or seed. */
+export function randomNormal(shape: Shape, random: Random | number, mean = 0, deviation = 1): Tensor {
+  const source = typeof random === 'number' ? new Random(random) : random;
+  return tensor(
+    Float32Array.from({ length: sizeOf(shape) }, () => source.normal(mean, deviation)),
+    { shape },
+  );
+}
+
+/** Independent uniform numbers in [low, high) from an explicit generator or seed. */
+export function randomUniform(shape: Shape, random: Random | number, low = 0, high = 1): Tensor {
+  const source = typeof random === 'number' ? new Random(random) : random;
+  return tensor(
+    Float32Array.from({ length: sizeOf(shape) }, () => source.uniform(low, high)),
+    { shape },
+  );
+}

@@ -1,0 +1,244 @@
+import type { NdArray, Operator } from '../graph/operator.js';
+import { applyOperator } from '../graph/trace.js';
+import { apply, cast as castExpression, constant, type Expression, loadBroadcast } from '../kernel/expression.js';
+import { mapNest } from '../kernel/kernel.js';
+import { castValue, SCALAR, type ScalarFunction, scalarResult } from '../kernel/scalar.js';
+import { type DType, isFloat } from '../tensor/dtype.js';
+import { ShapeError } from '../tensor/errors.js';
+import { broadcastShapes, formatShape, type Shape, type TensorType } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
+import { sumTo } from './broadcast.js';
+import { full } from './create.js';
+import { broadcastReader, forEachPosition } from './loops.js';
+
+/** A tensor, or a number that takes the dtype of the other operand. */
+export type Operand = Tensor | number;
+
+/** Derivatives with respect to each argument: given the arguments, the result and its gradient. */
+type Derivative = (x: readonly Tensor[], y: Tensor, g: Tensor) => (Tensor | undefined)[];
+
+/** Operators on the elements of their broadcast arguments: one row of a table each, named as the scalar function. */
+function elementwise(name: ScalarFunction, accepts: 'float' | 'number' | 'bool' | 'any', derivative?: Derivative) {
+  const { arity, evaluate } = SCALAR[name];
+  const operator: Operator<object> = {
+    name,
+    infer(inputs) {
+      checkDtypes(name, accepts, inputs);
+      const result = scalarResult(
+        name,
+        inputs.map((x) => x.dtype),
+      );
+      return [{ dtype: result, shape: jointShape(name, inputs) }];
+    },
+    reference(inputs, [y]) {
+      const readers = inputs.map((x) => broadcastReader(x, y.type.shape.length));
+      forEachPosition(y.type.shape, (position, flat) => {
+        y.data[flat] = evaluate(...readers.map((read) => read(position)));
+      });
+    },
+    gradient:
+      derivative &&
+      (({ inputs, outputs: [y], gradients: [g] }) =>
+        g === undefined
+          ? inputs.map(() => undefined)
+          : derivative(inputs, y, g).map((d, i) => d && sumTo(d, inputs[i].shape))),
+    lower(inputs, [y]) {
+      return mapNest(y.shape, apply(name, ...loadAll(inputs, y)));
+    },
+  };
+  return (...operands: Operand[]): Tensor => {
+    if (operands.length !== arity) throw new ShapeError(`${name}: takes ${arity} operands, got ${operands.length}`);
+    return applyOperator(operator, liftAll(name, operands), {})[0];
+  };
+}
+
+function loadAll(inputs: readonly TensorType[], y: TensorType): Expression[] {
+  return inputs.map((x, i) => loadBroadcast(i, x.dtype, x.shape, y.shape.length));
+}
+
+function checkDtypes(name: string, accepts: 'float' | 'number' | 'bool' | 'any', inputs: readonly TensorType[]): void {
+  const compared = name === 'select' ? inputs.slice(1) : inputs;
+  if (name === 'select' && inputs[0].dtype !== 'bool') {
+    throw new ShapeError(`where: the condition must be bool, got ${inputs[0].dtype}`);
+  }
+  for (const { dtype } of compared) {
+    const fits =
+      accepts === 'any' ||
+      (accepts === 'bool' ? dtype === 'bool' : isFloat(dtype) || (accepts === 'number' && dtype === 'i32'));
+    if (!fits) {
+      const expected = { float: 'f32', number: 'f32 or i32', bool: 'bool', any: '' }[accepts];
+      throw new ShapeError(`${name}: needs ${expected}, got ${dtype}; use cast(x, '${expected.slice(0, 3)}')`);
+    }
+    if (dtype !== compared[0].dtype) {
+      throw new ShapeError(`${name}: operands differ in dtype, ${compared[0].dtype} and ${dtype}; cast one of them`);
+    }
+  }
+}
+
+function jointShape(name: string, inputs: readonly TensorType[]): Shape {
+  let shape: Shape = [];
+  for (const input of inputs) {
+    const joint = broadcastShapes(shape, input.shape);
+    if (joint === undefined) {
+      const shapes = inputs.map((x) => formatShape(x.shape)).join(' and ');
+      throw new ShapeError(
+        `${name}: shapes ${shapes} do not broadcast; aligned at the last axis, extents must be equal or one`,
+      );
+    }
+    shape = joint;
+  }
+  return shape;
+}
+
+function liftAll(name: string, operands: readonly Operand[]): Tensor[] {
+  const from = name === 'select' ? 1 : 0;
+  const model = operands.slice(from).find((operand) => operand instanceof Tensor);
+  const dtype: DType = model?.dtype ?? 'f32';
+  return operands.map((operand) => (operand instanceof Tensor ? operand : full([], operand, dtype)));
+}
+
+type Unary = (x: Operand) => Tensor;
+type Binary = (a: Operand, b: Operand) => Tensor;
+
+// Arithmetic. Operands broadcast; a number takes the dtype of the other operand.
+export const neg: Unary = elementwise('neg', 'number', (_x, _y, g) => [neg(g)]);
+export const add: Binary = elementwise('add', 'number', (_x, _y, g) => [g, g]);
+export const sub: Binary = elementwise('sub', 'number', (_x, _y, g) => [g, neg(g)]);
+export const mul: Binary = elementwise('mul', 'number', ([a, b], _y, g) => [mul(g, b), mul(g, a)]);
+export const div: Binary = elementwise('div', 'float', ([, b], y, g) => [div(g, b), neg(div(mul(g, y), b))]);
+/** `a` to the power of `b`; the gradient with respect to `b` is zero where a ≤ 0. */
+export const pow: Binary = elementwise('pow', 'float', ([a, b], y, g) => [
+  mul(g, mul(b, pow(a, sub(b, 1)))),
+  mul(g, where(greater(a, 0), mul(y, log(where(greater(a, 0), a, 1))), 0)),
+]);
+/** The smaller one; where equal, each gets half of the gradient. NaN if either is NaN. */
+export const minimum: Binary = elementwise('min', 'number', ([a, b], _y, g) =>
+  shareGradient(g, less(a, b), equal(a, b)),
+);
+/** The larger one; where equal, each gets half of the gradient. NaN if either is NaN. */
+export const maximum: Binary = elementwise('max', 'number', ([a, b], _y, g) =>
+  shareGradient(g, greater(a, b), equal(a, b)),
+);
+
+function shareGradient(g: Tensor, first: Tensor, both: Tensor): Tensor[] {
+  const share = where(both, mul(g, 0.5), where(first, g, 0));
+  return [share, sub(g, share)];
+}
+
+// Elementary functions
+export const abs: Unary = elementwise('abs', 'number', ([x], _y, g) => [
+  where(greater(x, 0), g, where(less(x, 0), neg(g), 0)),
+]);
+export const sqrt: Unary = elementwise('sqrt', 'float', (_x, y, g) => [div(mul(g, 0.5), y)]);
+export const exp: Unary = elementwise('exp', 'float', (_x, y, g) => [mul(g, y)]);
+export const expm1: Unary = elementwise('expm1', 'float', (_x, y, g) => [mul(g, add(y, 1))]);
+export const log: Unary = elementwise('log', 'float', ([x], _y, g) => [div(g, x)]);
+export const log1p: Unary = elementwise('log1p', 'float', ([x], _y, g) => [div(g, add(x, 1))]);
+export const tanh: Unary = elementwise('tanh', 'float', (_x, y, g) => [mul(g, sub(1, mul(y, y)))]);
+/** 1 / (1 + exp(−x)) */
+export const sigmoid: Unary = elementwise('sigmoid', 'float', (_x, y, g) => [mul(g, mul(y, sub(1, y)))]);
+export const erf: Unary = elementwise('erf', 'float', ([x], _y, g) => [
+  mul(g, mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x))))),
+]);
+export const sin: Unary = elementwise('sin', 'float', ([x], _y, g) => [mul(g, cos(x))]);
+export const cos: Unary = elementwise('cos', 'float', ([x], _y, g) => [neg(mul(g, sin(x)))]);
+export const floor: Unary = elementwise('floor', 'float');
+export const ceil: Unary = elementwise('ceil', 'float');
+export const trunc: Unary = elementwise('trunc', 'float');
+/** To the nearest integer, halves to even. */
+export const round: Unary = elementwise('round', 'float');
+
+// Comparisons (bool results) and logic
+export const equal: Binary = elementwise('eq', 'any');
+export const notEqual: Binary = elementwise('ne', 'any');
+export const less: Binary = elementwise('lt', 'number');
+export const lessEqual: Binary = elementwise('le', 'number');
+export const greater: Binary = elementwise('gt', 'number');
+export const greaterEqual: Binary = elementwise('ge', 'number');
+export const logicalNot: Unary = elementwise('not', 'bool');
+export const logicalAnd: Binary = elementwise('and', 'bool');
+export const logicalOr: Binary = elementwise('or', 'bool');
+
+const select = elementwise('select', 'any', ([c], _y, g) => [undefined, where(c, g, 0), where(c, 0, g)]);
+
+/** `condition ? a : b`, element by element; `condition` is bool. */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  return select(condition, a, b);
+}
+
+// i32 bit operations, for random numbers
+export const bitXor: Binary = elementwise('bitxor', 'number');
+export const bitOr: Binary = elementwise('bitor', 'number');
+export const shiftLeft: Binary = elementwise('shl', 'number');
+/** Logical: zeros come in. */
+export const shiftRight: Binary = elementwise('shr', 'number');
+
+interface ReluAttributes {
+  readonly slope: number;
+}
+
+const reluOperator: Operator<ReluAttributes> = {
+  name: 'relu',
+  infer([x]) {
+    checkDtypes('relu', 'float', [x]);
+    return [x];
+  },
+  reference([x], [y], { slope }) {
+    for (let i = 0; i < y.data.length; i++) y.data[i] = x.data[i] > 0 ? x.data[i] : slope * x.data[i];
+  },
+  // In terms of the result where its sign tells, so that the argument need not be kept.
+  gradient: ({ inputs: [x], outputs: [y], gradients: [g], attributes: { slope } }) => [
+    g && where(greater(slope >= 0 ? y : x, 0), g, slope === 0 ? 0 : mul(g, slope)),
+  ],
+  lower([x], [y], { slope }) {
+    const [value] = loadAll([x], y);
+    const zero = constant(0, x.dtype);
+    return mapNest(
+      y.shape,
+      slope === 0
+        ? apply('max', value, zero)
+        : apply('select', apply('gt', value, zero), value, apply('mul', value, constant(slope, x.dtype))),
+    );
+  },
+};
+
+/** max(x, 0); the derivative at 0 is 0. */
+export function relu(x: Tensor): Tensor {
+  return applyOperator(reluOperator, [x], { slope: 0 })[0];
+}
+
+/** x where positive, slope · x elsewhere. Default slope 0.01, as in PyTorch. */
+export function leakyRelu(x: Tensor, slope = 0.01): Tensor {
+  return applyOperator(reluOperator, [x], { slope })[0];
+}
+
+const castOperator: Operator<{ dtype: DType }> = {
+  name: 'cast',
+  infer: ([x], { dtype }) => [{ dtype, shape: x.shape }],
+  reference([x]: readonly NdArray[], [y]: readonly NdArray[], { dtype }) {
+    for (let i = 0; i < y.data.length; i++) y.data[i] = castValue(dtype, x.data[i]);
+  },
+  gradient: ({ inputs: [x], gradients: [g] }) => [g && isFloat(x.dtype) ? cast(g, x.dtype) : undefined],
+  lower([x], [y], { dtype }) {
+    return mapNest(y.shape, castExpression(dtype, loadAll([x], y)[0]));
+  },
+};
+
+/** Converts elements: floats truncate and saturate on their way to i32 and u8; anything but zero is true. */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : applyOperator(castOperator, [x], { dtype })[0];
+}
+
+/** The same value, but no gradient flows through it. */
+export function stopGradient(x: Tensor): Tensor {
+  return applyOperator(stopOperator, [x], {})[0];
+}
+
+const stopOperator: Operator<object> = {
+  name: 'stopGradient',
+  infer: ([x]) => [x],
+  reference([x], [y]) {
+    y.data.set(x.data);
+  },
+  lower: ([x], [y]) => mapNest(y.shape, loadAll([x], y)[0]),
+};
