@@ -64,7 +64,7 @@ export class WorkerPool<Request, Reply> {
    * @throws GaborError what the worker threw, or why the pool no longer works.
    */
   run(request: Request, index?: number): Promise<Reply> {
-    if (this.#failure) return Promise.reject(error);
+    if (this.#failure) return Promise.reject(this.#failure);
     const member =
       index === undefined
         ? this.#members.reduce((least, other) => (other.waiting.length < least.waiting.length ? other : least))

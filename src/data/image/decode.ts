@@ -41,6 +41,8 @@ export function decodeBytes(bytes: Uint8Array, options: DecodeOptions = {}): Dec
 }
 
 function decodeJpeg(bytes: Uint8Array, header: ImageHeader): DecodedImage {
+  // Every 8×8 block costs at least one bit (T.81, F.1.2), so a far larger picture cannot be in this file.
+  if (header.width * header.height > 512 * bytes.length) throw tooFewBytes(header, bytes);
   const turned = header.orientation >= 5;
   const stored = { width: turned ? header.height : header.width, height: turned ? header.width : header.height };
   const decoded = jpeg.decode(bytes, {
@@ -59,6 +61,10 @@ function decodeJpeg(bytes: Uint8Array, header: ImageHeader): DecodedImage {
     for (let i = 0; i < data.length; i++) data[i] = decoded.data[3 * i];
   }
   return orient({ ...stored, channels: header.channels, data }, header.orientation);
+}
+
+function tooFewBytes({ width, height }: ImageHeader, bytes: Uint8Array): Error {
+  return new Error(`the header says ${width}×${height} pixels, more than ${bytes.length} bytes can hold`);
 }
 
 /**
@@ -92,7 +98,7 @@ function decodePng(bytes: Uint8Array, header: ImageHeader, background: number): 
   if (header.interlaced && depth < 8) throw new Error(`an interlaced PNG with ${depth} bits per sample is not read`);
   // Deflate shrinks at most 1032-fold (RFC 1951: 258 bytes from 2 bits), so a far larger picture cannot be in this file.
   if ((width * height * depth) / 8 > 1032 * bytes.length) {
-    throw new Error(`the header says ${width}×${height} pixels, more than ${bytes.length} bytes can hold`);
+    throw tooFewBytes(header, bytes);
   }
   // CRCs are checked: a damaged file must not become a training image.
   const png = decodePngFile(bytes, { checkCrc: true });

@@ -165,7 +165,7 @@ async function formatOf(
     const answers = await decoder.run(paths, undefined, (done) =>
       options.onProgress?.('measuring', done, paths.length),
     );
-    const measured = answers.filter((answer) => !('reason' in answer));
+    const measured = answers.flatMap((answer) => ('reason' in answer ? [] : [answer]));
     if (measured.length === 0) {
       throw new FileError(
         `${data}: none of its ${paths.length} files is a PNG or JPEG image; the first: ${reasonOf(answers[0])}`,
