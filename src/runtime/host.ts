@@ -1,0 +1,111 @@
+/** Everything that the runtime needs from Node and that a browser does in another way. */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads';
+import type { Control } from './control.js';
+import type { WasmMemory, WasmModule } from './webassembly.js';
+
+/** What a worker thread is born with. */
+export interface WorkerStart {
+  readonly control: Control;
+  readonly memory: WasmMemory;
+  readonly thread: number;
+  readonly threads: number;
+  readonly port: MessagePort;
+}
+
+/** A program to instantiate, or, without a module, one to forget. */
+export interface ProgramMessage {
+  readonly id: number;
+  readonly module?: WasmModule;
+}
+
+export interface ThreadHandle {
+  post(message: ProgramMessage): void;
+  /** The oldest error that the thread has posted, without waiting. */
+  takeError(): unknown;
+  /** Fulfils when the thread has ended; it may be anywhere, also in a barrier or an endless loop. */
+  terminate(): Promise<unknown>;
+}
+
+/**
+ * Starts a thread that does not keep the process alive. Its start needs no event loop, so it comes up while the caller blocks.
+ * @param onExit called once when it has ended, with what happened and the uncaught error if there was one.
+ */
+export function spawnThread(
+  start: Omit<WorkerStart, 'port'>,
+  onExit: (what: string, cause: unknown) => void,
+): ThreadHandle {
+  const { port1, port2 } = new MessageChannel();
+  const worker = new Worker(new URL('./worker.js', import.meta.url), {
+    name: `gabor-${start.thread}`,
+    workerData: { ...start, port: port2 } satisfies WorkerStart,
+    transferList: [port2],
+    execArgv: [],
+    env: SHARE_ENV,
+  });
+  let cause: unknown;
+  worker.on('error', (error) => {
+    cause = error;
+  });
+  worker.on('exit', (code) => {
+    port1.close();
+    onExit(`worker thread ${start.thread} ended unexpectedly (exit code ${code})`, cause);
+  });
+  worker.unref();
+  return {
+    post: (message) => port1.postMessage(message),
+    takeError: () => receiveMessageOnPort(port1)?.message,
+    terminate: () => worker.terminate(),
+  };
+}
+
+/** Keeps the process alive while anything is held. */
+export class KeepAlive {
+  readonly #timer: NodeJS.Timeout = setInterval(() => {}, 2 ** 30).unref();
+  #holds = 0;
+
+  hold(): void {
+    if (this.#holds++ === 0) this.#timer.ref();
+  }
+
+  release(): void {
+    if (--this.#holds === 0) this.#timer.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** Lets everything else in the event loop have its turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+export function environmentVariable(name: string): string | undefined {
+  return process.env[name];
+}
+
+/** Processors that this process may use: its affinity mask and, inside a container, its quota. */
+export function hardwareThreads(): number {
+  return Math.max(1, Math.min(availableParallelism(), Math.floor(cpuQuota())));
+}
+
+/** Node 20 does not look at the quota of the control group by itself. */
+function cpuQuota(): number {
+  const read = (path: string): string[] => {
+    try {
+      return readFileSync(`/sys/fs/cgroup/${path}`, 'utf8').trim().split(' ');
+    } catch {
+      return [];
+    }
+  };
+  let [quota, period] = read('cpu.max');
+  if (quota === undefined) {
+    [quota] = read('cpu/cpu.cfs_quota_us');
+    [period] = read('cpu/cpu.cfs_period_us');
+  }
+  const processors = Number(quota) / Number(period);
+  return processors > 0 ? processors : Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
+import type { Worker } from 'node:worker_threads';
+import { GaborError, OptionError } from '../tensor/errors.js';
+import { DeviceMemory } from './memory.js';
+import { ThreadPool } from './pool.js';
+import { emptyProgram, sumProgram } from './testprogram.js';
+import { wasm } from './webassembly.js';
+
+const spawned: Worker[] = [];
+process.on('worker', (worker) => spawned.push(worker));
+
+const RESULT = 4;
+const TRAP = 5;
+const PAUSE = 6;
+const TARGET = 7;
+
+interface Bench {
+  readonly memory: DeviceMemory;
+  readonly pool: ThreadPool;
+  /** A zeroed table and its 48 words. */
+  table(): { address: number; words: Int32Array };
+}
+
+function bench(t: TestContext, threads: number): Bench {
+  const memory = new DeviceMemory({ initial: 1 });
+  const pool = new ThreadPool(memory, threads);
+  t.after(() => pool.close());
+  const table = (): { address: number; words: Int32Array } => {
+    const address = memory.allocate(192);
+    const words = memory.view('i32', address, 48);
+    words.fill(0);
+    return { address, words };
+  };
+  return { memory, pool, table };
+}
+
+const sumTo = (n: number): number => (n * (n + 1)) / 2;
+const programFailed = (thread: number) => (error: unknown) =>
+  error instanceof GaborError &&
+  error.message.includes(`failed on thread ${thread}: unreachable`) &&
+  error.cause instanceof Error;
+
+for (const threads of [1, 2, 4]) {
+  for (const abort of [false, true]) {
+    test(`all ${threads} threads run together, ${abort ? 'with' : 'without'} abort`, async (t) => {
+      const { pool, table } = bench(t, threads);
+      assert.equal(pool.threads, threads);
+      const program = pool.load(sumProgram(abort));
+      const { address, words } = table();
+      for (let i = 0; i < 20; i++) await pool.run(program, address);
+      assert.equal(words[RESULT], 20 * sumTo(threads));
+      for (let i = 0; i < 20; i++) pool.runSync(program, address);
+      assert.equal(words[RESULT], 40 * sumTo(threads));
+    });
+  }
+}
+
+test('a blocking run is the first one of all, so threads start while the event loop is blocked', (t) => {
+  for (const abort of [false, true]) {
+    const { pool, table } = bench(t, 3);
+    const { address, words } = table();
+    pool.runSync(pool.load(sumProgram(abort)), address);
+    assert.equal(words[RESULT], 6);
+  }
+});
+
+test('with one thread a blocking run needs no worker', (t) => {
+  const { pool, table } = bench(t, 1);
+  const before = spawned.length;
+  const { address, words } = table();
+  pool.runSync(pool.load(sumProgram(false)), address);
+  assert.equal(words[RESULT], 1);
+  assert.equal(spawned.length, before);
+});
+
+test('runs of several callers and programs happen in the order of the calls', async (t) => {
+  const { pool, table } = bench(t, 2);
+  const compiled = new wasm.Module(sumProgram(true));
+  const programs = [pool.load(compiled), pool.load(sumProgram(false)), pool.load(emptyProgram(false))];
+  const tables = [table(), table(), table()];
+  const order: number[] = [];
+  const runs = Array.from({ length: 30 }, (_, i) =>
+    pool.run(programs[i % 3], tables[i % 3].address).then(() => order.push(i)),
+  );
+  // Comes after all of them, whether or not the event loop had a turn.
+  pool.runSync(programs[0], tables[0].address);
+  assert.equal(tables[0].words[RESULT], 33);
+  assert.equal(tables[1].words[RESULT], 30);
+  assert.equal(tables[2].words[RESULT], 0);
+  await Promise.all(runs);
+  assert.deepEqual(order, [...Array(30).keys()]);
+  await Promise.all(runs.map((_, i) => pool.run(programs[i % 3], tables[i % 3].address)));
+  assert.equal(tables[0].words[RESULT], 63);
+});
+
+test('the event loop turns while a run is pending, and between runs that never wait', async (t) => {
+  const { pool, table } = bench(t, 2);
+  const { address, words } = table();
+  const program = pool.load(sumProgram(true));
+  words[PAUSE] = 1;
+  const run = pool.run(program, address);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(words[RESULT], 0);
+  Atomics.store(words, PAUSE, 0);
+  Atomics.notify(words, PAUSE);
+  await run;
+  assert.equal(words[RESULT], 3);
+  let turned = false;
+  setTimeout(() => {
+    turned = true;
+  }, 5);
+  for (let i = 0; i < 1e6 && !turned; i++) await pool.run(program, address);
+  assert.ok(turned);
+});
+
+test('programs see memory that grew after the threads started, also above 2 GiB', async (t) => {
+  const { memory, pool, table } = bench(t, 2);
+  const program = pool.load(sumProgram(true));
+  const { address, words } = table();
+  await pool.run(program, address);
+  const low = memory.allocate(2 ** 31);
+  const high = memory.allocate(64);
+  assert.ok(high > 2 ** 31);
+  words[TARGET] = high;
+  await pool.run(program, address);
+  assert.deepEqual([...memory.view('i32', high, 2)], [1, 2]);
+  memory.view('i32', high, 2).fill(0);
+  pool.runSync(program, address);
+  assert.deepEqual([...memory.view('i32', high, 2)], [1, 2]);
+  memory.free(low);
+  const far = memory.allocate(3 * 2 ** 29);
+  const { address: farTable, words: farWords } = table();
+  assert.ok(far > 2 ** 31 || farTable > 2 ** 31);
+  await pool.run(program, farTable);
+  assert.equal(farWords[RESULT], 3);
+});
+
+for (const abort of [false, true]) {
+  test(`a trap of any thread ends the run and the pool goes on, ${abort ? 'with' : 'without'} abort`, async (t) => {
+    const { pool, table } = bench(t, 3);
+    const { address, words } = table();
+    const resets: number[] = [];
+    const program = pool.load(sumProgram(abort), (at) => {
+      resets.push(at);
+      words.fill(0);
+    });
+    const other = pool.load(sumProgram(abort));
+    const { address: otherTable, words: otherWords } = table();
+    await pool.ready();
+    const before = spawned.length;
+    for (let thread = 0; thread < 3; thread++) {
+      words[TRAP] = thread + 1;
+      const failing = pool.run(program, address);
+      const next = pool.run(other, otherTable);
+      await assert.rejects(failing, programFailed(thread));
+      await next;
+      await pool.run(program, address);
+      assert.equal(words[RESULT], 6);
+    }
+    assert.equal(otherWords[RESULT], 18);
+    assert.deepEqual(resets, [address, address, address]);
+    // Threads are replaced only where they may be caught in a barrier.
+    assert.equal(spawned.length - before, abort ? 0 : 9);
+  });
+}
+
+test('a trap in a blocking run, where barriers can be aborted', async (t) => {
+  const { pool, table } = bench(t, 3);
+  const before = spawned.length;
+  const { address, words } = table();
+  const program = pool.load(sumProgram(true), () => words.fill(0));
+  for (let thread = 0; thread < 3; thread++) {
+    words[TRAP] = thread + 1;
+    assert.throws(() => pool.runSync(program, address), programFailed(thread));
+    pool.runSync(program, address);
+    assert.equal(words[RESULT], 6);
+  }
+  await new Promise((resolve) => setTimeout(resolve)); // `worker` events come on the next tick
+  assert.equal(spawned.length - before, 2);
+});
+
+test('a trap in a blocking run, where barriers cannot be aborted', async (t) => {
+  const { pool, table } = bench(t, 2);
+  const { address, words } = table();
+  const program = pool.load(sumProgram(false), () => words.fill(0));
+  for (let thread = 0; thread < 2; thread++) {
+    words[TRAP] = thread + 1;
+    assert.throws(() => pool.runSync(program, address), programFailed(thread));
+    assert.throws(() => pool.runSync(program, address), /await pool\.ready\(\)/);
+    await pool.ready();
+    pool.runSync(program, address);
+    assert.equal(words[RESULT], 3);
+  }
+});
+
+test('a run that fails while a blocking one waits for it rejects its own promise only', async (t) => {
+  const { pool, table } = bench(t, 2);
+  const { address, words } = table();
+  const program = pool.load(sumProgram(true), () => words.fill(0));
+  words[TRAP] = 2;
+  const failing = pool.run(program, address);
+  const after = pool.run(program, address);
+  pool.runSync(program, address);
+  assert.equal(words[RESULT], 6);
+  await assert.rejects(failing, programFailed(1));
+  await after;
+});
+
+test('one thread: a trap is an error in both kinds of runs', async (t) => {
+  const { pool, table } = bench(t, 1);
+  const { address, words } = table();
+  const program = pool.load(sumProgram(false), () => words.fill(0));
+  for (let i = 0; i < 2; i++) {
+    words[TRAP] = 1;
+    assert.throws(() => pool.runSync(program, address), programFailed(0));
+    words[TRAP] = 1;
+    await assert.rejects(pool.run(program, address), programFailed(0));
+    await pool.run(program, address);
+    assert.equal(words[RESULT], 1);
+  }
+});
+
+test('a thread that is killed in a run, or between runs, is no deadlock', async (t) => {
+  const { pool, table } = bench(t, 2);
+  const { address, words } = table();
+  const program = pool.load(sumProgram(true), () => words.fill(0));
+  await pool.ready();
+  words[PAUSE] = 1;
+  const pending = pool.run(program, address);
+  spawned.at(-1)!.terminate();
+  await assert.rejects(
+    pending,
+    (error: Error) => error instanceof GaborError && /worker thread 1 ended unexpectedly/.test(error.message),
+  );
+  assert.equal(words[PAUSE], 0);
+  await pool.run(program, address);
+  assert.equal(words[RESULT], 3);
+  await spawned.at(-1)!.terminate();
+  await pool.run(program, address);
+  assert.equal(words[RESULT], 6);
+  // Killed, but the event loop had no turn to tell: found out while waiting.
+  spawned.at(-1)!.terminate();
+  await assert.rejects(pool.run(program, address), GaborError);
+  await pool.run(program, address);
+});
+
+test('close waits for runs; afterwards, and with foreign or unloaded programs, calls are errors', async (t) => {
+  const { pool, table } = bench(t, 2);
+  const { address, words } = table();
+  const program = pool.load(sumProgram(true));
+  const gone = pool.load(sumProgram(true));
+  const last = pool.run(gone, address);
+  pool.unload(gone);
+  await last;
+  await assert.rejects(pool.run(gone, address), /not loaded/);
+  assert.throws(() => pool.unload(gone), /not loaded/);
+  const foreign = bench(t, 1);
+  assert.throws(() => foreign.pool.runSync(program, address), /not loaded/);
+  const run = pool.run(program, address);
+  await Promise.all([pool.close(), pool.close()]);
+  assert.equal(words[RESULT], 6);
+  await run;
+  await assert.rejects(pool.run(program, address), /closed/);
+  assert.throws(() => pool.runSync(program, address), /closed/);
+  assert.throws(() => pool.load(emptyProgram(false)), /closed/);
+  await assert.rejects(pool.ready(), /closed/);
+});
+
+test('modules that do not fit are refused when they are loaded', (t) => {
+  const { pool, memory } = bench(t, 1);
+  assert.throws(() => pool.load(new Uint8Array([1, 2, 3])), /not a module/);
+  assert.throws(() => pool.load(emptyProgram(false, true, 'storage')), /imports memory "env.storage"/);
+  assert.throws(() => pool.load(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])), /exports a function run/);
+  assert.throws(() => pool.load(emptyProgram(false, false)), /cannot link/);
+  for (const threads of [0, 1.5, 1e9, Number.NaN]) assert.throws(() => new ThreadPool(memory, threads), OptionError);
+});
+
+test('without shared memory everything runs on the calling thread', async () => {
+  const memory = new DeviceMemory({ shared: false });
+  const pool = new ThreadPool(memory, 4);
+  assert.equal(pool.threads, 1);
+  const program = pool.load(emptyProgram(false, false));
+  const before = spawned.length;
+  pool.runSync(program, 64);
+  await pool.run(program, 64);
+  await pool.ready();
+  await pool.close();
+  assert.equal(spawned.length, before);
+});
+
+test('a pending run keeps the process alive, an idle pool does not', async () => {
+  const script = `
+    import { DeviceMemory } from '${new URL('./memory.js', import.meta.url)}';
+    import { ThreadPool } from '${new URL('./pool.js', import.meta.url)}';
+    import { sumProgram } from '${new URL('./testprogram.js', import.meta.url)}';
+    const memory = new DeviceMemory();
+    const pool = new ThreadPool(memory, 2);
+    const program = pool.load(sumProgram(true));
+    const table = memory.allocate(192);
+    const words = memory.view('i32', table, 48);
+    words.fill(0);
+    pool.run(program, table)
+      .then(() => pool.run(program, table))
+      .then(() => { pool.runSync(program, table); console.log(words[${RESULT}]); });`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+    timeout: 20_000,
+  });
+  assert.equal(stdout, '9\n');
+});

@@ -1,0 +1,77 @@
+/** One worker thread of a team: sleeps until it gets a run (see `control.ts`) and never returns to its event loop. */
+import { receiveMessageOnPort, workerData } from 'node:worker_threads';
+import {
+  ACKNOWLEDGED,
+  ACTIVE,
+  alive,
+  asleep,
+  command,
+  DONE,
+  FAILED,
+  PROGRAM,
+  posted,
+  REMAINING,
+  STUCK,
+  spinWhile,
+  TABLE,
+} from './control.js';
+import type { ProgramMessage, WorkerStart } from './host.js';
+import { instantiate, type ProgramExports } from './program.js';
+
+const { control, memory, thread, threads, port } = workerData as WorkerStart;
+const programs = new Map<number, ProgramExports>();
+let received = 0;
+
+/** The program with this id, after all messages that were posted before the run. */
+function prepare(id: number): ProgramExports {
+  for (const count = Atomics.load(control, posted(thread)); received !== count; received = (received + 1) | 0) {
+    const message = receiveMessageOnPort(port)?.message as ProgramMessage;
+    if (message.module === undefined) programs.delete(message.id);
+    else programs.set(message.id, instantiate(message.module, memory));
+  }
+  return programs.get(id)!;
+}
+
+function acknowledge(): void {
+  const active = Atomics.load(control, ACTIVE);
+  if (Atomics.add(control, ACKNOWLEDGED, 1) === active - 1) Atomics.notify(control, ACKNOWLEDGED);
+}
+
+function end(run: number): void {
+  Atomics.store(control, DONE, run);
+  Atomics.notify(control, DONE);
+}
+
+function execute(run: number): void {
+  const table = Atomics.load(control, TABLE);
+  let program: ProgramExports | undefined;
+  try {
+    program = prepare(Atomics.load(control, PROGRAM));
+    acknowledge();
+    program.run(thread, threads, table);
+  } catch (error) {
+    port.postMessage(error);
+    Atomics.compareExchange(control, FAILED, 0, thread + 1);
+    if (program?.abort === undefined) {
+      // Others may wait for this thread in a barrier for ever: end the run without them, the pool terminates everyone.
+      Atomics.store(control, STUCK, 1);
+      if (program === undefined) acknowledge();
+      end(run);
+      return;
+    }
+    program.abort(table);
+  }
+  if (Atomics.sub(control, REMAINING, 1) === 1) end(run);
+}
+
+Atomics.store(control, alive(thread), 1);
+Atomics.notify(control, alive(thread));
+for (let last = 0; ; ) {
+  if (!spinWhile(control, command(thread), last)) {
+    Atomics.store(control, asleep(thread), 1);
+    while (Atomics.load(control, command(thread)) === last) Atomics.wait(control, command(thread), last);
+    Atomics.store(control, asleep(thread), 0);
+  }
+  last = Atomics.load(control, command(thread));
+  execute(last);
+}
