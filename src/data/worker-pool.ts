@@ -31,14 +31,16 @@ export class WorkerPool<Request, Reply> {
    */
   constructor(what: string, script: URL, count: number, workerData?: unknown) {
     for (let i = 0; i < count; i++) {
-      const worker = new Worker(script, { workerData });
+      // Node's own flags are not passed on: `--input-type=module -e …` would keep a worker from starting.
+      const worker = new Worker(script, { workerData, execArgv: [] });
       const member: Member<Reply> = { worker, waiting: [] };
       worker.unref();
       worker.on('message', (answer: Answer<Reply>) => {
         const waiting = member.waiting.shift();
+        if (!waiting) return; // given up already
         if (member.waiting.length === 0) worker.unref();
-        if ('reply' in answer) waiting?.resolve(answer.reply);
-        else waiting?.reject(answer.file ? new FileError(answer.error) : new GaborError(answer.error));
+        if ('reply' in answer) waiting.resolve(answer.reply);
+        else waiting.reject(answer.file ? new FileError(answer.error) : new GaborError(answer.error));
       });
       worker.on('error', (error) =>
         this.#fail(new GaborError(`${what}: a worker thread failed: ${error.message}`, { cause: error })),
