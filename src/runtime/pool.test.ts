@@ -4,9 +4,9 @@ import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import { GaborError, OptionError } from '../tensor/errors.js';
+import { emptyProgram, sumProgram } from '../testing/programs.js';
 import { DeviceMemory } from './memory.js';
 import { ThreadPool } from './pool.js';
-import { emptyProgram, sumProgram } from './testprogram.js';
 import { wasm } from './webassembly.js';
 
 const spawned: Worker[] = [];
@@ -295,7 +295,7 @@ test('a pending run keeps the process alive, an idle pool does not', async () =>
   const script = `
     import { DeviceMemory } from '${new URL('./memory.js', import.meta.url)}';
     import { ThreadPool } from '${new URL('./pool.js', import.meta.url)}';
-    import { sumProgram } from '${new URL('./testprogram.js', import.meta.url)}';
+    import { sumProgram } from '${new URL('../testing/programs.js', import.meta.url)}';
     const memory = new DeviceMemory();
     const pool = new ThreadPool(memory, 2);
     const program = pool.load(sumProgram(true));

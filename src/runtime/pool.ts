@@ -44,8 +44,8 @@ interface Run {
  * `run(thread, threads, table)` of the program at the same time, so that it can have barriers.
  *
  * Threads start with the first run that needs them, sleep in between, and do not keep the process alive unless a run is
- * pending. When a program fails on one thread the run ends with an error everywhere, all threads are replaced if some may be caught in
- * a barrier, and the pool goes on. The memory of a failed run holds whatever it had written until then.
+ * pending. When a program fails on one thread its run ends with an error, all threads are replaced if some may be caught
+ * in a barrier, and the pool goes on. The memory of a failed run holds whatever it had written until then.
  */
 export class ThreadPool {
   /** Threads of every run; 1 where memory is not shared. */
@@ -115,11 +115,11 @@ export class ThreadPool {
   }
 
   /**
-   * Runs a program and blocks until it has ended, after all runs that were asked for before. With one thread it is a plain call. Else
-   * the caller is thread 0 where the program exports `abort`, and sleeps while the workers run where it does not (a trap of
-   * another thread could leave it in a barrier otherwise). Threads that are not up yet start meanwhile.
-   * @throws GaborError as {@link run}. After a failure that needed new threads the old ones end only when the event loop turns;
-   *   until then this throws, too: `await pool.ready()` first.
+   * Runs a program and blocks until it has ended, after all runs that were asked for before. With one thread it is a
+   * plain call. Else the caller is thread 0 where the program exports `abort`, and sleeps while the workers run where it
+   * does not (a trap of another thread could leave it in a barrier for ever). Threads that are not up yet start meanwhile.
+   * @throws GaborError as {@link run}. After a failure that needs new threads the old ones end only when the event loop
+   *   turns; until then this throws, too: `await pool.ready()` first.
    */
   runSync(handle: ProgramHandle, table: number): void {
     const program = this.#find(handle);
@@ -134,7 +134,7 @@ export class ThreadPool {
     if (!this.#memory.shared) return;
     this.#keepAlive.hold();
     try {
-      await this.#stopping;
+      while (this.#stopping !== undefined) await this.#stopping;
       const team = this.#startTeam();
       try {
         if (!team.start(0)) await team.whenUp(0);
@@ -203,7 +203,7 @@ export class ThreadPool {
       const run = this.#queue[0];
       let team: Team | undefined;
       try {
-        if (this.#stopping !== undefined) await this.#stopping;
+        while (this.#stopping !== undefined) await this.#stopping;
         // After each wait: a `runSync` may have finished the run meanwhile.
         if (run.ended) continue;
         team = this.#startTeam();
