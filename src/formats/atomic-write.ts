@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, mkdir, open, realpath, rename, unlink } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { FileError } from '../tensor/errors.js';
+
+/**
+ * Replaces a file as a whole or not at all: writes a temporary file in the same folder, syncs it to disk, renames it over
+ * `path`, and syncs the folder. Whatever fails on the way, a file that was there before is still there, unchanged, and the
+ * temporary file is gone. Makes missing folders.
+ *
+ * @throws FileError that says why (disk full, no permission, …).
+ */
+export async function writeFileAtomic(path: string, content: Uint8Array | Iterable<Uint8Array>): Promise<void> {
+  let temporary: string | undefined;
+  let handle: FileHandle | undefined;
+  try {
+    await mkdir(dirname(resolve(path)), { recursive: true });
+    // Through a symbolic link, the file it points to is replaced, not the link.
+    const target = await realpath(path).catch(() => resolve(path));
+    temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+    handle = await open(temporary, 'wx');
+    for (const chunk of content instanceof Uint8Array ? [content] : content) await writeAll(handle, chunk);
+    await handle.sync();
+    await handle.close();
+    handle = undefined;
+    await rename(temporary, target);
+    temporary = undefined;
+    await syncFolder(dirname(target));
+  } catch (error) {
+    await handle?.close().catch(() => undefined);
+    if (temporary !== undefined) await unlink(temporary).catch(() => undefined);
+    if (error instanceof FileError) throw error;
+    throw new FileError(
+      `cannot save ${path}: ${reasonOf(error)}; ${temporary === undefined ? 'nothing was written' : 'a file that was there before is unchanged'}`,
+      { cause: error },
+    );
+  }
+}
+
+/** The operating system may take fewer bytes than it is given. */
+async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length; ) {
+    const { bytesWritten } = await handle.write(chunk, at, Math.min(chunk.length - at, 2 ** 30));
+    if (bytesWritten === 0) throw new Error('the system accepts no more bytes');
+    at += bytesWritten;
+  }
+}
+
+/** Makes the rename last through a power failure. Not every system lets folders be opened or synced. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(() => undefined);
+  await handle?.sync().catch(() => undefined);
+  await handle?.close().catch(() => undefined);
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file would be larger than the system allows',
+  EACCES: 'no permission to write there',
+  EPERM: 'no permission to write there',
+  EROFS: 'the file system is read-only',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of the path is not a folder',
+  EEXIST: 'a part of the path is not a folder',
+  ENOENT: 'the folder does not exist',
+  EMFILE: 'too many files are open',
+};
+
+/** What went wrong with a file, in words, with the system's code. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as { code?: string; message?: string };
+  if (code === undefined) return message ?? String(error);
+  return REASONS[code] === undefined ? (message ?? code) : `${REASONS[code]} (${code})`;
+}
