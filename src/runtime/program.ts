@@ -6,8 +6,8 @@ export interface ProgramExports {
   /** Runs the share of one thread; all threads of a run execute it at the same time. */
   run(thread: number, threads: number, table: number): void;
   /**
-   * Optional: makes every thread that waits in a barrier of `table`, or comes to one later, trap. With it a failed run ends by
-   * itself, and the thread that calls `runSync` can be one of the threads of the run.
+   * Optional: makes every thread that waits in a barrier of `table`, or comes to one later, trap. With it a failed run
+   * ends by itself, and the thread that calls `runSync` can be one of the threads of the run.
    */
   abort?(table: number): void;
 }

@@ -15,8 +15,9 @@ const section = (id: number, bytes: number[]): number[] => [id, ...sized(bytes)]
 
 /** local 0 thread, 1 threads, 2 table, 3 generation; traps when the abort flag is set. */
 const BARRIER = [
-  ...[...load(8), 0x04, 0x40, 0x00, 0x0b],
+  // The generation first: `abort` sets its flag and then counts up, so whoever misses the flag does not sleep.
   ...[...load(4), 0x21, 3],
+  ...[...load(8), 0x04, 0x40, 0x00, 0x0b],
   // if (add(table, 1) === threads - 1)
   ...[GET, 2, 0x41, 1, ATOMIC, 0x1e, 2, 0, 0x41, 1, 0x6a, GET, 1, 0x46, 0x04, 0x40],
   ...[GET, 2, 0x41, 0, ATOMIC, 0x17, 2, 0],
