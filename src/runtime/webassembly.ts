@@ -10,15 +10,13 @@ export interface WasmMemory {
 }
 
 /** A compiled module; can be posted to workers. */
-export interface WasmModule {
-  readonly [Symbol.toStringTag]?: string;
-}
+export type WasmModule = object;
 
 export interface WasmInstance {
   readonly exports: Readonly<Record<string, unknown>>;
 }
 
-export type WasmBytes = Uint8Array<ArrayBuffer> | ArrayBuffer;
+export type WasmBytes = Uint8Array | ArrayBuffer;
 
 interface WasmApi {
   readonly Memory: new (limits: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
