@@ -196,6 +196,8 @@ test('a worker that dies is an error, not a hang', async () => {
   const workers: Worker[] = [];
   const remember = (worker: Worker): void => void workers.push(worker);
   process.on('worker', remember);
+  // The pool lets go of the dying thread, so that awaiting its end needs something else that keeps the process alive.
+  const alive = setInterval(() => {}, 1000);
   const loader = new BatchLoader(split(50), FORMAT, { batchSize: 2, workers: 2 });
   await assert.rejects(
     async () => {
@@ -204,6 +206,7 @@ test('a worker that dies is an error, not a hang', async () => {
     (error) => error instanceof GaborError && /loading batches: a worker thread ended early/.test(error.message),
   );
   process.off('worker', remember);
+  clearInterval(alive);
   assert.equal(workers.length, 2);
   await loader.close();
 });
