@@ -1,7 +1,20 @@
+import { invariant } from '../tensor/errors.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Expression } from './expression.js';
-import { apply, axisIndex, type Check, constant, guard, type Index, load, makeIndex, reduced } from './expression.js';
-import type { Nest } from './kernel.js';
+import {
+  apply,
+  axisIndex,
+  type Check,
+  constant,
+  guard,
+  type Index,
+  load,
+  makeIndex,
+  printExpression,
+  reduced,
+  substituteAxes,
+} from './expression.js';
+import type { Nest } from './nest.js';
 
 /**
  * Every convolution is one trilinear form T(X, W, Z) over one relation: per spatial axis, an output index o, a tap k and
@@ -148,9 +161,17 @@ export function contractionNest(c: Contraction): Nest {
     parallel,
     reduce,
     reducers: [{ kind: 'sum', body: guard(checks, product, constant(0, 'f32')) }],
-    outputs: [reduced(0, 'f32')],
+    outputs: [stored(c, indices[result])],
     outputIndex: indices[result],
   };
+}
+
+/** What is stored: the epilogue, moved from the output's axes to the nest's. */
+function stored(c: Contraction, output: readonly Index[]): Expression {
+  if (c.epilogue === undefined) return reduced(0, 'f32');
+  const moved = substituteAxes(c.epilogue, output);
+  invariant(moved, `the epilogue ${printExpression(c.epilogue)} does not follow the output's axes`);
+  return moved;
 }
 
 interface Axes {

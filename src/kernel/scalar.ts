@@ -103,6 +103,17 @@ export function scalarResult(fn: ScalarFunction, args: readonly DType[]): DType 
   return result === 'bool' ? 'bool' : result === 'second' ? args[1] : args[0];
 }
 
+/**
+ * `fn` of operands of `dtype` (for `select`, of its branches). Floats are computed in double precision, whichever their
+ * dtype; i32 wraps around.
+ */
+export function evaluateScalar(fn: ScalarFunction, dtype: DType, ...args: number[]): number {
+  // The double-precision product of two i32 loses the low bits that wrapping keeps.
+  if (fn === 'mul' && dtype === 'i32') return Math.imul(args[0], args[1]);
+  const value = SCALAR[fn].evaluate(...args);
+  return dtype === 'f32' || dtype === 'f64' ? value : roundTo(dtype, value);
+}
+
 /** Brings a number into the range of `dtype`, as a store to memory would. */
 export function roundTo(dtype: DType, value: number): number {
   switch (dtype) {
@@ -122,13 +133,14 @@ export function roundTo(dtype: DType, value: number): number {
 /** Conversion between dtypes: floats truncate and saturate on their way to i32 and u8, NaN gives 0. */
 export function castValue(to: DType, value: number): number {
   if (to === 'i32') {
-    return Number.isNaN(value) ? 0 : Math.trunc(Math.min(Math.max(value, -2147483648), 2147483647));
+    return Number.isNaN(value) ? 0 : Math.min(Math.max(value, -2147483648), 2147483647) | 0;
   }
-  if (to === 'u8') return Number.isNaN(value) ? 0 : Math.trunc(Math.min(Math.max(value, 0), 255));
+  if (to === 'u8') return Number.isNaN(value) ? 0 : Math.min(Math.max(value, 0), 255) | 0;
   return roundTo(to, value);
 }
 
 function roundHalfEven(x: number): number {
+  if (x < 0) return -roundHalfEven(-x);
   const floor = Math.floor(x);
   const rest = x - floor;
   if (rest !== 0.5) return Math.round(x);
