@@ -2,12 +2,13 @@ import type { NdArray, Operator } from '../graph/operator.js';
 import { applyOperator } from '../graph/trace.js';
 import { apply, cast as castExpression, constant, type Expression, loadBroadcast } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
-import { castValue, SCALAR, type ScalarFunction, scalarResult } from '../kernel/scalar.js';
+import { castValue, evaluateScalar, SCALAR, type ScalarFunction, scalarResult } from '../kernel/scalar.js';
 import { type DType, isFloat } from '../tensor/dtype.js';
 import { ShapeError } from '../tensor/errors.js';
 import { broadcastShapes, formatShape, type Shape, type TensorType } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { sumTo } from './broadcast.js';
+import { checkRepresentable } from './checks.js';
 import { full } from './create.js';
 import { broadcastReader, forEachPosition } from './loops.js';
 
@@ -17,9 +18,12 @@ export type Operand = Tensor | number;
 /** Derivatives with respect to each argument: given the arguments, the result and its gradient. */
 type Derivative = (x: readonly Tensor[], y: Tensor, g: Tensor) => (Tensor | undefined)[];
 
+/** Operand dtypes: `number` is floating point or i32. */
+type Accepted = 'float' | 'number' | 'integer' | 'bool' | 'any';
+
 /** Operators on the elements of their broadcast arguments: one row of a table each, named as the scalar function. */
-function elementwise(name: ScalarFunction, accepts: 'float' | 'number' | 'bool' | 'any', derivative?: Derivative) {
-  const { arity, evaluate } = SCALAR[name];
+function elementwise(name: ScalarFunction, accepts: Accepted, derivative?: Derivative) {
+  const { arity } = SCALAR[name];
   const operator: Operator<object> = {
     name,
     infer(inputs) {
@@ -32,8 +36,9 @@ function elementwise(name: ScalarFunction, accepts: 'float' | 'number' | 'bool' 
     },
     reference(inputs, [y]) {
       const readers = inputs.map((x) => broadcastReader(x, y.type.shape.length));
+      const { dtype } = inputs[inputs.length - 1].type;
       forEachPosition(y.type.shape, (position, flat) => {
-        y.data[flat] = evaluate(...readers.map((read) => read(position)));
+        y.data[flat] = evaluateScalar(name, dtype, ...readers.map((read) => read(position)));
       });
     },
     gradient:
@@ -52,22 +57,29 @@ function elementwise(name: ScalarFunction, accepts: 'float' | 'number' | 'bool' 
   };
 }
 
+const ACCEPTS: Readonly<Record<Accepted, readonly DType[]>> = {
+  float: ['f32', 'f64'],
+  number: ['f32', 'f64', 'i32'],
+  integer: ['i32'],
+  bool: ['bool'],
+  any: ['f32', 'f64', 'i32', 'u8', 'bool'],
+};
+
 function loadAll(inputs: readonly TensorType[], y: TensorType): Expression[] {
   return inputs.map((x, i) => loadBroadcast(i, x.dtype, x.shape, y.shape.length));
 }
 
-function checkDtypes(name: string, accepts: 'float' | 'number' | 'bool' | 'any', inputs: readonly TensorType[]): void {
+function checkDtypes(name: string, accepts: Accepted, inputs: readonly TensorType[]): void {
   const compared = name === 'select' ? inputs.slice(1) : inputs;
   if (name === 'select' && inputs[0].dtype !== 'bool') {
     throw new ShapeError(`where: the condition must be bool, got ${inputs[0].dtype}`);
   }
   for (const { dtype } of compared) {
-    const fits =
-      accepts === 'any' ||
-      (accepts === 'bool' ? dtype === 'bool' : isFloat(dtype) || (accepts === 'number' && dtype === 'i32'));
-    if (!fits) {
-      const expected = { float: 'f32', number: 'f32 or i32', bool: 'bool', any: '' }[accepts];
-      throw new ShapeError(`${name}: needs ${expected}, got ${dtype}; use cast(x, '${expected.slice(0, 3)}')`);
+    if (!ACCEPTS[accepts].includes(dtype)) {
+      const [expected] = ACCEPTS[accepts];
+      throw new ShapeError(
+        `${name}: needs ${expected}${accepts === 'number' ? ' or i32' : ''}, got ${dtype}; use cast(x, '${expected}')`,
+      );
     }
     if (dtype !== compared[0].dtype) {
       throw new ShapeError(`${name}: operands differ in dtype, ${compared[0].dtype} and ${dtype}; cast one of them`);
@@ -94,7 +106,11 @@ function liftAll(name: string, operands: readonly Operand[]): Tensor[] {
   const from = name === 'select' ? 1 : 0;
   const model = operands.slice(from).find((operand) => operand instanceof Tensor);
   const dtype: DType = model?.dtype ?? 'f32';
-  return operands.map((operand) => (operand instanceof Tensor ? operand : full([], operand, dtype)));
+  return operands.map((operand) => {
+    if (operand instanceof Tensor) return operand;
+    checkRepresentable(name, operand, dtype);
+    return full([], operand, dtype);
+  });
 }
 
 type Unary = (x: Operand) => Tensor;
@@ -108,7 +124,8 @@ export const mul: Binary = elementwise('mul', 'number', ([a, b], _y, g) => [mul(
 export const div: Binary = elementwise('div', 'float', ([, b], y, g) => [div(g, b), neg(div(mul(g, y), b))]);
 /** `a` to the power of `b`; the gradient with respect to `b` is zero where a ≤ 0. */
 export const pow: Binary = elementwise('pow', 'float', ([a, b], y, g) => [
-  mul(g, mul(b, pow(a, sub(b, 1)))),
+  // b · a^(b−1), without the 0 · ∞ where both are zero.
+  mul(g, mul(b, pow(where(logicalAnd(equal(a, 0), equal(b, 0)), 1, a), sub(b, 1)))),
   mul(g, where(greater(a, 0), mul(y, log(where(greater(a, 0), a, 1))), 0)),
 ]);
 /** The smaller one; where equal, each gets half of the gradient. NaN if either is NaN. */
@@ -167,11 +184,11 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
 }
 
 // i32 bit operations, for random numbers
-export const bitXor: Binary = elementwise('bitxor', 'number');
-export const bitOr: Binary = elementwise('bitor', 'number');
-export const shiftLeft: Binary = elementwise('shl', 'number');
+export const bitXor: Binary = elementwise('bitxor', 'integer');
+export const bitOr: Binary = elementwise('bitor', 'integer');
+export const shiftLeft: Binary = elementwise('shl', 'integer');
 /** Logical: zeros come in. */
-export const shiftRight: Binary = elementwise('shr', 'number');
+export const shiftRight: Binary = elementwise('shr', 'integer');
 
 interface ReluAttributes {
   readonly slope: number;
@@ -184,7 +201,11 @@ const reluOperator: Operator<ReluAttributes> = {
     return [x];
   },
   reference([x], [y], { slope }) {
-    for (let i = 0; i < y.data.length; i++) y.data[i] = x.data[i] > 0 ? x.data[i] : slope * x.data[i];
+    for (let i = 0; i < y.data.length; i++) {
+      const value = x.data[i];
+      // Not 0 · value, which is NaN for −∞.
+      y.data[i] = slope === 0 ? Math.max(value, 0) : value > 0 ? value : slope * value;
+    }
   },
   // In terms of the result where its sign tells, so that the argument need not be kept.
   gradient: ({ inputs: [x], outputs: [y], gradients: [g], attributes: { slope } }) => [
