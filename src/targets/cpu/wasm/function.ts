@@ -115,7 +115,7 @@ export class FunctionBuilder {
       }
       const { register, action } = item;
       if (action === 'begin') {
-        body.code.push(...immediate(register));
+        body.constant(register);
         body.access(Op.localSet, register);
       } else if (action === 'get') {
         if (register.fixed === undefined) body.access(Op.localGet, register);
@@ -197,8 +197,12 @@ class LocalWriter {
       return;
     }
     const key = bytes.join();
-    if (!this.#pool.has(key)) this.#pool.set(key, register);
-    this.access(Op.localGet, this.#pool.get(key)!);
+    let pooled = this.#pool.get(key);
+    if (pooled === undefined) {
+      pooled = new WasmRegister(register.owner, register.kind, true, register.value);
+      this.#pool.set(key, pooled);
+    }
+    this.access(Op.localGet, pooled);
   }
 
   finish(): { locals: ValueType[]; body: Uint8Array } {
