@@ -1,0 +1,20 @@
+export type { Json, LayerConfig, ModuleFactory, RandomOption } from './config.js';
+export * as init from './init.js';
+export { manualSeed } from './init.js';
+export * from './layers/activation.js';
+export * from './layers/container.js';
+export * from './layers/conv.js';
+export * from './layers/dropout.js';
+export * from './layers/flatten.js';
+export * from './layers/linear.js';
+export * from './layers/normalization.js';
+export * from './layers/pooling.js';
+export {
+  type LoadOptions,
+  type LoadReport,
+  Module,
+  type ModuleCall,
+  type StateEntry,
+  withForwardHook,
+} from './module.js';
+export { moduleFromConfig, registerModule } from './registry.js';

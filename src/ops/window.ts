@@ -1,0 +1,110 @@
+import { OptionError, ShapeError } from '../tensor/errors.js';
+import { formatShape, type Shape } from '../tensor/shape.js';
+
+// What convolution and pooling share: options per spatial axis, padding, and the extent of the output.
+
+/** One number for every spatial axis, or one for each. */
+export type PerAxis = number | readonly number[];
+
+/**
+ * Zeros around the input: one number, one per axis, or `[low, high]` per axis. `valid` is none; `same` makes the output
+ * as large as the input (needs stride 1), the odd zero goes to the high side, as in PyTorch.
+ */
+export type Padding = PerAxis | readonly (readonly [number, number])[] | 'same' | 'valid';
+
+/** What the axes of an input of `rank` spatial axes are called in messages. */
+function extentWord(rank: number, axis: number): string {
+  return rank === 1 ? 'long' : rank > 3 ? `along axis ${axis + 2}` : ['deep', 'high', 'wide'][axis + 3 - rank];
+}
+
+/** `value` as one number per axis; every number must be an integer of at least `least`. */
+export function perAxis(where: string, name: string, value: PerAxis, rank: number, least: number): number[] {
+  const list = typeof value === 'number' ? new Array<number>(rank).fill(value) : value;
+  const valid = Array.isArray(list) && list.length === rank && list.every((n) => Number.isInteger(n) && n >= least);
+  if (!valid) {
+    throw new OptionError(
+      `${where}: ${name} must be an integer ≥ ${least}${rank > 1 ? ` or ${rank} of them` : ''}, got ${JSON.stringify(value)}`,
+    );
+  }
+  return [...list];
+}
+
+/** `[low, high]` per axis. */
+export function resolvePadding(
+  where: string,
+  padding: Padding,
+  kernel: readonly number[],
+  stride: readonly number[],
+  dilation: readonly number[],
+): [number, number][] {
+  if (padding === 'valid') return kernel.map(() => [0, 0]);
+  if (padding === 'same') {
+    if (stride.some((s) => s !== 1)) {
+      throw new OptionError(`${where}: padding "same" needs stride 1, got ${formatShape(stride)}`);
+    }
+    return kernel.map((k, axis) => {
+      const total = dilation[axis] * (k - 1);
+      return [Math.floor(total / 2), Math.ceil(total / 2)];
+    });
+  }
+  const valid = typeof padding === 'number' || Array.isArray(padding);
+  if (valid && Array.isArray(padding) && padding.some((p) => Array.isArray(p))) {
+    const pairs = padding as readonly (readonly [number, number])[];
+    if (pairs.length === kernel.length && pairs.every((pair) => Array.isArray(pair))) {
+      return pairs.map((pair) => perAxis(where, 'padding of one axis', pair, 2, 0) as [number, number]);
+    }
+  } else if (valid) {
+    return perAxis(where, 'padding', padding as PerAxis, kernel.length, 0).map((p) => [p, p]);
+  }
+  throw new OptionError(
+    `${where}: padding must be an integer ≥ 0, ${kernel.length} of them, ${kernel.length} pairs [low, high], "same" or "valid", got ${JSON.stringify(padding)}`,
+  );
+}
+
+export interface WindowOptions {
+  readonly kernel: readonly number[];
+  readonly stride: readonly number[];
+  readonly dilation: readonly number[];
+  readonly padding: readonly (readonly [number, number])[];
+  /** Let a last window start inside the padded input although it does not end there. */
+  readonly ceilMode?: boolean;
+}
+
+/** How many windows fit along each axis: ⌊(input + low + high − span) / stride⌋ + 1, span = dilation · (kernel − 1) + 1. */
+export function windowOutputs(where: string, inputs: Shape, options: WindowOptions): number[] {
+  const { kernel, stride, dilation, padding, ceilMode = false } = options;
+  return inputs.map((input, axis) => {
+    const [low, high] = padding[axis];
+    const span = dilation[axis] * (kernel[axis] - 1) + 1;
+    const room = input + low + high - span;
+    if (room < 0) {
+      const size =
+        dilation[axis] === 1 ? `${kernel[axis]}` : `${kernel[axis]} with dilation ${dilation[axis]} spans ${span}`;
+      const padded = low === high ? (low === 0 ? '' : ` + 2·${low}`) : ` + ${low} + ${high}`;
+      const sum =
+        padded === '' ? `the input is ${input}` : `the padded input is ${input}${padded} = ${input + low + high}`;
+      const is = dilation[axis] === 1 ? `kernel ${size} does not fit: ` : `kernel ${size}, but `;
+      throw new ShapeError(`${where}: ${is}${sum} ${extentWord(inputs.length, axis)}`);
+    }
+    if (!ceilMode) return Math.floor(room / stride[axis]) + 1;
+    const count = Math.ceil(room / stride[axis]) + 1;
+    // A window that would start in the high padding is dropped.
+    return (count - 1) * stride[axis] >= input + low ? count - 1 : count;
+  });
+}
+
+/** Throws unless `shape` is [batch, channels, …rank spatial axes]. */
+export function checkImages(where: string, shape: Shape, rank: number, channels?: number): void {
+  const axes = ['batch', channels === undefined ? 'channels' : String(channels)];
+  axes.push(
+    ...(rank === 1 ? ['length'] : rank === 2 ? ['height', 'width'] : ['depth', 'height', 'width']).slice(0, rank),
+  );
+  const expected = `[${axes.join(', ')}]`;
+  if (shape.length !== rank + 2) {
+    const hint = shape.length === rank + 1 ? '; put a batch axis of extent 1 in front' : '';
+    throw new ShapeError(`${where}: expected ${expected}, got ${formatShape(shape)}${hint}`);
+  }
+  if (channels !== undefined && shape[1] !== channels) {
+    throw new ShapeError(`${where}: expected ${channels} channels (axis 1), got ${shape[1]} in ${formatShape(shape)}`);
+  }
+}
