@@ -1,6 +1,13 @@
 import type { NdArray, Operator } from '../graph/operator.js';
 import { applyOperator } from '../graph/trace.js';
-import { contractionShape, type Geometry, ROLE_OPERANDS, type Role, type Tensor3 } from '../kernel/contraction.js';
+import {
+  contractionShape,
+  type Geometry,
+  ROLE_OPERANDS,
+  type Role,
+  type SpatialAxis,
+  type Tensor3,
+} from '../kernel/contraction.js';
 import { ShapeError } from '../tensor/errors.js';
 import { formatShape, sameShape, stridesOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -16,6 +23,7 @@ const convolutionOperator: Operator<ConvolutionAttributes> = {
   name: 'convolution',
   infer(inputs, { role, geometry }) {
     const operands = ROLE_OPERANDS[role];
+    checkGeometry(geometry);
     inputs.forEach((input, i) => {
       const expected = contractionShape(geometry, operands[i]);
       if (input.dtype !== 'f32' && input.dtype !== 'f64') {
@@ -27,6 +35,9 @@ const convolutionOperator: Operator<ConvolutionAttributes> = {
         );
       }
     });
+    if (inputs[0].dtype !== inputs[1].dtype) {
+      throw new ShapeError(`convolution: operands differ in dtype, ${inputs[0].dtype} and ${inputs[1].dtype}`);
+    }
     return [{ dtype: inputs[0].dtype, shape: contractionShape(geometry, operands[2]) }];
   },
   reference(inputs, [result], { role, geometry }) {
@@ -57,6 +68,30 @@ const convolutionOperator: Operator<ConvolutionAttributes> = {
     });
   },
   lower: (_inputs, _outputs, { role, geometry }) => ({ kind: 'contraction', role, geometry }),
+};
+
+function checkGeometry(g: Geometry): void {
+  const check = (where: string, values: object, lowest: (key: string) => number): void => {
+    for (const [key, value] of Object.entries(values)) {
+      if (key !== 'axes' && !(Number.isInteger(value) && value >= lowest(key))) {
+        throw new ShapeError(`convolution: ${where}${key} must be an integer ≥ ${lowest(key)}, got ${value}`);
+      }
+    }
+  };
+  check('', g, (key) => (key === 'groups' ? 1 : 0));
+  g.axes.forEach((axis, s) => {
+    check(`axis ${s}: `, axis, (key) => LOWEST[key as keyof SpatialAxis]);
+  });
+}
+
+/** Negative padding leaves out the first elements. */
+const LOWEST: Readonly<Record<keyof SpatialAxis, number>> = {
+  input: 0,
+  kernel: 0,
+  output: 0,
+  stride: 1,
+  dilation: 1,
+  padLow: Number.NEGATIVE_INFINITY,
 };
 
 /** Calls `visit` with the flat positions in X, W and Z of every term of T. */
