@@ -1,0 +1,5 @@
+export { type FeatureMap, type Filters, featureMaps, firstFilters } from './feature-maps.js';
+export { type AxisField, type ReceptiveField, receptiveFields } from './receptive-field.js';
+export { collectReport, type RunFacts } from './report/collect.js';
+export { type ReportData, type ReportImage, renderReport } from './report/report.js';
+export { type ModelSummary, type SummaryRow, summary } from './summary.js';
