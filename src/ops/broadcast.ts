@@ -2,9 +2,19 @@ import type { Operator } from '../graph/operator.js';
 import { applyOperator } from '../graph/trace.js';
 import { axisIndex, type Index, load, loadBroadcast, reduced } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
-import { ShapeError } from '../tensor/errors.js';
-import { broadcastShapes, formatShape, normalizeAxes, type Shape, sameShape, stridesOf } from '../tensor/shape.js';
+import { checkOptions, ShapeError } from '../tensor/errors.js';
+import {
+  broadcastShapes,
+  checkShape,
+  formatShape,
+  normalizeAxes,
+  type Shape,
+  sameShape,
+  stridesOf,
+} from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { REDUCE_OPTIONS } from './checks.js';
+import { identity } from './identity.js';
 import { broadcastReader, forEachPosition } from './loops.js';
 import { reshape } from './reshape.js';
 
@@ -13,6 +23,7 @@ import { reshape } from './reshape.js';
 const broadcastOperator: Operator<{ shape: Shape }> = {
   name: 'broadcast',
   infer([x], { shape }) {
+    checkShape('broadcastTo', shape);
     const joint = broadcastShapes(x.shape, shape);
     if (joint === undefined || !sameShape(joint, shape)) {
       throw new ShapeError(`broadcastTo: ${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
@@ -86,7 +97,7 @@ export function reductionAxes(
 
 /** Stretches extents of one, as in NumPy. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : applyOperator(broadcastOperator, [x], { shape: [...shape] })[0];
+  return sameShape(x.shape, shape) ? identity(x) : applyOperator(broadcastOperator, [x], { shape: [...shape] })[0];
 }
 
 export interface ReduceOptions {
@@ -96,8 +107,9 @@ export interface ReduceOptions {
 
 /** Sum over `axes` (default: all). */
 export function sum(x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor {
+  checkOptions('sum', options, REDUCE_OPTIONS);
   const list = reducedAxes('sum', x, axes);
-  const y = list.length === 0 ? x : applyOperator(sumOperator, [x], { axes: list })[0];
+  const y = list.length === 0 ? identity(x) : applyOperator(sumOperator, [x], { axes: list })[0];
   return options.keepDims ? keepDims(y, x.shape, list) : y;
 }
 
@@ -116,7 +128,7 @@ export function keepDims(y: Tensor, shape: Shape, axes: readonly number[]): Tens
 
 /** Sums away what broadcasting to `x.shape` stretched: the gradient of a broadcast operand of shape `shape`. */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x;
+  if (sameShape(x.shape, shape)) return identity(x);
   const skip = x.rank - shape.length;
   const axes = x.shape.map((_, axis) => axis).filter((a) => a < skip || (shape[a - skip] === 1 && x.shape[a] !== 1));
   return reshape(sum(x, axes), shape);

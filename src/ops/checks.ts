@@ -8,3 +8,6 @@ export function checkRepresentable(where: string, value: number, dtype: DType): 
     throw new OptionError(`${where}: ${value} does not fit into ${dtype}; cast the tensor to f32, or round the number`);
   }
 }
+
+/** The options of every reduction. */
+export const REDUCE_OPTIONS: readonly string[] = ['keepDims'];

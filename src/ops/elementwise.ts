@@ -10,6 +10,7 @@ import { Tensor } from '../tensor/tensor.js';
 import { sumTo } from './broadcast.js';
 import { checkRepresentable } from './checks.js';
 import { full } from './create.js';
+import { identity } from './identity.js';
 import { broadcastReader, forEachPosition } from './loops.js';
 
 /** A tensor, or a number that takes the dtype of the other operand. */
@@ -247,7 +248,7 @@ const castOperator: Operator<{ dtype: DType }> = {
 
 /** Converts elements: floats truncate and saturate on their way to i32 and u8; anything but zero is true. */
 export function cast(x: Tensor, dtype: DType): Tensor {
-  return x.dtype === dtype ? x : applyOperator(castOperator, [x], { dtype })[0];
+  return x.dtype === dtype ? identity(x) : applyOperator(castOperator, [x], { dtype })[0];
 }
 
 /** The same value, but no gradient flows through it. */

@@ -3,6 +3,7 @@ import { applyOperator } from '../graph/trace.js';
 import { ShapeError } from '../tensor/errors.js';
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { identity } from './identity.js';
 
 const reshapeOperator: Operator<{ shape: Shape }> = {
   name: 'reshape',
@@ -34,7 +35,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
     }
     target = shape.map((extent, axis) => (axis === unknown ? rest : extent));
   }
-  return sameShape(x.shape, target) ? x : applyOperator(reshapeOperator, [x], { shape: [...target] })[0];
+  return sameShape(x.shape, target) ? identity(x) : applyOperator(reshapeOperator, [x], { shape: [...target] })[0];
 }
 
 /** Joins the axes from `start` to `end` (inclusive) into one; the defaults keep the batch axis. */

@@ -5,6 +5,7 @@ import { mapNest } from '../kernel/kernel.js';
 import { ShapeError } from '../tensor/errors.js';
 import { formatShape, normalizeAxes, stridesOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { identity } from './identity.js';
 import { forEachPosition } from './loops.js';
 
 const transposeOperator: Operator<{ order: readonly number[] }> = {
@@ -44,6 +45,6 @@ function inverse(order: readonly number[]): number[] {
 export function transpose(x: Tensor, order?: readonly number[]): Tensor {
   const axes = order ? normalizeAxes('transpose', order, x.rank) : x.shape.map((_, i) => x.rank - 1 - i);
   return axes.every((axis, i) => axis === i) && axes.length === x.rank
-    ? x
+    ? identity(x)
     : applyOperator(transposeOperator, [x], { order: axes })[0];
 }
