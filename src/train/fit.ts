@@ -1,0 +1,400 @@
+import { BatchLoader, type ImageSplit } from '../data/index.js';
+import type { Compiled } from '../graph/compile.js';
+import type { Module } from '../nn/module.js';
+import type { Optimizer } from '../optim/index.js';
+import { checkOptions, GaborError, OptionError } from '../tensor/errors.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type EvaluationFormat, evaluate, turn } from './evaluate.js';
+import type { CheckpointReason, EpochRecord, StartEvent, TrainEvent } from './events.js';
+import { InputRing } from './input-ring.js';
+import { learningRateOf, makeOptimizer } from './optimizers.js';
+import {
+  changedSettings,
+  resolveSettings,
+  TRAINING_OPTIONS,
+  type TrainingOptions,
+  type TrainingSettings,
+} from './settings.js';
+import {
+  captureTensors,
+  checkSameData,
+  type DataIdentity,
+  findNonFinite,
+  identifyData,
+  restoreTensors,
+  START,
+  type StateTensors,
+  type TrainingProgress,
+  type TrainingState,
+} from './state.js';
+import { compileStep, type StepResult } from './step.js';
+import { Stopwatch } from './stopwatch.js';
+
+/** What `fit` trains on: an `ImageDataset` fits. */
+export interface TrainingData extends EvaluationFormat {
+  readonly splits: {
+    readonly train: ImageSplit;
+    readonly validation?: ImageSplit;
+    readonly test?: ImageSplit;
+  };
+}
+
+export interface FitOptions extends TrainingOptions {
+  /**
+   * Evaluate after every epoch: on the validation part, where there is none on the test part, where there is none not at all. Nothing
+   * is chosen by the outcome. Default true.
+   */
+  validate?: boolean;
+  /** Threads that make batches; 0 = this one, with the same bits. Default 1. */
+  workers?: number;
+  /** Stops after the step under way and hands a checkpoint to `onCheckpoint`. */
+  signal?: AbortSignal;
+  /** Told of everything that happens; plain data. */
+  onEvent?: (event: TrainEvent) => void;
+  /** Called after every epoch, and when training is stopped, for example to write a checkpoint; waited for. */
+  onCheckpoint?: (state: TrainingState, reason: CheckpointReason) => void | Promise<void>;
+  /** Goes on from here: options that are not given are the checkpoint's. */
+  resume?: TrainingState;
+}
+
+export interface FitResult {
+  /** Of all epochs, also those before a resume. */
+  readonly history: readonly EpochRecord[];
+  readonly settings: TrainingSettings;
+  /** Steps since the beginning. */
+  readonly step: number;
+  /** Whether the signal stopped training before the last epoch was over. */
+  readonly aborted: boolean;
+}
+
+/** Training that has lost its way: the loss is not a number any more. The model was put back to the state before. */
+export class DivergedError extends GaborError {
+  override name = 'DivergedError';
+  /** Completed epochs of the state that the model was put back to. */
+  readonly restoredEpoch: number;
+
+  constructor(message: string, restoredEpoch: number) {
+    super(message);
+    this.restoredEpoch = restoredEpoch;
+  }
+}
+
+const OPTIONS = [
+  ...TRAINING_OPTIONS,
+  'validate',
+  'workers',
+  'signal',
+  'onEvent',
+  'onCheckpoint',
+  'resume',
+] as const satisfies readonly (keyof FitOptions)[];
+
+/**
+ * Trains a model that returns logits [n, classes] on labelled images, with cross-entropy.
+ *
+ *     await fit(model, await openDataset('strokes'), { epochs: 3, onEvent: console.log });
+ *
+ * All layers train, whatever mode they are in; their modes stay as they are. The same model, data, options and seed give the same
+ * bits, also when training was stopped and resumed in between.
+ *
+ * @throws OptionError for options that are unknown or out of range; ShapeError when model and data do not fit;
+ *   {@link DivergedError} when the loss is no longer a number.
+ */
+export async function fit(model: Module, data: TrainingData, options: FitOptions = {}): Promise<FitResult> {
+  checkOptions('fit', options, OPTIONS);
+  const training = new Training(model, data, options);
+  try {
+    return await training.run();
+  } finally {
+    await training.close();
+  }
+}
+
+/** A step that has been started. */
+interface RunningStep {
+  readonly result: Promise<StepResult>;
+  readonly count: number;
+  readonly learningRate: number;
+}
+
+class Training {
+  readonly #model: Module;
+  readonly #data: TrainingData;
+  readonly #options: FitOptions;
+  readonly #settings: TrainingSettings;
+  readonly #changed: readonly string[];
+  readonly #identity: DataIdentity;
+  readonly #optimizer: Optimizer;
+  readonly #step: Compiled<[Tensor, Tensor], StepResult>;
+  readonly #loader: BatchLoader;
+  /** By number of images: full batches and, unless `dropLast`, the last one of an epoch. */
+  readonly #inputs = new Map<number, { readonly images: InputRing; readonly labels: InputRing }>();
+  readonly #learningRate: (step: number) => number;
+  readonly #history: EpochRecord[];
+  readonly #validation: { readonly name: StartEvent['validation']; readonly split: ImageSplit | undefined };
+  readonly #began = performance.now();
+  readonly #stopwatch = new Stopwatch();
+  /** The latest state without NaN, to return to. */
+  #good: StateTensors;
+  #goodEpoch: number;
+  #progress: TrainingProgress;
+  #validationSeconds = 0;
+
+  constructor(model: Module, data: TrainingData, options: FitOptions) {
+    const { resume } = options;
+    const { train } = data.splits;
+    if (train.count === 0) throw new OptionError('fit: there are no training images');
+    this.#model = model;
+    this.#data = data;
+    this.#options = options;
+    this.#settings = resolveSettings(options, train.count, resume?.settings);
+    this.#progress = resume?.progress ?? START;
+    this.#changed = resume ? changedSettings(resume.settings, this.#settings, this.#progress.batch > 0) : [];
+    this.#identity = identifyData(train, data.classes.length);
+    if (resume) checkSameData(resume.data, this.#identity);
+    const { batchSize, seed, augment, dropLast, epochs } = this.#settings;
+    if (this.#progress.epoch >= epochs) {
+      throw new OptionError(
+        `fit: the checkpoint has completed ${this.#progress.epoch} of ${epochs} epochs; to train on, give a larger number of epochs`,
+      );
+    }
+    this.#loader = new BatchLoader(train, data, {
+      batchSize,
+      seed,
+      dropLast,
+      ...(augment ? { augment } : {}),
+      ...(options.workers === undefined ? {} : { workers: options.workers }),
+    });
+    this.#learningRate = learningRateOf(this.#settings, this.#loader.batches);
+    this.#history = [...(resume?.history ?? [])];
+    this.#validation = chooseValidation(data, options.validate ?? true);
+    this.#optimizer = makeOptimizer(model.namedParameters(), this.#settings);
+    if (resume) restoreTensors(model, this.#optimizer, resume);
+    this.#good = resume ?? captureTensors(model, this.#optimizer);
+    this.#goodEpoch = this.#progress.epoch;
+    this.#step = compileStep(model, this.#optimizer, data.classes.length, this.#settings.labelSmoothing);
+  }
+
+  async run(): Promise<FitResult> {
+    this.#tellStart();
+    let aborted = false;
+    while (this.#progress.epoch < this.#settings.epochs && !aborted) {
+      await this.#trainEpoch();
+      aborted = this.#aborted || !(await this.#endEpoch());
+    }
+    if (aborted) await this.#checkpoint('abort', captureTensors(this.#model, this.#optimizer));
+    const { epoch, step } = this.#progress;
+    this.#tell({ event: 'done', epochs: epoch, step, aborted, seconds: secondsSince(this.#began) });
+    return { history: this.#history, settings: this.#settings, step, aborted };
+  }
+
+  async close(): Promise<void> {
+    this.#step.dispose();
+    for (const { images, labels } of this.#inputs.values()) {
+      images.dispose();
+      labels.dispose();
+    }
+    this.#optimizer.dispose();
+    await this.#loader.close();
+  }
+
+  get #aborted(): boolean {
+    return this.#options.signal?.aborted ?? false;
+  }
+
+  /** The rest of the epoch under way, or as much of it as the signal allows. */
+  async #trainEpoch(): Promise<void> {
+    let running: RunningStep | undefined;
+    this.#stopwatch.reset();
+    try {
+      for await (const { x, y, count } of this.#loader.epoch(this.#progress.epoch, this.#progress.batch)) {
+        // Written while the step before is still running.
+        const inputs = this.#inputsFor(count);
+        const images = inputs.images.load(x);
+        const labels = inputs.labels.load(y);
+        const ended = running;
+        const batchLoss = ended && (await this.#finish(ended));
+        running = this.#aborted ? undefined : this.#start(images, labels, count);
+        if (ended !== undefined) this.#tellStep(ended, batchLoss as number);
+        await turn();
+        if (running === undefined) return;
+      }
+      const ended = running;
+      running = undefined;
+      if (ended !== undefined) this.#tellStep(ended, await this.#finish(ended));
+    } finally {
+      await running?.result.catch(() => undefined);
+    }
+  }
+
+  #inputsFor(count: number): { readonly images: InputRing; readonly labels: InputRing } {
+    let inputs = this.#inputs.get(count);
+    if (inputs === undefined) {
+      const { channels, height, width } = this.#data;
+      inputs = {
+        images: new InputRing([count, channels, height, width], 'f32'),
+        labels: new InputRing([count], 'i32'),
+      };
+      this.#inputs.set(count, inputs);
+    }
+    return inputs;
+  }
+
+  #start(images: Tensor, labels: Tensor, count: number): RunningStep {
+    const learningRate = this.#learningRate(this.#progress.step);
+    this.#optimizer.setLearningRate(learningRate);
+    const result = this.#step(images, labels);
+    result.catch(() => undefined); // reported where it is awaited
+    return { result, count, learningRate };
+  }
+
+  /** Waits for a step, adds up its result and returns its loss. */
+  async #finish({ result, count, learningRate }: RunningStep): Promise<number> {
+    const { loss, correct } = await result;
+    const batchLoss = loss.item();
+    const hits = correct.item();
+    loss.dispose();
+    correct.dispose();
+    const p = this.#progress;
+    this.#progress = {
+      epoch: p.epoch,
+      batch: p.batch + 1,
+      step: p.step + 1,
+      lossSum: p.lossSum + batchLoss * count,
+      correct: p.correct + hits,
+      count: p.count + count,
+      seconds: p.seconds + this.#stopwatch.lap(count),
+    };
+    if (!Number.isFinite(batchLoss)) this.#diverged(`the loss is ${batchLoss}`, learningRate);
+    return batchLoss;
+  }
+
+  /** Validates, records and hands out a checkpoint; false when the signal came in between, with nothing changed. */
+  async #endEpoch(): Promise<boolean> {
+    const { epoch, step, lossSum, correct, count, seconds } = this.#progress;
+    const { epochs } = this.#settings;
+    const learningRate = this.#learningRate(step - 1);
+    const tensors = captureTensors(this.#model, this.#optimizer);
+    const broken = findNonFinite(tensors);
+    if (broken !== undefined) this.#diverged(`"${broken}" holds numbers that are not finite`, learningRate);
+    const began = performance.now();
+    const { split } = this.#validation;
+    let validation: { validationLoss: number; validationAccuracy: number } | undefined;
+    if (split !== undefined) {
+      try {
+        const { loss, accuracy } = await evaluate(this.#model, split, this.#data, {
+          batchSize: Math.max(64, this.#settings.batchSize),
+          mostWrong: 0,
+          onProgress: (done, total) => this.#tell({ event: 'validating', epoch: epoch + 1, done, total }),
+          ...(this.#options.signal ? { signal: this.#options.signal } : {}),
+        });
+        if (!Number.isFinite(loss)) this.#diverged(`the validation loss is ${loss}`, learningRate);
+        validation = { validationLoss: loss, validationAccuracy: accuracy };
+      } catch (error) {
+        if (this.#aborted && error === this.#options.signal?.reason) return false;
+        throw error;
+      }
+    }
+    this.#validationSeconds = secondsSince(began);
+    const record: EpochRecord = {
+      epoch: epoch + 1,
+      step,
+      loss: lossSum / count,
+      accuracy: correct / count,
+      ...validation,
+      learningRate,
+      imagesPerSecond: this.#stopwatch.rate,
+      seconds: seconds + this.#validationSeconds,
+    };
+    this.#history.push(record);
+    this.#progress = { ...START, epoch: epoch + 1, step };
+    this.#good = tensors;
+    this.#goodEpoch = epoch + 1;
+    this.#tell({ event: 'epoch', epochs, ...record });
+    await this.#checkpoint('epoch', tensors);
+    return true;
+  }
+
+  async #checkpoint(reason: CheckpointReason, tensors: StateTensors): Promise<void> {
+    const { onCheckpoint } = this.#options;
+    if (onCheckpoint === undefined) return;
+    const { model, random, optimizer } = tensors;
+    const progress = this.#progress;
+    const history = [...this.#history];
+    const state = { model, random, optimizer, progress, settings: this.#settings, history, data: this.#identity };
+    await onCheckpoint(state, reason);
+    const { epoch, batch, step } = progress;
+    this.#tell({ event: 'checkpoint', epoch, batch, step, reason });
+  }
+
+  #diverged(what: string, learningRate: number): never {
+    const { epoch, step } = this.#progress;
+    restoreTensors(this.#model, this.#optimizer, this.#good);
+    const lr = (value: number): string => String(Number(value.toPrecision(3)));
+    const back = this.#goodEpoch === 0 ? 'before training' : `after epoch ${this.#goodEpoch}`;
+    throw new DivergedError(
+      `training diverged in epoch ${epoch + 1}, step ${step}: ${what}. The model is back in its state ${back}. Try a lower learning rate (it was ${lr(learningRate)}; try ${lr(this.#settings.lr / 10)}) or a warm-up, and check that the inputs are normalised`,
+      this.#goodEpoch,
+    );
+  }
+
+  #tell(event: TrainEvent): void {
+    this.#options.onEvent?.(event);
+  }
+
+  #tellStart(): void {
+    const { resume } = this.#options;
+    const { epoch, batch } = this.#progress;
+    const { epochs, batchSize } = this.#settings;
+    this.#tell({
+      event: 'start',
+      epochs,
+      batchSize,
+      batches: this.#loader.batches,
+      trainCount: this.#data.splits.train.count,
+      validationCount: this.#validation.split?.count ?? 0,
+      validation: this.#validation.name,
+      parameters: this.#model.parameters().reduce((sum, { size }) => sum + size, 0),
+      ...(resume ? { resumed: { epoch, batch, changed: this.#changed } } : {}),
+    });
+  }
+
+  #tellStep({ learningRate }: RunningStep, batchLoss: number): void {
+    const { epoch, batch, step, lossSum, correct, count } = this.#progress;
+    const { epochs, batchSize } = this.#settings;
+    const { batches } = this.#loader;
+    const imagesPerSecond = this.#stopwatch.rate;
+    const stepsLeft = batches - batch + (epochs - epoch - 1) * batches;
+    this.#tell({
+      event: 'step',
+      epoch: epoch + 1,
+      epochs,
+      batch,
+      batches,
+      step,
+      loss: lossSum / count,
+      accuracy: correct / count,
+      batchLoss,
+      learningRate,
+      imagesPerSecond,
+      secondsLeft: (stepsLeft * batchSize) / imagesPerSecond + (epochs - epoch) * this.#validationSeconds,
+    });
+  }
+}
+
+function chooseValidation(
+  data: TrainingData,
+  wanted: boolean,
+): { name: StartEvent['validation']; split: ImageSplit | undefined } {
+  if (wanted) {
+    for (const name of ['validation', 'test'] as const) {
+      const split = data.splits[name];
+      if (split !== undefined && split.count > 0) return { name, split };
+    }
+  }
+  return { name: 'none', split: undefined };
+}
+
+function secondsSince(began: number): number {
+  return (performance.now() - began) / 1000;
+}

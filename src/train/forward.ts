@@ -1,0 +1,47 @@
+import { type Compiled, compile } from '../graph/compile.js';
+import type { Module } from '../nn/module.js';
+import { ShapeError } from '../tensor/errors.js';
+import { formatShape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** Runs `body` with every layer in training or evaluation mode, then puts back the mode each of them had. */
+export function inMode<T>(model: Module, training: boolean, body: () => T): T {
+  const before = model.namedModules().map(([, module]) => [module, module.training] as const);
+  for (const [module] of before) module.training = training;
+  try {
+    return body();
+  } finally {
+    for (const [module, mode] of before) module.training = mode;
+  }
+}
+
+const programs = new WeakMap<Module, Compiled<[Tensor], Tensor>>();
+
+/**
+ * The program that computes a model's logits in evaluation mode, [n, …] → [n, classes]; made once per model and input
+ * shape, however often the model is evaluated. The model's own modes stay as they are.
+ */
+export function forwardProgram(model: Module): Compiled<[Tensor], Tensor> {
+  let program = programs.get(model);
+  if (program === undefined) {
+    program = compile((x: Tensor) => inMode(model, false, () => model.call(x)));
+    programs.set(model, program);
+  }
+  return program;
+}
+
+/** Frees the memory of a model's evaluation programs before the garbage collector does. */
+export function releasePrograms(model: Module): void {
+  programs.get(model)?.dispose();
+  programs.delete(model);
+}
+
+/** Throws unless `logits` is one row of class scores for each of `rows` images. */
+export function checkLogits(where: string, logits: Tensor, rows: number, classes?: number): void {
+  const { shape } = logits;
+  if (shape.length !== 2 || shape[0] !== rows || (classes !== undefined && shape[1] !== classes)) {
+    throw new ShapeError(
+      `${where}: for ${rows} images${classes === undefined ? '' : ` of ${classes} classes`} the model must return one row of class scores each, ${formatShape([rows, classes ?? Number.NaN]).replace('NaN', 'classes')}; it returned ${formatShape(shape)}`,
+    );
+  }
+}

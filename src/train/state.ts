@@ -1,0 +1,106 @@
+import type { ImageSplit } from '../data/index.js';
+import type { Module } from '../nn/module.js';
+import type { Optimizer } from '../optim/index.js';
+import { isFloat } from '../tensor/dtype.js';
+import { GaborError, OptionError } from '../tensor/errors.js';
+import type { EpochRecord } from './events.js';
+import { type HostTensor, toHost } from './host-tensor.js';
+import type { TrainingSettings } from './settings.js';
+
+/** How far training has come; what is summed up so far belongs to the epoch under way. */
+export interface TrainingProgress {
+  /** Completed epochs. */
+  readonly epoch: number;
+  /** Steps of the next epoch that are done. */
+  readonly batch: number;
+  /** Steps since the beginning. */
+  readonly step: number;
+  readonly lossSum: number;
+  readonly correct: number;
+  readonly count: number;
+  /** Spent on the steps of the epoch so far. */
+  readonly seconds: number;
+}
+
+export const START: TrainingProgress = { epoch: 0, batch: 0, step: 0, lossSum: 0, correct: 0, count: 0, seconds: 0 };
+
+/** Recognises the training images that a checkpoint belongs to. */
+export interface DataIdentity {
+  readonly trainCount: number;
+  readonly classes: number;
+  /** Of labels and a sample of the bytes. */
+  readonly checksum: number;
+}
+
+/**
+ * Everything that training continues from, copied out of the device. Going on from it gives the same bits as never having stopped:
+ * batches and learning rates are functions of settings and progress alone.
+ */
+export interface TrainingState {
+  /** Parameters and buffers. */
+  readonly model: Readonly<Record<string, HostTensor>>;
+  /** States of the random generators of layers (dropout). */
+  readonly random: Readonly<Record<string, HostTensor>>;
+  readonly optimizer: Readonly<Record<string, HostTensor>>;
+  readonly progress: TrainingProgress;
+  readonly settings: TrainingSettings;
+  readonly history: readonly EpochRecord[];
+  readonly data: DataIdentity;
+}
+
+/** The tensors of a training state. */
+export type StateTensors = Pick<TrainingState, 'model' | 'random' | 'optimizer'>;
+
+export function captureTensors(model: Module, optimizer: Optimizer): StateTensors {
+  return {
+    model: toHost(model.stateDict()),
+    random: toHost(Object.fromEntries(model.namedRandomStates())),
+    optimizer: toHost(optimizer.stateDict()),
+  };
+}
+
+/** Copies a state into model and optimizer. @throws OptionError when they have other tensors than the state. */
+export function restoreTensors(model: Module, optimizer: Optimizer, state: StateTensors): void {
+  try {
+    model.loadStateDict(state.model);
+    model.loadRandomStates(state.random);
+    optimizer.loadStateDict(state.optimizer);
+  } catch (error) {
+    if (!(error instanceof GaborError)) throw error;
+    throw new OptionError(`the checkpoint is not one of this model: ${error.message}`, { cause: error });
+  }
+}
+
+/** The first tensor that holds a NaN or an infinity, if any. */
+export function findNonFinite(tensors: StateTensors): string | undefined {
+  for (const group of [tensors.model, tensors.optimizer]) {
+    for (const [name, { dtype, data }] of Object.entries(group)) {
+      if (isFloat(dtype) && !(data as Float32Array).every(Number.isFinite)) return name;
+    }
+  }
+  return undefined;
+}
+
+/** FNV-1a over the labels and about 65,536 bytes spread over the images. */
+export function identifyData(split: ImageSplit, classes: number): DataIdentity {
+  let hash = 0x811c9dc5;
+  const mix = (value: number): void => {
+    hash = Math.imul(hash ^ value, 0x01000193);
+  };
+  for (const label of split.labels) mix(label);
+  const stride = Math.max(1, Math.floor(split.images.length / 65_536));
+  for (let i = 0; i < split.images.length; i += stride) mix(split.images[i]);
+  return { trainCount: split.count, classes, checksum: hash >>> 0 };
+}
+
+/** @throws OptionError when a checkpoint was trained on other images. */
+export function checkSameData(earlier: DataIdentity, now: DataIdentity): void {
+  if (earlier.checksum === now.checksum && earlier.trainCount === now.trainCount && earlier.classes === now.classes)
+    return;
+  const describe = ({ trainCount, classes }: DataIdentity): string =>
+    `${trainCount} training images of ${classes} classes`;
+  const same = describe(earlier) === describe(now);
+  throw new OptionError(
+    `cannot resume on other data: the checkpoint was trained on ${describe(earlier)}, this is ${same ? 'as many, but different ones (another split, size or seed?)' : describe(now)}; to go on with a model on new data, load it as a model and train anew`,
+  );
+}
