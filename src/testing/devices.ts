@@ -1,0 +1,38 @@
+import { test } from 'node:test';
+import { type Device, setDevice } from '../graph/device.js';
+import { ReferenceDevice } from '../targets/reference/device.js';
+
+/** A device that suites run on, and how far its results may be from exact ones. */
+export interface TestDevice {
+  readonly name: string;
+  readonly make: () => Device;
+  /** allowed difference, relative to the largest magnitude of the expected tensor */
+  readonly tolerance: number;
+}
+
+/** The oracle in double precision, for suites that need exact numbers (finite differences). */
+export const EXACT: TestDevice = {
+  name: 'reference (f64)',
+  make: () => new ReferenceDevice({ precision: 'f64' }),
+  tolerance: 1e-6,
+};
+
+/** Every device that suites of layers, losses and optimizers run on. */
+export const TEST_DEVICES: readonly TestDevice[] = [
+  EXACT,
+  { name: 'reference', make: () => new ReferenceDevice(), tolerance: 2e-5 },
+];
+
+/** Declares `body` as one test for every device. */
+export function testOnDevices(
+  name: string,
+  body: (device: TestDevice) => void | Promise<void>,
+  devices: readonly TestDevice[] = TEST_DEVICES,
+): void {
+  for (const device of devices) {
+    test(`${name} [${device.name}]`, async () => {
+      setDevice(device.make());
+      await body(device);
+    });
+  }
+}
