@@ -3,8 +3,9 @@ import { applyOperator } from '../graph/trace.js';
 import { axisIndex, constant, type Expression, guard, load } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
 import { ShapeError } from '../tensor/errors.js';
-import { formatShape, normalizeAxes, stridesOf } from '../tensor/shape.js';
+import { formatType, normalizeAxes, stridesOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { identity } from './identity.js';
 import { forEachPosition } from './loops.js';
 import { slice } from './slice.js';
 
@@ -18,9 +19,7 @@ const concatOperator: Operator<{ axis: number }> = {
         x.shape.length === first.shape.length &&
         x.shape.every((extent, i) => i === axis || extent === first.shape[i]);
       if (!fits) {
-        throw new ShapeError(
-          `concat: ${formatShape(first.shape)} and ${formatShape(x.shape)} may differ along axis ${axis} only`,
-        );
+        throw new ShapeError(`concat: ${formatType(first)} and ${formatType(x)} may differ along axis ${axis} only`);
       }
     }
     const joined = inputs.reduce((total, x) => total + x.shape[axis], 0);
@@ -62,7 +61,7 @@ const concatOperator: Operator<{ axis: number }> = {
 /** Joins tensors along one axis; all other extents must be equal. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   if (tensors.length === 0) throw new ShapeError('concat: needs at least one tensor');
-  if (tensors.length === 1) return tensors[0];
   const [a] = normalizeAxes('concat', [axis], tensors[0].rank);
+  if (tensors.length === 1) return identity(tensors[0]);
   return applyOperator(concatOperator, tensors, { axis: a })[0];
 }

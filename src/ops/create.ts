@@ -3,11 +3,13 @@ import type { Operator } from '../graph/operator.js';
 import { applyOperator } from '../graph/trace.js';
 import { axisIndex, axisValue, constant } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
-import { allocateArray, type DType } from '../tensor/dtype.js';
-import { ShapeError } from '../tensor/errors.js';
+import { castValue } from '../kernel/scalar.js';
+import { allocateArray, DTYPES, type DType, isFloat } from '../tensor/dtype.js';
+import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
-import { checkShape, formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { checkShape, formatShape, normalizeAxes, type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
+import { checkRepresentable } from './checks.js';
 import { forEachPosition } from './loops.js';
 
 const fullOperator: Operator<{ shape: Shape; value: number; dtype: DType }> = {
@@ -33,13 +35,15 @@ const iotaOperator: Operator<{ shape: Shape; axis: number }> = {
 /** A constant of the graph: part of the program, no memory of its own. */
 export function full(shape: Shape, value: number, dtype: DType = 'f32'): Tensor {
   checkShape('full', shape);
+  checkRepresentable('full', value, dtype);
   return applyOperator(fullOperator, [], { shape: [...shape], value, dtype })[0];
 }
 
 /** The position along `axis`, as i32. */
 export function iota(shape: Shape, axis = 0): Tensor {
   checkShape('iota', shape);
-  return applyOperator(iotaOperator, [], { shape: [...shape], axis })[0];
+  const [a] = normalizeAxes('iota', [axis], shape.length);
+  return applyOperator(iotaOperator, [], { shape: [...shape], axis: a })[0];
 }
 
 /** Nested arrays of numbers, at most as deep as is sensible to type. */
@@ -59,6 +63,7 @@ export interface TensorOptions {
  * @example tensor(new Float32Array(784), { shape: [1, 1, 28, 28] })
  */
 export function tensor(data: NestedNumbers, options: TensorOptions = {}): Tensor {
+  checkOptions('tensor', options, ['shape', 'dtype']);
   const flat: number[] = [];
   let values: ArrayLike<number> = flat;
   let shape: number[] = [];
@@ -69,13 +74,18 @@ export function tensor(data: NestedNumbers, options: TensorOptions = {}): Tensor
     shape = flattenInto(data, flat);
   }
   const dtype = options.dtype ?? (values instanceof Int32Array ? 'i32' : values instanceof Uint8Array ? 'u8' : 'f32');
+  if (!(dtype in DTYPES)) {
+    throw new OptionError(`tensor: unknown dtype "${dtype}"; known are ${Object.keys(DTYPES).join(', ')}`);
+  }
   const target = options.shape ?? shape;
   checkShape('tensor', target);
   if (sizeOf(target) !== values.length) {
     throw new ShapeError(`tensor: ${values.length} elements do not fill ${formatShape(target)} = ${sizeOf(target)}`);
   }
   const storage = getDevice().allocate({ dtype, shape: [...target] });
-  storage.write(values);
+  // As cast() does: typed arrays would wrap around instead of saturating.
+  const exact = isFloat(dtype) || (values instanceof DTYPES[dtype].array && dtype !== 'bool');
+  storage.write(exact ? values : Array.from(values, (value) => castValue(dtype, value)));
   return Tensor.fromStorage(storage);
 }
 
@@ -83,6 +93,9 @@ function flattenInto(data: NestedNumbers, flat: number[]): number[] {
   if (typeof data === 'number') {
     flat.push(data);
     return [];
+  }
+  if (typeof data !== 'object' || data === null) {
+    throw new OptionError(`tensor: takes numbers, typed arrays and nested arrays of them, got ${typeof data}`);
   }
   let inner: number[] | undefined;
   for (const part of Array.from(data as ArrayLike<NestedNumbers>)) {
@@ -97,10 +110,12 @@ function flattenInto(data: NestedNumbers, flat: number[]): number[] {
 
 /** Data of zeros. Inside a traced function prefer {@link full}. */
 export function zeros(shape: Shape, dtype: DType = 'f32'): Tensor {
+  checkShape('zeros', shape);
   return tensor(allocateArray(dtype, sizeOf(shape)), { shape, dtype });
 }
 
 export function ones(shape: Shape, dtype: DType = 'f32'): Tensor {
+  checkShape('ones', shape);
   return tensor(allocateArray(dtype, sizeOf(shape)).fill(1), { shape, dtype });
 }
 

@@ -13,7 +13,7 @@ import {
 import { mapNest } from '../kernel/kernel.js';
 import { ShapeError } from '../tensor/errors.js';
 import { THREEFRY_ROTATIONS, threefry2x32 } from '../tensor/random.js';
-import { formatType, type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
+import { checkShape, formatType, type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Uniform numbers from a key that is itself data: the same generator as `tensor/random.ts`, inside a program. */
@@ -65,6 +65,7 @@ function threefryExpression(k0: Expression, k1: Expression, counter: Expression)
 
 /** Uniform numbers in [0, 1); element i (row-major) depends on `key` (i32[2]) and i only. No gradient. */
 export function uniform(key: Tensor, shape: Shape): Tensor {
+  checkShape('uniform', shape);
   if (sizeOf(shape) >= 2 ** 31) throw new ShapeError('uniform: at most 2³¹ numbers from one key');
   return applyOperator(uniformOperator, [key], { shape: [...shape] })[0];
 }

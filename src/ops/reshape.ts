@@ -1,7 +1,7 @@
 import type { Operator } from '../graph/operator.js';
 import { applyOperator } from '../graph/trace.js';
 import { ShapeError } from '../tensor/errors.js';
-import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
+import { checkShape, formatShape, normalizeAxes, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { identity } from './identity.js';
 
@@ -40,7 +40,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** Joins the axes from `start` to `end` (inclusive) into one; the defaults keep the batch axis. */
 export function flatten(x: Tensor, start = 1, end = -1): Tensor {
-  const last = end < 0 ? end + x.rank : end;
-  const joined = sizeOf(x.shape.slice(start, last + 1));
-  return reshape(x, [...x.shape.slice(0, start), joined, ...x.shape.slice(last + 1)]);
+  const [first] = normalizeAxes('flatten', [start], x.rank);
+  const [last] = normalizeAxes('flatten', [end], x.rank);
+  if (first > last) throw new ShapeError(`flatten: axis ${start} comes after axis ${end} of ${formatShape(x.shape)}`);
+  return reshape(x, [...x.shape.slice(0, first), sizeOf(x.shape.slice(first, last + 1)), ...x.shape.slice(last + 1)]);
 }

@@ -5,6 +5,8 @@ import { mapNest } from '../kernel/kernel.js';
 import { ShapeError } from '../tensor/errors.js';
 import { formatShape, type Shape, stridesOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { checkRepresentable } from './checks.js';
+import { identity } from './identity.js';
 import { forEachPosition } from './loops.js';
 
 // Slicing and padding are each other's gradients, hence one file.
@@ -18,12 +20,13 @@ interface SliceAttributes {
 const sliceOperator: Operator<SliceAttributes> = {
   name: 'slice',
   infer([x], { start, size, step }) {
-    if (start.length !== x.shape.length || size.length !== x.shape.length) {
-      throw new ShapeError(`slice: needs a start and a size for each axis of ${formatShape(x.shape)}`);
+    if ([start, size, step].some((list) => list.length !== x.shape.length)) {
+      throw new ShapeError(`slice: needs a start, a size and a step for each axis of ${formatShape(x.shape)}`);
     }
     x.shape.forEach((extent, axis) => {
       const last = start[axis] + (size[axis] - 1) * step[axis];
-      if (start[axis] < 0 || size[axis] < 0 || step[axis] < 1 || (size[axis] > 0 && last >= extent)) {
+      const whole = [start, size, step].every((list) => Number.isInteger(list[axis]));
+      if (!whole || start[axis] < 0 || size[axis] < 0 || step[axis] < 1 || (size[axis] > 0 && last >= extent)) {
         throw new ShapeError(
           `slice: axis ${axis} of ${formatShape(x.shape)} has no elements ${start[axis]} + ${step[axis]}·(0…${size[axis] - 1})`,
         );
@@ -43,7 +46,7 @@ const sliceOperator: Operator<SliceAttributes> = {
     g &&
       applyOperator(padOperator, [g], {
         low: start,
-        high: x.shape.map((extent, i) => extent - start[i] - ((size[i] - 1) * step[i] + 1)),
+        high: x.shape.map((extent, i) => extent - start[i] - Math.max(0, (size[i] - 1) * step[i] + 1)),
         interior: step.map((s) => s - 1),
         value: 0,
       })[0],
@@ -69,9 +72,13 @@ interface PadAttributes {
 
 const padOperator: Operator<PadAttributes> = {
   name: 'pad',
-  infer([x], { low, high, interior }) {
+  infer([x], { low, high, interior, value }) {
+    checkRepresentable('pad', value, x.dtype);
     if (low.length !== x.shape.length || high.length !== x.shape.length) {
       throw new ShapeError(`pad: needs a low and a high amount for each axis of ${formatShape(x.shape)}`);
+    }
+    if (![...low, ...high].every(Number.isInteger)) {
+      throw new ShapeError(`pad: amounts must be integers, got ${formatShape(low)} and ${formatShape(high)}`);
     }
     const shape = x.shape.map((extent, i) => low[i] + Math.max(0, (extent - 1) * (interior[i] + 1) + 1) + high[i]);
     if (shape.some((extent) => extent < 0)) {
@@ -111,7 +118,8 @@ const padOperator: Operator<PadAttributes> = {
   lower([x], [y], { low, interior, value }) {
     const index = x.shape.map((_, axis) => makeIndex([{ axis, factor: 1 }], -low[axis], interior[axis] + 1));
     const checks = x.shape.map((extent, axis) => ({ index: index[axis], extent }));
-    const needed = checks.filter((_, axis) => y.shape[axis] !== x.shape[axis] || low[axis] !== 0);
+    const moved = (axis: number): boolean => low[axis] !== 0 || interior[axis] !== 0;
+    const needed = checks.filter((_, axis) => y.shape[axis] !== x.shape[axis] || moved(axis));
     return mapNest(y.shape, guard(needed, load(0, x.dtype, index), constant(value, x.dtype)));
   },
 };
@@ -128,6 +136,7 @@ export function slice(x: Tensor, start: Shape, size?: Shape, step?: Shape): Tens
 
 /** Puts `low[i]` and `high[i]` elements of `value` (default 0) around axis `i`; negative amounts cut off. */
 export function pad(x: Tensor, low: Shape, high: Shape, value = 0): Tensor {
-  if (low.every((n) => n === 0) && high.every((n) => n === 0)) return x;
+  const none = [low, high].every((list) => list.length === x.rank && list.every((n) => n === 0));
+  if (none) return identity(x);
   return applyOperator(padOperator, [x], { low: [...low], high: [...high], interior: x.shape.map(() => 0), value })[0];
 }
