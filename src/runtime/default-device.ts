@@ -1,4 +1,4 @@
 import { setDefaultDevice } from '../graph/device.js';
-import { ReferenceDevice } from '../targets/reference/device.js';
+import { cpuDevice } from './cpu-device.js';
 
-setDefaultDevice(() => new ReferenceDevice());
+setDefaultDevice(() => cpuDevice());

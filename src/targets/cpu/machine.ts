@@ -84,9 +84,9 @@ export interface VectorMachine {
   binary(op: BinaryOp, a: Register, b: Register): Register;
   /** i32 shifts by a constant; `shr` is logical, `sar` arithmetic. */
   shift(op: 'shl' | 'shr' | 'sar', a: Register, bits: number): Register;
-  /** Signed, towards zero; scalar i32 only; the divisor is a positive constant. */
-  divide(a: Register, divisor: number): Register;
-  remainder(a: Register, divisor: number): Register;
+  /** Signed, towards zero; scalar i32 only; the divisor is positive. */
+  divide(a: Register, divisor: Int): Register;
+  remainder(a: Register, divisor: Int): Register;
   compare(op: Comparison, a: Register, b: Register): Register;
   /** `mask ? a : b`, lane by lane. */
   select(mask: Register, a: Register, b: Register): Register;

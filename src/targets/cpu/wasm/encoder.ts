@@ -6,6 +6,30 @@
 export const ValueType = { i32: 0x7f, f32: 0x7d, v128: 0x7b } as const;
 export type ValueType = (typeof ValueType)[keyof typeof ValueType];
 
+/** Unsigned LEB128 of an integer below 2^32. */
+export function unsignedLeb(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value >>> 0;
+  while (rest >= 0x80) {
+    bytes.push((rest & 0x7f) | 0x80);
+    rest >>>= 7;
+  }
+  bytes.push(rest);
+  return bytes;
+}
+
+/** Signed LEB128 of a 32-bit integer. */
+export function signedLeb(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value | 0;
+  while (rest < -0x40 || rest >= 0x40) {
+    bytes.push((rest & 0x7f) | 0x80);
+    rest >>= 7;
+  }
+  bytes.push(rest & 0x7f);
+  return bytes;
+}
+
 /** A growable array of bytes. */
 export class ByteWriter {
   #bytes: Uint8Array = new Uint8Array(256);
@@ -26,24 +50,8 @@ export class ByteWriter {
     this.#length += values.length;
   }
 
-  /** Unsigned LEB128 of an integer below 2^32. */
   u32(value: number): void {
-    let rest = value >>> 0;
-    while (rest >= 0x80) {
-      this.byte((rest & 0x7f) | 0x80);
-      rest >>>= 7;
-    }
-    this.byte(rest);
-  }
-
-  /** Signed LEB128 of a 32-bit integer. */
-  s32(value: number): void {
-    let rest = value | 0;
-    while (rest < -0x40 || rest >= 0x40) {
-      this.byte((rest & 0x7f) | 0x80);
-      rest >>= 7;
-    }
-    this.byte(rest & 0x7f);
+    for (const byte of unsignedLeb(value)) this.byte(byte);
   }
 
   /** A name: its length in bytes and its UTF-8 bytes. */

@@ -1,6 +1,6 @@
 import { invariant } from '../../../tensor/errors.js';
 import type { Register, RegisterKind } from '../machine.js';
-import { ByteWriter, ValueType, type WasmFunction } from './encoder.js';
+import { ByteWriter, signedLeb, ValueType, type WasmFunction } from './encoder.js';
 import { Op, PREFIX_SIMD, Simd } from './opcodes.js';
 
 /** A register of the vector machine: a local of the function, or a constant as long as nothing changes it. */
@@ -99,7 +99,7 @@ export class FunctionBuilder {
   }
 
   finish(): WasmFunction {
-    const items = expand(this.#items).filter((item) => !isUnchangedConstant(item));
+    const items = expand(this.#items);
     const gets = new Map<WasmRegister, number>();
     for (const item of items) {
       if (item instanceof Access && item.action === 'get') {
@@ -141,8 +141,12 @@ export class FunctionBuilder {
   }
 }
 
-function expand(items: readonly Item[]): (number | Access)[] {
-  return items.flatMap((item) => (typeof item === 'function' ? expand(item()) : [item]));
+function expand(items: readonly Item[], into: (number | Access)[] = []): (number | Access)[] {
+  for (const item of items) {
+    if (typeof item === 'function') expand(item(), into);
+    else if (!isUnchangedConstant(item)) into.push(item);
+  }
+  return into;
 }
 
 /** Such a constant needs no code where it begins: it is an immediate operand wherever it is used. */
@@ -150,31 +154,29 @@ function isUnchangedConstant(item: number | Access): boolean {
   return item instanceof Access && item.action === 'begin' && item.register.sets === 0;
 }
 
+/** The four bytes of a constant. */
+function wordOf({ kind, value }: WasmRegister): number[] {
+  if (kind === 'f32') WORD.setFloat32(0, value!, true);
+  else WORD.setInt32(0, value!, true);
+  return [WORD.getUint8(0), WORD.getUint8(1), WORD.getUint8(2), WORD.getUint8(3)];
+}
+
+const WORD = new DataView(new ArrayBuffer(4));
+
 /** The instructions that push a constant. */
 function immediate(register: WasmRegister): number[] {
   const { kind, value, wide } = register;
-  const writer = new ByteWriter();
-  const bytes = new DataView(new ArrayBuffer(4));
-  if (kind === 'f32') bytes.setFloat32(0, value!, true);
-  else bytes.setInt32(0, value!, true);
-  const word = [0, 1, 2, 3].map((i) => bytes.getUint8(i));
-  if (wide) {
-    writer.byte(PREFIX_SIMD);
-    writer.u32(Simd.v128Const);
-    for (let lane = 0; lane < 4; lane++) writer.bytes(word);
-  } else if (kind === 'f32') {
-    writer.byte(Op.f32Const);
-    writer.bytes(word);
-  } else {
-    writer.byte(Op.i32Const);
-    writer.s32(value!);
-  }
-  return [...writer.finish()];
+  if (!wide && kind !== 'f32') return [Op.i32Const, ...signedLeb(value!)];
+  const word = wordOf(register);
+  return wide ? [PREFIX_SIMD, Simd.v128Const, ...word, ...word, ...word, ...word] : [Op.f32Const, ...word];
 }
+
+const ZERO = '0,0,0,0';
 
 /** Gives registers their local index and orders locals by type. */
 class LocalWriter {
-  readonly code: (number | { register: WasmRegister })[] = [];
+  /** Bytes, and registers where the index of their local goes. */
+  readonly code: (number | WasmRegister)[] = [];
   readonly #parameters: readonly WasmRegister[];
   readonly #locals = new Set<WasmRegister>();
   /** Wide constants by their bits, set once at the start of the function: engines don't move them out of loops. */
@@ -186,17 +188,16 @@ class LocalWriter {
 
   access(op: number, register: WasmRegister): void {
     this.#locals.add(register);
-    this.code.push(op, { register });
+    this.code.push(op, register);
   }
 
   constant(register: WasmRegister): void {
-    const bytes = immediate(register);
     // Zero costs nothing: engines make it from no operand.
-    if (!register.wide || bytes.slice(-4).every((byte) => byte === 0)) {
-      this.code.push(...bytes);
+    const key = register.wide ? wordOf(register).join() : ZERO;
+    if (key === ZERO) {
+      this.code.push(...immediate(register));
       return;
     }
-    const key = bytes.join();
     let pooled = this.#pool.get(key);
     if (pooled === undefined) {
       pooled = new WasmRegister(register.owner, register.kind, true, register.value);
@@ -223,7 +224,7 @@ class LocalWriter {
     }
     for (const item of this.code) {
       if (typeof item === 'number') writer.byte(item);
-      else writer.u32(index.get(item.register)!);
+      else writer.u32(index.get(item)!);
     }
     return { locals, body: writer.finish() };
   }

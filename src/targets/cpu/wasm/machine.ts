@@ -11,7 +11,7 @@ import type {
   VectorMachine,
 } from '../machine.js';
 import { emitBarrier } from './barrier.js';
-import { ByteWriter } from './encoder.js';
+import { signedLeb, unsignedLeb } from './encoder.js';
 import type { FunctionBuilder, Item, WasmRegister } from './function.js';
 import { EMPTY_BLOCK, Misc, Op, PREFIX_MISC, PREFIX_SIMD, Simd } from './opcodes.js';
 
@@ -266,11 +266,11 @@ export class WasmMachine implements VectorMachine {
     return this.#result('i32', a.wide, this.#f.get(a), ...i32Const(bits), ...opcode);
   }
 
-  divide(a: Register, divisor: number): Register {
+  divide(a: Register, divisor: Int): Register {
     return this.#divide(Op.i32DivS, a, divisor);
   }
 
-  remainder(a: Register, divisor: number): Register {
+  remainder(a: Register, divisor: Int): Register {
     return this.#divide(Op.i32RemS, a, divisor);
   }
 
@@ -375,7 +375,7 @@ export class WasmMachine implements VectorMachine {
     const expected = this.#parametersOf(callee);
     invariant(args.length === expected, `call ${callee.name}: ${args.length} arguments, expected ${expected}`);
     for (const arg of args) this.#f.emit(...this.#int(arg));
-    this.#f.emit(Op.call, ...u32(callee.index));
+    this.#f.emit(Op.call, ...unsignedLeb(callee.index));
   }
 
   barrier(address: Register, threads: Register): void {
@@ -408,8 +408,9 @@ export class WasmMachine implements VectorMachine {
     });
   }
 
-  #divide(op: number, a: Register, divisor: number): Register {
+  #divide(op: number, a: Register, divisor: Int): Register {
     invariant(isInt(a), 'divide, remainder: expects a scalar i32');
+    if (typeof divisor !== 'number') return this.#result('i32', false, this.#f.get(a), this.#f.get(divisor), op);
     invariant(
       Number.isInteger(divisor) && divisor > 0 && divisor < 2 ** 31,
       `divide, remainder: divisor ${divisor}, expected a positive integer`,
@@ -439,7 +440,8 @@ export class WasmMachine implements VectorMachine {
   #address(address: Register, offset: number): { address: Item; operand: (alignment: number) => number[] } {
     invariant(isInt(address), 'a memory address is a scalar i32');
     invariant(Number.isInteger(offset) && Math.abs(offset) < 2 ** 31, `offset ${offset} out of range`);
-    if (offset >= 0) return { address: this.#f.get(address), operand: (alignment) => [alignment, ...u32(offset)] };
+    if (offset >= 0)
+      return { address: this.#f.get(address), operand: (alignment) => [alignment, ...unsignedLeb(offset)] };
     const base = this.#f.get(address);
     return { address: () => [base, ...i32Const(offset), Op.i32Add], operand: (alignment) => [alignment, 0] };
   }
@@ -475,17 +477,9 @@ function isInt(r: Register): boolean {
 }
 
 function simd(op: number): number[] {
-  return [PREFIX_SIMD, ...u32(op)];
-}
-
-function u32(value: number): number[] {
-  const writer = new ByteWriter();
-  writer.u32(value);
-  return [...writer.finish()];
+  return op < 0x80 ? [PREFIX_SIMD, op] : [PREFIX_SIMD, (op & 0x7f) | 0x80, op >> 7];
 }
 
 function i32Const(value: number): number[] {
-  const writer = new ByteWriter();
-  writer.s32(value);
-  return [Op.i32Const, ...writer.finish()];
+  return [Op.i32Const, ...signedLeb(value)];
 }

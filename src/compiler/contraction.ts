@@ -1,0 +1,343 @@
+import { type Contraction, contractionNest, type Geometry } from '../kernel/contraction.js';
+import { axisIndex, type Check, constant, guard, type Index, load, makeIndex, reduced } from '../kernel/expression.js';
+import { mapNest } from '../kernel/kernel.js';
+import type { OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
+import type { MachineDescription } from './machine.js';
+import { type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
+
+/**
+ * Chooses a schedule for every contraction: register tiles over prepared operands where a group has channels enough to
+ * fill a vector register, otherwise the plain nest, which vectorises over groups (depthwise).
+ */
+export function scheduleContractions(program: Steps, machine: MachineDescription): Steps {
+  const padded = new PaddedCopies();
+  return {
+    ...program,
+    steps: program.steps.flatMap((step) => {
+      const { kernel } = step;
+      if (kernel.kind !== 'contraction') return [step];
+      const { groups, channelsIn, channelsOut } = kernel.geometry;
+      const vectorised = kernel.role === 'input' ? channelsIn : channelsOut;
+      if (groups > 1 && vectorised < machine.lanes) return [asNest(step, kernel)];
+      if (kernel.role === 'filter') return filterGradient(step, kernel, machine, padded);
+      return gather(step, kernel, machine, padded);
+    }),
+  };
+}
+
+/** [n, c, …spatial] with the channels fastest. */
+export function channelsLast(rank: number): number[] {
+  return [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
+}
+
+/** Filters [co, ci, …taps] with the output channels fastest. */
+function filterOrder(rank: number): number[] {
+  return [...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1, 0];
+}
+
+function asNest(step: Step, contraction: Contraction): Step {
+  const rank = contraction.geometry.axes.length + 2;
+  const image = channelsLast(rank);
+  const filter = filterOrder(rank);
+  const orders = { output: [image, filter], input: [filter, image], filter: [image, image] }[contraction.role];
+  return {
+    ...step,
+    kernel: contractionNest(contraction),
+    operandOrders: orders,
+    resultOrder: contraction.role === 'filter' ? filter : image,
+  };
+}
+
+/** Remembers padded copies, since the filter gradient reads the same one as the forward pass. */
+class PaddedCopies {
+  readonly #copies = new Map<string, Buffer>();
+
+  /** The step that makes the copy (none if it exists or no padding is needed) and the padded buffer. */
+  get(
+    source: Buffer,
+    low: readonly number[],
+    high: readonly number[],
+    scope: string,
+  ): { steps: Step[]; buffer: Buffer } {
+    if (low.every((n) => n === 0) && high.every((n) => n === 0)) return { steps: [], buffer: source };
+    const key = `${source.id}|${low}|${high}`;
+    const found = this.#copies.get(key);
+    if (found !== undefined) return { steps: [], buffer: found };
+    const [n, c, ...spatial] = source.type.shape;
+    const shape = [n, c, ...spatial.map((extent, s) => low[s] + extent + high[s])];
+    const buffer = makeBuffer({ dtype: source.type.dtype, shape });
+    this.#copies.set(key, buffer);
+    const index = [axisIndex(0), axisIndex(1), ...spatial.map((_, s) => axisIndex(2 + s, 1, -low[s]))];
+    const checks: Check[] = spatial.flatMap((extent, s) =>
+      low[s] === 0 && high[s] === 0 ? [] : [{ index: index[2 + s], extent }],
+    );
+    const value = load(0, source.type.dtype, index);
+    const kernel = mapNest(shape, guard(checks, value, constant(0, source.type.dtype)));
+    const order = channelsLast(shape.length);
+    return {
+      steps: [{ name: 'pad', kernel, operands: [source], results: [buffer], scope, resultOrder: order }],
+      buffer,
+    };
+  }
+}
+
+/** One spatial axis as a dense gather: which output positions, which taps, and where they read. */
+interface GatherAxis {
+  readonly count: number;
+  readonly outStart: number;
+  readonly outStep: number;
+  readonly stride: number;
+  readonly taps: number;
+  readonly dilation: number;
+  /** Position read by output 0, tap 0, in the unpadded source; negative in the padding. */
+  readonly start: number;
+  /** Filter position of tap t: tapStart + tapStep · t. */
+  readonly tapStart: number;
+  readonly tapStep: number;
+}
+
+/** Convolution, and its gradient with respect to the input by residues of the stride. */
+function gather(
+  step: Step,
+  { role, geometry: g }: Contraction,
+  machine: MachineDescription,
+  padded: PaddedCopies,
+): Step[] {
+  const forward = role === 'output';
+  const perAxis = g.axes.map((axis): GatherAxis[] => {
+    if (forward) {
+      return [
+        {
+          count: axis.output,
+          outStart: 0,
+          outStep: 1,
+          stride: axis.stride,
+          taps: axis.kernel,
+          dilation: axis.dilation,
+          start: -axis.padLow,
+          tapStart: 0,
+          tapStep: 1,
+        },
+      ];
+    }
+    return inputPhases(axis);
+  });
+  const extents = g.axes.map((a) => (forward ? a.input : a.output));
+  const low = perAxis.map((phases) => Math.max(0, ...phases.map((p) => (p.taps > 0 && p.count > 0 ? -p.start : 0))));
+  const high = perAxis.map((phases, s) =>
+    Math.max(
+      0,
+      ...phases.map((p) =>
+        p.taps > 0 && p.count > 0
+          ? p.start + p.stride * (p.count - 1) + p.dilation * (p.taps - 1) - (extents[s] - 1)
+          : 0,
+      ),
+    ),
+  );
+  const source = step.operands[forward ? 0 : 1];
+  const weights = step.operands[forward ? 1 : 0];
+  const copy = padded.get(source, low, high, step.scope);
+  const reduceChannels = forward ? g.channelsIn : g.channelsOut;
+  const outChannels = forward ? g.channelsOut : g.channelsIn;
+  const width = tileWidth(outChannels, machine);
+  const steps: Step[] = [...copy.steps];
+  const operands: Buffer[] = [copy.buffer];
+  const phases: TilePhase[] = [];
+  for (const combination of product(perAxis)) {
+    if (combination.some((p) => p.count === 0)) continue;
+    const pack = packFilter(g, forward, combination, width, weights, step.scope);
+    steps.push(pack);
+    operands.push(pack.results[0]);
+    const axes = combination.map(
+      (p, s): TileAxis => ({
+        count: p.count,
+        stride: p.stride,
+        taps: p.taps,
+        dilation: p.dilation,
+        inStart: p.taps > 0 ? p.start + low[s] : 0,
+        outStart: p.outStart,
+        outStep: p.outStep,
+      }),
+    );
+    phases.push({ axes, filter: operands.length - 1 });
+  }
+  const kernel: TileKernel = {
+    kind: 'tile',
+    batch: g.batch,
+    groups: g.groups,
+    channelsIn: reduceChannels,
+    channelsOut: outChannels,
+    phases,
+    width,
+    rows: machine.tile.rows,
+    epilogue: reduced(0, 'f32'),
+  };
+  const order = g.axes.length > 0 ? channelsLast(g.axes.length + 2) : [0, 1];
+  steps.push({ ...step, kernel, operands, operandOrders: [order], resultOrder: order });
+  return steps;
+}
+
+/** Panels narrower than the full tile where a group has few output channels. */
+function tileWidth(channels: number, { lanes, tile }: MachineDescription): number {
+  return Math.min(tile.vectors, Math.ceil(channels / lanes)) * lanes;
+}
+
+/**
+ * i + padLow = stride · o + dilation · k: input positions of one residue see only the taps k ≡ tapStart (mod tapStep),
+ * and read neighbouring outputs o. Taps run backwards so that positions run forwards.
+ */
+function inputPhases(axis: Geometry['axes'][number]): GatherAxis[] {
+  const phases: GatherAxis[] = [];
+  const tapStep = axis.stride / greatestCommonDivisor(axis.dilation, axis.stride);
+  for (let outStart = 0; outStart < axis.stride; outStart++) {
+    const fits = (k: number): boolean => mod(outStart + axis.padLow - axis.dilation * k, axis.stride) === 0;
+    const taps = Array.from({ length: axis.kernel }, (_, k) => k).filter(fits);
+    const last = taps[taps.length - 1] ?? 0;
+    phases.push({
+      count: Math.max(0, Math.ceil((axis.input - outStart) / axis.stride)),
+      outStart,
+      outStep: axis.stride,
+      stride: 1,
+      taps: taps.length,
+      dilation: (axis.dilation * tapStep) / axis.stride,
+      start: Math.floor((outStart + axis.padLow - axis.dilation * last) / axis.stride),
+      tapStart: last,
+      tapStep: -tapStep,
+    });
+  }
+  return phases;
+}
+
+/** [groups, blocks, …taps, reduced channels, width], zero where the last block runs out of channels. */
+function packFilter(
+  g: Geometry,
+  forward: boolean,
+  axes: readonly GatherAxis[],
+  width: number,
+  weights: Buffer,
+  scope: string,
+): Step {
+  const out = forward ? g.channelsOut : g.channelsIn;
+  const reduce = forward ? g.channelsIn : g.channelsOut;
+  const shape = [g.groups, Math.ceil(out / width), ...axes.map((a) => a.taps), reduce, width];
+  const last = shape.length - 1;
+  const outChannel = [
+    { axis: 1, factor: width },
+    { axis: last, factor: 1 },
+  ];
+  const taps = axes.map((a, s) => axisIndex(2 + s, a.tapStep, a.tapStart));
+  const group = { axis: 0, factor: g.channelsOut };
+  const index: Index[] = forward
+    ? [makeIndex([group, ...outChannel], 0), axisIndex(last - 1), ...taps]
+    : [makeIndex([group, { axis: last - 1, factor: 1 }], 0), makeIndex(outChannel, 0), ...taps];
+  const checks = out % width === 0 ? [] : [{ index: makeIndex(outChannel, 0), extent: out }];
+  const kernel = mapNest(shape, guard(checks, load(0, 'f32', index), constant(0, 'f32')));
+  const result = makeBuffer({ dtype: 'f32', shape });
+  return { name: 'pack', kernel, operands: [weights], results: [result], scope, resultOrder: shape.map((_, i) => i) };
+}
+
+/** Fixed parts of the batch whose partial sums are added at the end: enough for every thread, whatever their number. */
+function chunksOf(batch: number, filterSize: number): number {
+  // The partial sums of one chunk are as large as the filter: keep all of them within a few megabytes.
+  const limit = Math.max(1, Math.min(8, Math.floor(2 ** 20 / filterSize)));
+  for (let chunks = limit; chunks > 1; chunks--) if (batch % chunks === 0) return chunks;
+  return 1;
+}
+
+function filterGradient(
+  step: Step,
+  { geometry: g }: Contraction,
+  machine: MachineDescription,
+  padded: PaddedCopies,
+): Step[] {
+  const low = g.axes.map((a) => Math.max(0, a.padLow));
+  const high = g.axes.map((a) =>
+    Math.max(0, a.stride * (a.output - 1) + a.dilation * (a.kernel - 1) - a.padLow - (a.input - 1)),
+  );
+  const [x, z] = step.operands;
+  const copy = padded.get(x, low, high, step.scope);
+  const taps = g.axes.map((a) => a.kernel);
+  const filterSize = g.groups * g.channelsIn * g.channelsOut * taps.reduce((n, k) => n * k, 1);
+  const chunks = chunksOf(g.batch, filterSize);
+  const kernel: OuterKernel = {
+    kind: 'outer',
+    batch: g.batch,
+    groups: g.groups,
+    channelsIn: g.channelsIn,
+    channelsOut: g.channelsOut,
+    axes: g.axes.map((a, s) => ({
+      count: a.output,
+      stride: a.stride,
+      taps: a.kernel,
+      dilation: a.dilation,
+      start: low[s] - a.padLow,
+    })),
+    chunks,
+    width: tileWidth(g.channelsOut, machine),
+    rows: machine.tile.rows,
+  };
+  const partial = makeBuffer({ dtype: 'f32', shape: [chunks, g.groups, ...taps, g.channelsIn, g.channelsOut] });
+  const order = g.axes.length > 0 ? channelsLast(g.axes.length + 2) : [0, 1];
+  const outer: Step = {
+    name: 'filterGradient',
+    kernel,
+    operands: [copy.buffer, z],
+    results: [partial],
+    scope: step.scope,
+    operandOrders: [order, order],
+    resultOrder: partial.type.shape.map((_, i) => i),
+  };
+  return [...copy.steps, outer, sumChunks(step, g, chunks, partial)];
+}
+
+/** W[g · channelsOut + co, ci, …k] = Σ over chunks. */
+function sumChunks(step: Step, g: Geometry, chunks: number, partial: Buffer): Step {
+  const taps = g.axes.map((a) => a.kernel);
+  const split = g.groups > 1 ? [g.groups] : [];
+  const parallel = [...split, g.channelsOut, g.channelsIn, ...taps];
+  const [group, co, ci] = g.groups > 1 ? [axisIndex(0), 1, 2] : [makeIndex([], 0), 0, 1];
+  const tap = taps.map((_, s) => axisIndex(ci + 1 + s));
+  const chunk = chunks > 1 ? axisIndex(parallel.length) : makeIndex([], 0);
+  const value = load(0, 'f32', [chunk, group, ...tap, axisIndex(ci), axisIndex(co)]);
+  const outputIndex =
+    g.groups > 1
+      ? [
+          makeIndex(
+            [
+              { axis: 0, factor: g.channelsOut },
+              { axis: co, factor: 1 },
+            ],
+            0,
+          ),
+          axisIndex(ci),
+          ...tap,
+        ]
+      : undefined;
+  return {
+    ...step,
+    operands: [partial],
+    kernel:
+      chunks > 1
+        ? {
+            kind: 'nest',
+            parallel,
+            reduce: [chunks],
+            reducers: [{ kind: 'sum', body: value }],
+            outputs: [reduced(0, 'f32')],
+            outputIndex,
+          }
+        : { ...mapNest(parallel, value), outputIndex },
+  };
+}
+
+function product<T>(lists: readonly (readonly T[])[]): T[][] {
+  return lists.reduce<T[][]>((all, list) => all.flatMap((head) => list.map((item) => [...head, item])), [[]]);
+}
+
+function mod(a: number, b: number): number {
+  return ((a % b) + b) % b;
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}

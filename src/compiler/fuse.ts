@@ -1,0 +1,275 @@
+import {
+  axisIndex,
+  countOperations,
+  type Expression,
+  type Index,
+  rewriteExpression,
+  substituteAxes,
+  visitExpression,
+} from '../kernel/expression.js';
+import type { Nest } from '../kernel/kernel.js';
+import type { TileKernel } from '../kernel/tile.js';
+import { sizeOf } from '../tensor/shape.js';
+import { type Buffer, countReads, escaping, removeDeadSteps, type Step, type Steps } from './steps.js';
+
+/**
+ * Fusion: maps move into the kernels that read them, and maps that follow a reduction or contraction become its
+ * epilogue, so that intermediate values never reach memory.
+ */
+export function fuse(program: Steps): Steps {
+  let current = removeDeadSteps(program);
+  for (;;) {
+    const next = removeDeadSteps(fuseEpilogues(inlineMaps(current)));
+    if (next.steps.length === current.steps.length) return next;
+    current = next;
+  }
+}
+
+/** Above this many operations, computing a value once for every reader costs more than storing it. */
+const CHEAP = 6;
+
+function inlineMaps(program: Steps): Steps {
+  const escapes = escaping(program);
+  const producers = new Map<Buffer, { step: Step; nest: Nest }>();
+  for (const step of program.steps) {
+    const { kernel } = step;
+    const isMap = kernel.kind === 'nest' && kernel.reduce.length === 0 && kernel.outputs.length === 1;
+    if (isMap && kernel.outputIndex === undefined) producers.set(step.results[0], { step, nest: kernel });
+  }
+  const readers = new Map<Buffer, Step[]>();
+  for (const step of program.steps) {
+    for (const operand of new Set(step.operands)) {
+      const list = readers.get(operand);
+      if (list === undefined) readers.set(operand, [step]);
+      else list.push(step);
+    }
+  }
+  const inlined = new Set<Buffer>();
+  for (const [buffer, { step, nest }] of producers) {
+    const [expression] = nest.outputs;
+    const uses = readers.get(buffer) ?? [];
+    if (isFree(expression)) {
+      inlined.add(buffer);
+    } else if (!escapes.has(buffer) && uses.every((use) => canInline(use, buffer))) {
+      const once = uses.length === 1 && evaluations(uses[0], buffer) <= 1.01;
+      const cheap =
+        countOperations(expression) <= CHEAP &&
+        largeLoads(expression, step) <= 1 &&
+        uses.every((use) => evaluations(use, buffer) <= 1.01);
+      const window = countOperations(expression) <= 2 && largeLoads(expression, step) <= 1 && uses.length === 1;
+      if (once || cheap || window) inlined.add(buffer);
+    }
+  }
+  if (inlined.size === 0) return program;
+  const done = new Map<Step, Step>();
+  const steps = program.steps.map((step) => {
+    let result = step;
+    // One at a time: the producer may itself have been rewritten, its operands then come along.
+    for (const operand of step.operands) {
+      if (!inlined.has(operand) || !result.operands.includes(operand)) continue;
+      const producer = producers.get(operand) as { step: Step };
+      result = inlineInto(result, operand, done.get(producer.step) ?? producer.step) ?? result;
+    }
+    done.set(step, result);
+    return result;
+  });
+  return { ...program, steps };
+}
+
+/** Costs nothing to compute again: constants, positions, and plain re-indexing of another value. */
+function isFree(e: Expression): boolean {
+  return e.kind === 'constant' || e.kind === 'axis' || e.kind === 'load';
+}
+
+/** Whether every read of `buffer` by `step` is through an expression (and not a prepared operand of a tile). */
+function canInline(step: Step, buffer: Buffer): boolean {
+  if (step.kernel.kind === 'nest') return true;
+  if (step.kernel.kind !== 'tile') return false;
+  const own = 1 + step.kernel.phases.length;
+  return !step.operands.slice(0, own).includes(buffer);
+}
+
+/** How often each element of `buffer` is evaluated when its map is moved into `step`. */
+function evaluations(step: Step, buffer: Buffer): number {
+  const size = sizeOf(buffer.type.shape);
+  let count = 0;
+  const visit = (e: Expression, domain: number): void =>
+    visitExpression(e, (node) => {
+      if (node.kind === 'load' && step.operands[node.operand] === buffer) count += domain / size;
+    });
+  const { kernel } = step;
+  if (kernel.kind === 'nest') {
+    const outer = sizeOf(kernel.parallel);
+    for (const r of kernel.reducers) visit(r.body, outer * sizeOf(kernel.reduce));
+    for (const e of kernel.outputs) visit(e, outer);
+  } else if (kernel.kind === 'tile') {
+    visit(kernel.epilogue, sizeOf(step.results[0].type.shape));
+  }
+  return count;
+}
+
+/** Loads that are not small broadcasts: each is a stream from memory. */
+function largeLoads(expression: Expression, step: Step): number {
+  const size = sizeOf(step.results[0].type.shape);
+  const large = new Set<Buffer>();
+  visitExpression(expression, (e) => {
+    if (e.kind === 'load') {
+      const operand = step.operands[e.operand];
+      if (sizeOf(operand.type.shape) * 4 > size) large.add(operand);
+    }
+  });
+  return large.size;
+}
+
+/** Replaces loads of `buffer` in `step` by the expression of the map that produces it. */
+function inlineInto(step: Step, buffer: Buffer, producer: Step): Step | undefined {
+  const { kernel } = step;
+  if (!canInline(step, buffer) || producer.kernel.kind !== 'nest') return undefined;
+  const [source] = producer.kernel.outputs;
+  const operands = [...step.operands];
+  const numbers = producer.operands.map((operand) => {
+    const found = operands.indexOf(operand);
+    return found >= 0 ? found : operands.push(operand) - 1;
+  });
+  const moved = rewriteExpression(source, (e) => (e.kind === 'load' ? { ...e, operand: numbers[e.operand] } : e));
+  let possible = true;
+  const replace = (expression: Expression): Expression =>
+    rewriteExpression(expression, (e) => {
+      if (e.kind !== 'load' || step.operands[e.operand] !== buffer) return e;
+      const substituted = substituteAxes(moved, e.index);
+      if (substituted === undefined) possible = false;
+      return substituted ?? e;
+    });
+  let next: Nest | TileKernel;
+  if (kernel.kind === 'nest') {
+    next = {
+      ...kernel,
+      reducers: kernel.reducers.map((r) => ({ ...r, body: replace(r.body) })),
+      outputs: kernel.outputs.map(replace),
+    };
+  } else if (kernel.kind === 'tile') {
+    next = { ...kernel, epilogue: replace(kernel.epilogue) };
+  } else {
+    return undefined;
+  }
+  return possible ? dropUnusedOperands({ ...step, kernel: next, operands }) : undefined;
+}
+
+/** Renumbers loads after an operand is no longer read. */
+export function dropUnusedOperands(step: Step): Step {
+  const { kernel } = step;
+  if (kernel.kind !== 'nest' && kernel.kind !== 'tile') return step;
+  const used = new Set<number>();
+  const collect = (expression: Expression): void =>
+    visitExpression(expression, (e) => {
+      if (e.kind === 'load') used.add(e.operand);
+    });
+  const fixed = kernel.kind === 'tile' ? 1 + kernel.phases.length : 0;
+  for (let i = 0; i < fixed; i++) used.add(i);
+  if (kernel.kind === 'nest') {
+    for (const r of kernel.reducers) collect(r.body);
+    kernel.outputs.forEach(collect);
+  } else {
+    collect(kernel.epilogue);
+  }
+  if (used.size === step.operands.length) return step;
+  const numbers = new Map<number, number>();
+  const kept = step.operands.filter((_, i) => used.has(i) && numbers.set(i, numbers.size));
+  const renumber = (expression: Expression): Expression =>
+    rewriteExpression(expression, (e) => (e.kind === 'load' ? { ...e, operand: numbers.get(e.operand) as number } : e));
+  const orders = step.operandOrders?.filter((_, i) => used.has(i));
+  const next =
+    kernel.kind === 'nest'
+      ? {
+          ...kernel,
+          reducers: kernel.reducers.map((r) => ({ ...r, body: renumber(r.body) })),
+          outputs: kernel.outputs.map(renumber),
+        }
+      : { ...kernel, epilogue: renumber(kernel.epilogue) };
+  return { ...step, kernel: next, operands: kept, operandOrders: orders };
+}
+
+/** A map that is the only reader of a reduction or contraction, at the same positions, becomes its epilogue. */
+function fuseEpilogues(program: Steps): Steps {
+  const escapes = escaping(program);
+  const reads = countReads(program.steps);
+  const producers = new Map<Buffer, number>();
+  const steps: (Step | undefined)[] = [...program.steps];
+  steps.forEach((step, i) => {
+    const { kernel, results, operands } = step as Step;
+    const isMap = kernel.kind === 'nest' && kernel.reduce.length === 0 && kernel.outputs.length === 1;
+    if (isMap && kernel.outputIndex === undefined) {
+      for (const operand of operands) {
+        const at = producers.get(operand);
+        if (at === undefined || steps[at] === undefined) continue;
+        if (escapes.has(operand) || reads.get(operand) !== 1 || !readAtOwnPosition(step as Step, operand)) continue;
+        const merged = mergeEpilogue(steps[at] as Step, step as Step, operand);
+        if (merged === undefined) continue;
+        steps[at] = undefined;
+        steps[i] = merged;
+        break;
+      }
+    }
+    const now = steps[i] as Step;
+    const fusable = now.kernel.kind === 'tile' || (now.kernel.kind === 'nest' && now.kernel.reduce.length > 0);
+    if (fusable && now.results.length === 1) producers.set(now.results[0], i);
+    else for (const result of results) producers.delete(result);
+  });
+  return { ...program, steps: steps.filter((step) => step !== undefined) };
+}
+
+/** Whether every load of `buffer` is at exactly the output position. */
+function readAtOwnPosition(step: Step, buffer: Buffer): boolean {
+  if (step.kernel.kind !== 'nest') return false;
+  const { parallel } = step.kernel;
+  const { shape } = buffer.type;
+  if (parallel.length !== shape.length || parallel.some((extent, axis) => extent !== shape[axis])) return false;
+  let own = true;
+  visitExpression(step.kernel.outputs[0], (e) => {
+    if (e.kind === 'guard') own = false;
+    if (e.kind !== 'load' || step.operands[e.operand] !== buffer) return;
+    if (!e.index.every((index, axis) => isAxis(index, axis, parallel[axis]))) own = false;
+  });
+  return own;
+}
+
+function isAxis(index: Index, axis: number, extent: number): boolean {
+  const expected = axisIndex(axis);
+  return (
+    (extent === 1 && index.terms.length === 0 && index.offset === 0) ||
+    (index.terms.length === 1 &&
+      index.terms[0].axis === expected.terms[0].axis &&
+      index.terms[0].factor === 1 &&
+      index.offset === 0 &&
+      index.divisor === 1)
+  );
+}
+
+function mergeEpilogue(producer: Step, map: Step, buffer: Buffer): Step | undefined {
+  const { kernel } = producer;
+  if (map.kernel.kind !== 'nest') return undefined;
+  // The split channel axes of an ungrouped output index are not the map's axes.
+  if (kernel.kind === 'nest' && kernel.outputIndex !== undefined) return undefined;
+  const inner = kernel.kind === 'nest' ? kernel.outputs[0] : kernel.kind === 'tile' ? kernel.epilogue : undefined;
+  if (inner === undefined) return undefined;
+  const operands = [...producer.operands];
+  const numbers = map.operands.map((operand) => {
+    const found = operands.indexOf(operand, kernel.kind === 'tile' ? 1 + kernel.phases.length : 0);
+    return found >= 0 ? found : operands.push(operand) - 1;
+  });
+  const epilogue = rewriteExpression(map.kernel.outputs[0], (e) => {
+    if (e.kind !== 'load') return e;
+    return map.operands[e.operand] === buffer ? inner : { ...e, operand: numbers[e.operand] };
+  });
+  const next: Nest | TileKernel =
+    kernel.kind === 'nest' ? { ...kernel, outputs: [epilogue] } : { ...(kernel as TileKernel), epilogue };
+  return dropUnusedOperands({
+    name: `${producer.name}+${map.name}`,
+    kernel: next,
+    operands,
+    results: map.results,
+    scope: producer.scope || map.scope,
+    operandOrders: producer.operandOrders && operands.map((_, i) => producer.operandOrders?.[i]),
+    resultOrder: producer.resultOrder,
+  });
+}

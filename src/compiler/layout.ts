@@ -1,0 +1,115 @@
+import { axisIndex, type Expression, type Index, load, visitExpression } from '../kernel/expression.js';
+import { mapNest, type Nest } from '../kernel/kernel.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
+import { type Buffer, escaping, makeBuffer, rootBuffer, type Step, type Steps } from './steps.js';
+
+/**
+ * Gives every buffer a physical order of its dimensions. Kernels with a demand (channels-last for contractions) get it,
+ * by a copy where needed; others take the order of what they read. Inputs, outputs and reshapes are row-major.
+ */
+export function layOut(program: Steps): Steps {
+  const escapes = escaping(program);
+  const updated = new Map(program.updates.map(({ input, value }) => [value, input]));
+  const steps: Step[] = [];
+  const copies = new Map<string, Buffer>();
+  const inOrder = (buffer: Buffer, order: readonly number[], scope: string): Buffer => {
+    if (sameOrder(buffer.type.shape, buffer.order, order)) return buffer;
+    const key = `${buffer.id}|${order}`;
+    let copy = copies.get(key);
+    if (copy === undefined) {
+      copy = makeBuffer(buffer.type);
+      copy.order = order;
+      copies.set(key, copy);
+      const index = buffer.type.shape.map((_, axis) => axisIndex(axis));
+      const kernel = mapNest(buffer.type.shape, load(0, buffer.type.dtype, index));
+      steps.push({ name: 'relayout', kernel, operands: [buffer], results: [copy], scope, resultOrder: order });
+    }
+    return copy;
+  };
+  for (const step of program.steps) {
+    const { kernel, results } = step;
+    if (kernel.kind === 'reshape') {
+      const source = inOrder(step.operands[0], rowMajor(step.operands[0].type.shape), step.scope);
+      results[0].alias = source;
+      continue;
+    }
+    const operands = step.operands.map((operand, i) => {
+      const order = step.operandOrders?.[i];
+      return order === undefined ? operand : inOrder(operand, order, step.scope);
+    });
+    for (const result of results) {
+      const free = kernel.kind === 'nest' && !(escapes.has(result) || updated.has(result));
+      result.order =
+        step.resultOrder ??
+        (free ? propagated(kernel, operands, result.type.shape) : undefined) ??
+        rowMajor(result.type.shape);
+    }
+    steps.push({ ...step, operands });
+  }
+  // What leaves the program is row-major, and an output is never an input's or another output's memory.
+  const taken = new Set<Buffer>();
+  const outputs = program.outputs.map((buffer) => {
+    let output = inOrder(buffer, rowMajor(buffer.type.shape), '');
+    if (rootBuffer(output) !== output || output.input !== undefined || taken.has(output) || updated.has(output)) {
+      output = copyOf(output, steps);
+    }
+    taken.add(output);
+    return output;
+  });
+  const updates = program.updates.map(({ input, value }) => ({
+    input,
+    value: inOrder(value, rowMajor(value.type.shape), ''),
+  }));
+  return { inputs: program.inputs, steps, outputs, updates };
+}
+
+function copyOf(buffer: Buffer, steps: Step[]): Buffer {
+  const copy = makeBuffer(buffer.type);
+  const index = buffer.type.shape.map((_, axis) => axisIndex(axis));
+  const kernel = mapNest(buffer.type.shape, load(0, buffer.type.dtype, index));
+  steps.push({ name: 'copy', kernel, operands: [buffer], results: [copy], scope: '' });
+  return copy;
+}
+
+export function rowMajor(shape: Shape): number[] {
+  return shape.map((_, axis) => axis);
+}
+
+/** Whether two orders put the elements at the same places: extents of one do not matter. */
+export function sameOrder(shape: Shape, a: readonly number[], b: readonly number[]): boolean {
+  const real = (order: readonly number[]): number[] => order.filter((axis) => shape[axis] !== 1);
+  const x = real(a);
+  const y = real(b);
+  return x.every((axis, i) => axis === y[i]);
+}
+
+/** The order of the largest operand that is read along all output axes; one that is not row-major wins. */
+function propagated(nest: Nest, operands: readonly Buffer[], shape: Shape): readonly number[] | undefined {
+  if (nest.outputIndex !== undefined) return undefined;
+  let best: { order: number[]; size: number } | undefined;
+  const consider = (expression: Expression): void =>
+    visitExpression(expression, (e) => {
+      if (e.kind !== 'load') return;
+      const operand = operands[e.operand];
+      const order = axesInOrder(e.index, operand.order, nest.parallel.length);
+      if (!shape.every((extent, axis) => extent === 1 || order.includes(axis))) return;
+      const full = [...rowMajor(shape).filter((axis) => !order.includes(axis)), ...order];
+      const special = sameOrder(shape, full, rowMajor(shape)) ? 0 : 1e15;
+      const size = sizeOf(operand.type.shape) + special;
+      if (best === undefined || size > best.size) best = { order: full, size };
+    });
+  for (const r of nest.reducers) consider(r.body);
+  nest.outputs.forEach(consider);
+  return best?.order;
+}
+
+/** Output axes in the order in which the operand's memory runs through them. */
+function axesInOrder(index: readonly Index[], order: readonly number[], axes: number): number[] {
+  const found: number[] = [];
+  for (const dimension of order) {
+    for (const { axis } of index[dimension].terms) {
+      if (axis < axes && !found.includes(axis)) found.push(axis);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,35 @@
+import type { Graph, Node, Value } from '../graph/graph.js';
+
+/** Merges nodes that compute the same thing, and drops those whose results nobody uses. */
+export function mergeCommon(graph: Graph): Graph {
+  const seen = new Map<string, readonly Value[]>();
+  return removeDead(
+    graph.rewrite((node, inputs, into) => {
+      if (node.operator.pure === false) return undefined;
+      const key = `${node.operator.name}(${inputs.map((value) => value.id)})${attributeKey(node)}`;
+      const found = seen.get(key);
+      if (found !== undefined) return found;
+      const { outputs } = into.addNode(node.operator, inputs, node.attributes, node.scope);
+      seen.set(key, outputs);
+      return outputs;
+    }),
+  );
+}
+
+function attributeKey(node: Node): string {
+  return JSON.stringify(node.attributes, (_, value) =>
+    typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)) ? `#${1 / value}/${value}` : value,
+  );
+}
+
+export function removeDead(graph: Graph): Graph {
+  const live = new Set<Value>([...graph.outputs, ...graph.updates.map((update) => update.value)]);
+  const nodes = new Set<Node>();
+  for (let i = graph.nodes.length - 1; i >= 0; i--) {
+    const node = graph.nodes[i];
+    if (!node.outputs.some((value) => live.has(value))) continue;
+    nodes.add(node);
+    for (const value of node.inputs) live.add(value);
+  }
+  return graph.rewrite((node) => (nodes.has(node) ? undefined : node.outputs));
+}

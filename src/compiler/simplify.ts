@@ -1,0 +1,63 @@
+import { constant, type Expression, rewriteExpression } from '../kernel/expression.js';
+import { castValue, roundTo, SCALAR } from '../kernel/scalar.js';
+import type { Step, Steps } from './steps.js';
+
+/** Folds constants and drops operations without effect. Floating-point results stay the same but for the sign of zero. */
+export function simplify(program: Steps): Steps {
+  return {
+    ...program,
+    steps: program.steps.map((step): Step => {
+      const { kernel } = step;
+      if (kernel.kind === 'nest') {
+        return {
+          ...step,
+          kernel: {
+            ...kernel,
+            reducers: kernel.reducers.map((r) => ({ ...r, body: simplifyExpression(r.body) })),
+            outputs: kernel.outputs.map(simplifyExpression),
+          },
+        };
+      }
+      if (kernel.kind === 'tile')
+        return { ...step, kernel: { ...kernel, epilogue: simplifyExpression(kernel.epilogue) } };
+      return step;
+    }),
+  };
+}
+
+export function simplifyExpression(expression: Expression): Expression {
+  return rewriteExpression(expression, (e) => {
+    if (e.kind === 'cast' && e.arg.kind === 'constant') return constant(castValue(e.dtype, e.arg.value), e.dtype);
+    if (e.kind === 'guard' && same(e.inside, e.otherwise)) return e.inside;
+    if (e.kind !== 'apply') return e;
+    if (e.args.every((arg) => arg.kind === 'constant')) {
+      const value = SCALAR[e.fn].evaluate(...e.args.map((arg) => (arg.kind === 'constant' ? arg.value : Number.NaN)));
+      return constant(roundTo(e.dtype, value), e.dtype);
+    }
+    const [a, b, c] = e.args;
+    switch (e.fn) {
+      case 'add':
+        return isConstant(a, 0) ? b : isConstant(b, 0) ? a : e;
+      case 'sub':
+        return isConstant(b, 0) ? a : e;
+      case 'mul':
+        return isConstant(a, 1) ? b : isConstant(b, 1) ? a : e;
+      case 'div':
+        return isConstant(b, 1) ? a : e;
+      case 'select':
+        return a.kind === 'constant' ? (a.value !== 0 ? b : c) : same(b, c) ? b : e;
+      default:
+        return e;
+    }
+  });
+}
+
+function isConstant(e: Expression, value: number): boolean {
+  return e.kind === 'constant' && e.value === value;
+}
+
+function same(a: Expression, b: Expression): boolean {
+  return (
+    a === b || (a.kind === 'constant' && b.kind === 'constant' && a.dtype === b.dtype && Object.is(a.value, b.value))
+  );
+}

@@ -1,0 +1,109 @@
+import type { Contraction } from '../kernel/contraction.js';
+import { type Nest, printNest, type Reshape } from '../kernel/kernel.js';
+import { type OuterKernel, printOuter, printTile, type TileKernel } from '../kernel/tile.js';
+import { formatType, type TensorType } from '../tensor/shape.js';
+
+/** A block of memory of the program: one value under one physical layout. */
+export interface Buffer {
+  readonly id: number;
+  readonly type: TensorType;
+  /** Position among the program's inputs; undefined for temporaries. */
+  readonly input: number | undefined;
+  /** The dimensions from the slowest to the fastest varying one; fixed by the layout pass, row-major until then. */
+  order: readonly number[];
+  /** This buffer is another one under a different shape, or is written to the other's memory. */
+  alias: Buffer | undefined;
+}
+
+/** One kernel with its memory. */
+export interface Step {
+  readonly name: string;
+  readonly kernel: Nest | Contraction | Reshape | TileKernel | OuterKernel;
+  readonly operands: readonly Buffer[];
+  readonly results: readonly Buffer[];
+  readonly scope: string;
+  /** Orders that the kernel demands of operands; the layout pass inserts copies where they differ. */
+  readonly operandOrders?: readonly (readonly number[] | undefined)[];
+  /** The order that the kernel demands of its results; otherwise the layout pass chooses. */
+  readonly resultOrder?: readonly number[];
+}
+
+/** What the passes transform: steps in execution order. */
+export interface Steps {
+  readonly inputs: readonly Buffer[];
+  readonly steps: readonly Step[];
+  readonly outputs: readonly Buffer[];
+  readonly updates: readonly { readonly input: Buffer; readonly value: Buffer }[];
+}
+
+let bufferIds = 0;
+
+export function makeBuffer(type: TensorType, input?: number): Buffer {
+  return { id: bufferIds++, type, input, order: type.shape.map((_, axis) => axis), alias: undefined };
+}
+
+/** Follows aliases to the buffer that owns the memory. */
+export function rootBuffer(buffer: Buffer): Buffer {
+  let root = buffer;
+  while (root.alias !== undefined) root = root.alias;
+  return root;
+}
+
+/** How many times each buffer is read by steps. Reads by the program's outputs and updates are not counted. */
+export function countReads(steps: readonly Step[]): Map<Buffer, number> {
+  const reads = new Map<Buffer, number>();
+  for (const step of steps) {
+    for (const operand of new Set(step.operands)) reads.set(operand, (reads.get(operand) ?? 0) + 1);
+  }
+  return reads;
+}
+
+/** Buffers that must exist after the program: its outputs and the values of updates. */
+export function escaping(program: Steps): Set<Buffer> {
+  return new Set([...program.outputs, ...program.updates.map((update) => update.value)]);
+}
+
+/** Drops steps whose results nobody reads. */
+export function removeDeadSteps(program: Steps): Steps {
+  const live = escaping(program);
+  const steps: Step[] = [];
+  for (let i = program.steps.length - 1; i >= 0; i--) {
+    const step = program.steps[i];
+    if (!step.results.some((result) => live.has(result))) continue;
+    steps.push(step);
+    for (const operand of step.operands) live.add(operand);
+  }
+  return { ...program, steps: steps.reverse() };
+}
+
+/** The program as text, one step a line. */
+export function printSteps(program: Steps): string {
+  const numbers = new Map<Buffer, number>();
+  const name = (buffer: Buffer): string => {
+    if (!numbers.has(buffer)) numbers.set(buffer, numbers.size);
+    const order = buffer.order.some((axis, i) => axis !== i) ? `@${buffer.order.join('')}` : '';
+    return `b${numbers.get(buffer)}:${formatType(buffer.type)}${order}${buffer.alias ? `=${name(buffer.alias)}` : ''}`;
+  };
+  const lines = program.steps.map((step) => {
+    const head = `${step.results.map(name).join(', ')} = ${step.name}(${step.operands.map(name).join(', ')})`;
+    return `  ${head}${step.scope ? `   # ${step.scope}` : ''}\n      ${printKernel(step.kernel)}`;
+  });
+  lines.push(`  return ${program.outputs.map(name).join(', ')}`);
+  for (const { input, value } of program.updates) lines.push(`  update ${name(input)} ← ${name(value)}`);
+  return lines.join('\n');
+}
+
+function printKernel(kernel: Step['kernel']): string {
+  switch (kernel.kind) {
+    case 'nest':
+      return printNest(kernel);
+    case 'contraction':
+      return `contraction ${kernel.role} ${JSON.stringify(kernel.geometry)}`;
+    case 'tile':
+      return printTile(kernel);
+    case 'outer':
+      return printOuter(kernel);
+    case 'reshape':
+      return 'reshape';
+  }
+}

@@ -1,0 +1,81 @@
+import type { Expression } from './expression.js';
+import { printExpression } from './expression.js';
+
+// The two register-tiled schedules of the contraction. They work on operands that other kernels prepared: inputs that
+// are channels-last and already padded, filters packed into panels.
+
+/** One spatial axis of a phase: output position outStart + outStep · q reads input positions inStart + stride · q + dilation · t. */
+export interface TileAxis {
+  readonly count: number;
+  readonly stride: number;
+  readonly taps: number;
+  readonly dilation: number;
+  readonly inStart: number;
+  readonly outStart: number;
+  readonly outStep: number;
+}
+
+/** One dense gather over part of the output. Convolution has one phase; its input gradient stride^rank of them. */
+export interface TilePhase {
+  readonly axes: readonly TileAxis[];
+  /** Which operand holds this phase's packed filter [groups, blocks, …taps, channelsIn, width]. */
+  readonly filter: number;
+}
+
+/**
+ * out[n, g·channelsOut + c, …o] = epilogue(Σ over taps and input channels of A[n, g·channelsIn + ci, …i] · B[g, c, tap, ci]).
+ * Operand 0 is A. A register tile holds `rows` neighbouring positions of the last axis × `vectors` wide registers of
+ * output channels. Without spatial axes, positions are the batch.
+ */
+export interface TileKernel {
+  readonly kind: 'tile';
+  readonly batch: number;
+  readonly groups: number;
+  readonly channelsIn: number;
+  readonly channelsOut: number;
+  readonly phases: readonly TilePhase[];
+  /** Channels of one packed panel: vectors · lanes. */
+  readonly width: number;
+  readonly rows: number;
+  /** Over the output's axes [n, channel, …o]; `reduced(0)` is the sum. Operands other than A and the filters are its own. */
+  readonly epilogue: Expression;
+}
+
+/** One spatial axis of {@link OuterKernel}: input position start + stride · o + dilation · t, already padded. */
+export interface OuterAxis {
+  readonly start: number;
+  readonly count: number;
+  readonly stride: number;
+  readonly taps: number;
+  readonly dilation: number;
+}
+
+/**
+ * Partial sums of the filter gradient, one for each of `chunks` equal parts of the batch:
+ * out[chunk, g, …taps, ci, co] = Σ over n in chunk and o of A[n, g·channelsIn + ci, …i] · Z[n, g·channelsOut + co, …o].
+ * A fixed number of chunks makes the result independent of the number of threads.
+ */
+export interface OuterKernel {
+  readonly kind: 'outer';
+  readonly batch: number;
+  readonly groups: number;
+  readonly channelsIn: number;
+  readonly channelsOut: number;
+  readonly axes: readonly OuterAxis[];
+  readonly chunks: number;
+  readonly width: number;
+  readonly rows: number;
+}
+
+export function printTile(k: TileKernel): string {
+  const phases = k.phases.map(
+    (p) =>
+      `$${p.filter}: ${p.axes.map((a) => `${a.count}×(taps ${a.taps}, stride ${a.stride}, dilation ${a.dilation}, from ${a.inStart} to ${a.outStart}+${a.outStep}q)`).join(' ')}`,
+  );
+  return `tile ${k.rows}×${k.width} n=${k.batch} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${phases.join('; ')}; out = ${printExpression(k.epilogue)}`;
+}
+
+export function printOuter(k: OuterKernel): string {
+  const axes = k.axes.map((a) => `${a.count}×(taps ${a.taps}, stride ${a.stride}, dilation ${a.dilation})`).join(' ');
+  return `outer ${k.rows}×${k.width} n=${k.batch}/${k.chunks} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${axes}`;
+}

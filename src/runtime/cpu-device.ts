@@ -1,0 +1,217 @@
+import { compileGraph } from '../compiler/compile.js';
+import type { Device, Executable } from '../graph/device.js';
+import type { Graph } from '../graph/graph.js';
+import { emitProgram, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
+import { WasmAssembler } from '../targets/cpu/wasm/emitter.js';
+import { enableRelaxedSimd, wasmFeatures } from '../targets/cpu/wasm/features.js';
+import { wasmTile } from '../targets/cpu/wasm/tiles.js';
+import { DTYPES, type TypedArray } from '../tensor/dtype.js';
+import { checkOptions, GaborError, invariant } from '../tensor/errors.js';
+import { formatType, sizeOf, type TensorType } from '../tensor/shape.js';
+import type { Storage } from '../tensor/storage.js';
+import { DeviceMemory } from './memory.js';
+import { type ProgramHandle, ThreadPool } from './pool.js';
+import { checkThreads, defaultThreads } from './threads.js';
+
+export interface CpuOptions {
+  /** Threads that run programs; default: the processors available, or GABOR_THREADS. Results do not depend on it. */
+  readonly threads?: number;
+  /** Fused multiply-add by relaxed SIMD where the engine has it; default true. */
+  readonly relaxedSimd?: boolean;
+}
+
+/** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
+const PARALLEL_WORK = 200_000;
+
+class CpuStorage implements Storage {
+  readonly type: TensorType;
+  readonly #device: CpuDevice;
+  #address: number;
+
+  constructor(device: CpuDevice, type: TensorType, address: number) {
+    this.#device = device;
+    this.type = type;
+    this.#address = address;
+  }
+
+  get address(): number {
+    if (this.#address === 0) throw new GaborError(`this ${formatType(this.type)} was disposed`);
+    return this.#address;
+  }
+
+  get device(): CpuDevice {
+    return this.#device;
+  }
+
+  #view(): TypedArray {
+    const { dtype, shape } = this.type;
+    return this.#device.memory.view(dtype, this.address, sizeOf(shape));
+  }
+
+  read(): TypedArray {
+    return this.#view().slice();
+  }
+
+  write(data: ArrayLike<number>): void {
+    this.#view().set(data);
+  }
+
+  dispose(): void {
+    if (this.#address === 0) return;
+    this.#device.release(this.#address);
+    this.#address = 0;
+  }
+}
+
+/** Runs programs as WebAssembly SIMD on worker threads. */
+export class CpuDevice implements Device {
+  readonly name: string = 'cpu';
+  readonly memory: DeviceMemory = new DeviceMemory();
+  readonly #relaxed: boolean;
+  readonly #team: ThreadPool;
+  readonly #solo: ThreadPool;
+  #running = 0;
+  #released: number[] = [];
+
+  constructor(options: CpuOptions = {}) {
+    checkOptions('cpu device', options, ['threads', 'relaxedSimd']);
+    enableRelaxedSimd();
+    const features = wasmFeatures();
+    if (!features.simd) {
+      throw new GaborError('the cpu target needs WebAssembly SIMD, which this engine lacks; use the reference device');
+    }
+    this.#relaxed = (options.relaxedSimd ?? true) && features.fused;
+    const threads = options.threads ?? defaultThreads();
+    checkThreads('cpu device: threads', threads);
+    this.#team = new ThreadPool(this.memory, threads);
+    this.#solo = new ThreadPool(this.memory, 1);
+  }
+
+  get threads(): number {
+    return this.#team.threads;
+  }
+
+  allocate(type: TensorType): CpuStorage {
+    const bytes = sizeOf(type.shape) * DTYPES[type.dtype].bytes;
+    if (type.dtype === 'f64') throw new GaborError('the cpu device has no f64; use a reference device');
+    return new CpuStorage(this, type, this.memory.allocate(Math.max(bytes, 1)));
+  }
+
+  /** Frees memory, after the programs that may still use it. */
+  release(address: number): void {
+    if (this.#running === 0) this.memory.free(address);
+    else this.#released.push(address);
+  }
+
+  compile(graph: Graph): Executable {
+    const assembler = new WasmAssembler({ relaxed: this.#relaxed, shared: this.memory.shared });
+    const plan = compileGraph(graph, { lanes: assembler.lanes, tile: wasmTile() });
+    const entry = emitProgram(plan, assembler);
+    const bytes = assembler.finish(entry);
+    return new CpuExecutable(this, graph, bytes, plan.memory.arenaBytes, plan.work > PARALLEL_WORK);
+  }
+
+  pool(parallel: boolean): ThreadPool {
+    return parallel ? this.#team : this.#solo;
+  }
+
+  enter(): void {
+    this.#running++;
+  }
+
+  leave(): void {
+    if (--this.#running > 0) return;
+    const released = this.#released;
+    this.#released = [];
+    for (const address of released) this.memory.free(address);
+  }
+
+  /** Ends the worker threads; the device can be used again, they then start anew. */
+  async close(): Promise<void> {
+    await this.#team.close();
+    await this.#solo.close();
+  }
+}
+
+class CpuExecutable implements Executable {
+  readonly #device: CpuDevice;
+  readonly #outputs: readonly TensorType[];
+  readonly #inputs: number;
+  readonly #pool: ThreadPool;
+  readonly #program: ProgramHandle;
+  readonly #table: number;
+  readonly #arena: number;
+  /** Runs of one program share its arena: one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  constructor(device: CpuDevice, graph: Graph, bytes: Uint8Array, arenaBytes: number, parallel: boolean) {
+    this.#device = device;
+    this.#inputs = graph.inputs.length;
+    this.#outputs = graph.outputs.map((value) => value.type);
+    this.#pool = device.pool(parallel);
+    const { memory } = device;
+    this.#table = memory.allocate(tableLayout(this.#inputs, this.#outputs.length).bytes);
+    this.#clearBarrier();
+    this.#arena = memory.allocate(Math.max(arenaBytes, 1));
+    this.#program = this.#pool.load(bytes, () => this.#clearBarrier());
+  }
+
+  #clearBarrier(): void {
+    this.#device.memory.view('i32', this.#table, TABLE_POINTERS / 4).fill(0);
+  }
+
+  /** Allocates the outputs and writes the pointer table. */
+  #bind(inputs: readonly Storage[]): CpuStorage[] {
+    if (this.#disposed) throw new GaborError('this program was disposed');
+    invariant(inputs.length === this.#inputs, `the program takes ${this.#inputs} inputs, got ${inputs.length}`);
+    const outputs = this.#outputs.map((type) => this.#device.allocate(type));
+    const addresses = [this.#arena];
+    for (const input of inputs) {
+      if (!(input instanceof CpuStorage) || input.device !== this.#device) {
+        throw new GaborError('a tensor from another device was given to a cpu program; make it on the same device');
+      }
+      addresses.push(input.address);
+    }
+    for (const output of outputs) addresses.push(output.address);
+    this.#device.memory.view('i32', this.#table + TABLE_POINTERS, addresses.length).set(addresses);
+    return outputs;
+  }
+
+  async run(inputs: readonly Storage[]): Promise<Storage[]> {
+    const previous = this.#last;
+    let done: () => void = () => undefined;
+    this.#last = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    this.#device.enter();
+    try {
+      await previous;
+      const outputs = this.#bind(inputs);
+      await this.#pool.run(this.#program, this.#table);
+      return outputs;
+    } finally {
+      this.#device.leave();
+      done();
+    }
+  }
+
+  runSync(inputs: readonly Storage[]): Storage[] {
+    const outputs = this.#bind(inputs);
+    this.#pool.runSync(this.#program, this.#table);
+    return outputs;
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#pool.unload(this.#program);
+    this.#device.release(this.#table);
+    this.#device.release(this.#arena);
+  }
+}
+
+/** A CPU device; see {@link CpuOptions}. */
+export function cpuDevice(options: CpuOptions = {}): CpuDevice {
+  return new CpuDevice(options);
+}

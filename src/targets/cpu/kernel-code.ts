@@ -1,0 +1,8 @@
+import type { Register, VectorMachine } from './machine.js';
+
+/** A kernel ready to be emitted: `items` independent pieces of work that threads share. */
+export interface KernelCode {
+  readonly items: number;
+  /** Emits the body for items begin ≤ i < end; one pointer for each operand, then each result. */
+  emit(m: VectorMachine, begin: Register, end: Register, pointers: readonly Register[]): void;
+}

@@ -1,0 +1,210 @@
+import { type Expression, type Index, visitExpression } from '../../kernel/expression.js';
+import { DTYPES, type DType } from '../../tensor/dtype.js';
+import { type Environment, toMask } from './expression.js';
+import { addIndex, type Form, type FormValues, makeForm } from './form.js';
+import type { Register, VectorMachine } from './machine.js';
+
+/** Memory of an operand or result: strides in elements, one for each dimension. */
+export interface View {
+  readonly dtype: DType;
+  readonly strides: readonly number[];
+}
+
+type LoadNode = Extract<Expression, { kind: 'load' }>;
+export type GuardNode = Extract<Expression, { kind: 'guard' }>;
+type AxisNode = Extract<Expression, { kind: 'axis' }>;
+
+export interface CheckForm {
+  readonly form: Form;
+  readonly divisor: number;
+  readonly extent: number;
+}
+
+export interface Quotient {
+  readonly form: Form;
+  readonly divisor: number;
+  readonly stride: number;
+}
+
+/** What the nodes of a kernel's expressions need from the loops. */
+export interface Analysis {
+  readonly loads: Map<LoadNode, { readonly form: Form; readonly quotients: readonly Quotient[] }>;
+  readonly guards: Map<GuardNode, readonly CheckForm[]>;
+  readonly axes: Map<AxisNode, { readonly form: Form; readonly divisor: number }>;
+  readonly forms: readonly Form[];
+  /** Takes in a form of the kernel's own; equal forms are one. */
+  share(form: Form): Form;
+}
+
+/** Resolves the loads, guards and positions of `expressions` against the memory of the operands. */
+export function analyseExpressions(
+  expressions: readonly Expression[],
+  axisCount: number,
+  operands: readonly View[],
+): Analysis {
+  const unique = new Map<string, Form>();
+  const forms: Form[] = [];
+  const share = (form: Form): Form => {
+    const key = `${form.factors}|${form.offset}|${form.bytes}|${form.pointer}`;
+    const found = unique.get(key);
+    if (found !== undefined) return found;
+    unique.set(key, form);
+    forms.push(form);
+    return form;
+  };
+  const number = (index: Index): Form => {
+    const form = makeForm(axisCount);
+    addIndex(form, index);
+    return share(form);
+  };
+  const loads: Analysis['loads'] = new Map();
+  const guards: Analysis['guards'] = new Map();
+  const axes: Analysis['axes'] = new Map();
+  const visit = (e: Expression): void => {
+    if (e.kind === 'load') {
+      const { dtype, strides } = operands[e.operand];
+      const form = makeForm(axisCount, DTYPES[dtype].bytes, e.operand);
+      const quotients: Quotient[] = [];
+      e.index.forEach((index, d) => {
+        if (index.divisor === 1) addIndex(form, index, strides[d]);
+        else quotients.push({ form: number(index), divisor: index.divisor, stride: strides[d] });
+      });
+      loads.set(e, { form: share(form), quotients });
+    } else if (e.kind === 'guard') {
+      guards.set(
+        e,
+        e.checks.map(({ index, extent }) => ({ form: number(index), divisor: index.divisor, extent })),
+      );
+    } else if (e.kind === 'axis') {
+      axes.set(e, { form: number(e.index), divisor: e.index.divisor });
+    }
+  };
+  for (const expression of expressions) visitExpression(expression, visit);
+  return { loads, guards, axes, forms, share };
+}
+
+/** A reducer's result: its value and, for argmax, the position. */
+export interface Reduced {
+  readonly value: Register;
+  readonly index: Register | undefined;
+}
+
+export interface Place {
+  readonly values: FormValues;
+  /** The axis along which registers are wide; undefined for scalars. */
+  readonly vectorAxis: number | undefined;
+  /** Lanes that lie inside the tensor. */
+  readonly count: number;
+  /** What is added to a form at this place, in its units. */
+  extra(form: Form): number;
+  /** Conditions already computed further out. */
+  readonly conditions?: ReadonlyMap<GuardNode, Register>;
+  readonly sums?: readonly Reduced[];
+}
+
+/** Loads, positions and conditions for expressions evaluated at one place of the loops. */
+export function loopEnvironment(m: VectorMachine, analysis: Analysis, place: Place): Environment {
+  const { values, vectorAxis, count, extra } = place;
+  const wide = vectorAxis !== undefined;
+  const step = (form: Form): number => (vectorAxis === undefined ? 0 : form.factors[vectorAxis]);
+  return {
+    machine: m,
+    wide,
+    load: (e) => {
+      const { form, quotients } = analysis.loads.get(e) as { form: Form; quotients: readonly Quotient[] };
+      let [address, offset] = values.address(form, extra(form));
+      for (const q of quotients) {
+        const quotient = divideExact(m, values.value(q.form), q.divisor);
+        address = m.binary('add', address, m.binary('mul', quotient, m.constant('i32', q.stride * form.bytes)));
+      }
+      if (!wide) return loadAs(m, e.dtype, false, address, offset);
+      const factor = step(form);
+      if (factor === 1) return loadAs(m, e.dtype, true, address, offset);
+      if (factor === 0) return splatAs(m, e.dtype, address, offset);
+      if (factor < 0) {
+        address = m.binary('add', address, m.constant('i32', offset));
+        offset = 0;
+      }
+      const lanes = Array.from({ length: m.lanes }, (_, lane) => {
+        // Lanes beyond the end read the last element again.
+        const at = offset + Math.min(lane, count - 1) * factor * form.bytes;
+        return at >= 0
+          ? loadElement(m, e.dtype, address, at)
+          : loadElement(m, e.dtype, m.binary('add', address, m.constant('i32', at)), 0);
+      });
+      const gathered = m.gather(lanes);
+      return e.dtype === 'bool' ? toMask(m, gathered) : gathered;
+    },
+    axis: (e) => {
+      const { form, divisor } = analysis.axes.get(e) as { form: Form; divisor: number };
+      const factor = step(form);
+      const scalar = divideExact(m, values.value(form, extra(form)), divisor);
+      if (!wide) return scalar;
+      const first = m.splat(scalar);
+      if (factor === 0) return first;
+      const ramp = m.iota();
+      return m.binary('add', first, factor === 1 ? ramp : m.binary('mul', ramp, m.constant('i32', factor, true)));
+    },
+    reduced: (e) => {
+      const { value, index } = (place.sums as readonly Reduced[])[e.reducer];
+      return e.part === 'index' ? (index as Register) : value;
+    },
+    condition: (e) => place.conditions?.get(e) ?? emitChecks(m, values, analysis.guards.get(e) as readonly CheckForm[]),
+  };
+}
+
+/** A scalar mask: all checks hold. */
+export function emitChecks(m: VectorMachine, values: FormValues, checks: readonly CheckForm[]): Register {
+  let all: Register | undefined;
+  const require = (mask: Register): void => {
+    all = all === undefined ? mask : m.binary('and', all, mask);
+  };
+  for (const { form, divisor, extent } of checks) {
+    const value = values.value(form);
+    require(m.compare('ge', value, m.constant('i32', 0)));
+    require(m.compare('lt', value, m.constant('i32', extent * divisor)));
+    if (divisor > 1) {
+      const rest =
+        (divisor & (divisor - 1)) === 0
+          ? m.binary('and', value, m.constant('i32', divisor - 1))
+          : m.remainder(value, divisor);
+      require(m.compare('eq', rest, m.constant('i32', 0)));
+    }
+  }
+  return all as Register;
+}
+
+function divideExact(m: VectorMachine, value: Register, divisor: number): Register {
+  return divisor === 1 ? value : m.divide(value, divisor);
+}
+
+function loadAs(m: VectorMachine, dtype: DType, wide: boolean, address: Register, offset: number): Register {
+  if (dtype === 'bool') return toMask(m, m.loadBytes(wide, address, offset));
+  if (dtype === 'u8') return m.loadBytes(wide, address, offset);
+  return m.load(dtype === 'f32' ? 'f32' : 'i32', wide, address, offset);
+}
+
+function loadElement(m: VectorMachine, dtype: DType, address: Register, offset: number): Register {
+  return dtype === 'u8' || dtype === 'bool'
+    ? m.loadBytes(false, address, offset)
+    : m.load(dtype === 'f32' ? 'f32' : 'i32', false, address, offset);
+}
+
+function splatAs(m: VectorMachine, dtype: DType, address: Register, offset: number): Register {
+  if (dtype === 'f32' || dtype === 'i32') return m.loadSplat(dtype, address, offset);
+  const value = m.splat(m.loadBytes(false, address, offset));
+  return dtype === 'bool' ? toMask(m, value) : value;
+}
+
+export function storeAs(
+  m: VectorMachine,
+  value: Register,
+  dtype: DType,
+  address: Register,
+  offset: number,
+  count: number | undefined,
+): void {
+  if (dtype === 'bool') m.storeBytes(m.maskToInt(value), address, offset, count);
+  else if (dtype === 'u8') m.storeBytes(value, address, offset, count);
+  else m.store(value, address, offset, count);
+}

@@ -1,0 +1,460 @@
+import { axisIndex, countOperations } from '../../kernel/expression.js';
+import { type Nest, type Reducer, reducerIdentity } from '../../kernel/kernel.js';
+import { DTYPES } from '../../tensor/dtype.js';
+import { type Environment, emitConstant, emitExpression, Scope } from './expression.js';
+import { addIndex, type Form, FormValues, makeForm } from './form.js';
+import type { KernelCode } from './kernel-code.js';
+import {
+  type Analysis,
+  analyseExpressions,
+  emitChecks,
+  type GuardNode,
+  loopEnvironment,
+  type Reduced,
+  storeAs,
+  type View,
+} from './loops.js';
+import type { Register, VectorMachine } from './machine.js';
+
+/** What the loops and expressions of a nest need. */
+interface NestAnalysis extends Analysis {
+  /** the flat position over the reduction axes, for argmax */
+  readonly position: Form;
+  readonly results: readonly Form[];
+}
+
+/** Generates code for a loop nest: ordered, merged and vectorised loops. */
+export function nestCode(nest: Nest, lanes: number, operands: readonly View[], results: readonly View[]): KernelCode {
+  const analysis = analyse(nest, operands, results);
+  const loops = planLoops(nest, lanes, analysis);
+  return {
+    items: loops.items,
+    emit: (m, begin, end, pointers) => new NestEmitter(nest, analysis, loops, results, m).emit(begin, end, pointers),
+  };
+}
+
+function analyse(nest: Nest, operands: readonly View[], results: readonly View[]): NestAnalysis {
+  const count = nest.parallel.length + nest.reduce.length;
+  const analysis = analyseExpressions([...nest.reducers.map((r) => r.body), ...nest.outputs], count, operands);
+  const resultForms = results.map(({ dtype, strides }, i) => {
+    const form = makeForm(count, DTYPES[dtype].bytes, operands.length + i);
+    strides.forEach((stride, d) => {
+      addIndex(form, nest.outputIndex?.[d] ?? axisIndex(d), stride);
+    });
+    return analysis.share(form);
+  });
+  let position = makeForm(count);
+  if (nest.reducers.some((r) => r.kind === 'argmax')) {
+    let stride = 1;
+    for (let r = nest.reduce.length - 1; r >= 0; r--) {
+      position.factors[nest.parallel.length + r] = stride;
+      stride *= nest.reduce[r];
+    }
+    position = analysis.share(position);
+  }
+  return { ...analysis, position, results: resultForms };
+}
+
+interface Loop {
+  /** position in the factors of every form */
+  readonly axis: number;
+  extent: number;
+}
+
+interface LoopPlan {
+  /** Decoded from the item number, slowest first. */
+  readonly items: number;
+  readonly itemLoops: readonly Loop[];
+  /** How many parts the vector loop is cut into, and their length; part of the item number. */
+  readonly vectorParts: number;
+  readonly vectorPart: number;
+  readonly outer: readonly Loop[];
+  /** The parallel loop that fills vector registers. */
+  readonly vector: Loop | undefined;
+  readonly reduce: readonly Loop[];
+  /** The last reduction loop fills vector registers instead. */
+  readonly vectorReduce: boolean;
+  /** Vector registers worked on at a time. */
+  readonly unroll: number;
+}
+
+/** Items to aim for: enough to balance a few threads, few enough that each is worth a call. */
+const ITEMS = 64;
+const PART_ELEMENTS = 4096;
+
+function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): LoopPlan {
+  const { forms, results } = analysis;
+  const rank = nest.parallel.length;
+  const live = (axes: number[], extents: readonly number[], first: number): Loop[] =>
+    axes.filter((axis) => extents[axis - first] !== 1).map((axis) => ({ axis, extent: extents[axis - first] }));
+  const parallelAxes = nest.parallel.map((_, axis) => axis);
+  parallelAxes.sort((a, b) => results[0].factors[b] - results[0].factors[a] || a - b);
+  const parallel = merge(live(parallelAxes, nest.parallel, 0), forms);
+  const largest = [...analysis.loads.values()].reduce<Form | undefined>(
+    (best, { form }) => (best === undefined || span(form, nest) > span(best, nest) ? form : best),
+    undefined,
+  );
+  const reduceAxes = nest.reduce.map((_, r) => rank + r);
+  // The order of a floating-point sum is part of its result: sort by memory order, which is fixed by the layout.
+  const hasArgmax = nest.reducers.some((r) => r.kind === 'argmax');
+  if (largest !== undefined && !hasArgmax) {
+    reduceAxes.sort((a, b) => Math.abs(largest.factors[b]) - Math.abs(largest.factors[a]) || a - b);
+  }
+  const reduce = merge(live(reduceAxes, nest.reduce, rank), forms);
+  const guardForms = [...analysis.guards.values()].flat().map((check) => check.form);
+  const quotientForms = [...analysis.loads.values()].flatMap((l) => l.quotients.map((q) => q.form));
+  const scalarForms = [...guardForms, ...quotientForms, ...divided(analysis)];
+  const free = (loop: Loop): boolean => scalarForms.every((form) => form.factors[loop.axis] === 0);
+  const last = parallel[parallel.length - 1];
+  const unit = last !== undefined && results.every((form) => form.factors[last.axis] === 1);
+  let vector = unit && free(last) && last.extent >= 2 ? last : undefined;
+  const lastReduce = reduce[reduce.length - 1];
+  const streams = (loop: Loop): boolean =>
+    [...analysis.loads.values()].every(({ form }) => form.factors[loop.axis] === 0 || form.factors[loop.axis] === 1);
+  const vectorReduce =
+    lastReduce !== undefined &&
+    lastReduce.extent >= 2 * lanes &&
+    !hasArgmax &&
+    free(lastReduce) &&
+    streams(lastReduce) &&
+    (vector === undefined || !streams(vector));
+  if (vectorReduce) vector = undefined;
+  const outer = vector === undefined ? [...parallel] : parallel.slice(0, -1);
+  const itemLoops: Loop[] = [];
+  let items = 1;
+  const work = (nest.reduce.length > 0 ? nest.reduce.reduce((a, b) => a * b, 1) : 1) * (vector?.extent ?? 1);
+  while (outer.length > 0 && (items < ITEMS || (itemLoops.length === 0 && outer.length === 1))) {
+    const loop = outer.shift() as Loop;
+    itemLoops.push(loop);
+    items *= loop.extent;
+  }
+  let vectorPart = vector?.extent ?? 1;
+  if (vector !== undefined && items < 16 && work > PART_ELEMENTS) {
+    const wanted = Math.ceil(ITEMS / items);
+    const even = Math.ceil(vector.extent / wanted / (4 * lanes)) * 4 * lanes;
+    vectorPart = Math.min(vector.extent, Math.max(even, 4 * lanes));
+  }
+  const vectorParts = vector === undefined ? 1 : Math.ceil(vector.extent / vectorPart);
+  const operations = [...nest.reducers.map((r) => r.body), ...nest.outputs].reduce((n, e) => n + countOperations(e), 0);
+  const wanted = nest.reducers.length > 0 ? (operations <= 12 ? 4 : 1) : operations <= 8 ? 2 : 1;
+  return {
+    items: items * vectorParts,
+    itemLoops,
+    vectorParts,
+    vectorPart,
+    outer,
+    vector,
+    reduce,
+    vectorReduce,
+    unroll: Math.max(1, Math.min(wanted, Math.floor((vector?.extent ?? lastReduce?.extent ?? 1) / lanes))),
+  };
+}
+
+function divided(analysis: Analysis): Form[] {
+  return [...analysis.axes.values()].filter((a) => a.divisor !== 1).map((a) => a.form);
+}
+
+function span(form: Form, nest: Nest): number {
+  const extents = [...nest.parallel, ...nest.reduce];
+  return form.factors.reduce((n, factor, axis) => n + Math.abs(factor) * extents[axis], 0);
+}
+
+/** Joins neighbouring loops that every form sees as one: factor(outer) = factor(inner) · extent(inner). */
+function merge(loops: Loop[], forms: readonly Form[]): Loop[] {
+  const merged: Loop[] = [];
+  for (const loop of loops) {
+    const outer = merged[merged.length - 1];
+    const joins =
+      outer !== undefined && forms.every((form) => form.factors[outer.axis] === form.factors[loop.axis] * loop.extent);
+    if (joins) merged[merged.length - 1] = { axis: loop.axis, extent: outer.extent * loop.extent };
+    else merged.push({ ...loop });
+  }
+  return merged;
+}
+
+/** Emits one nest; the loops from the outside in. */
+class NestEmitter {
+  readonly #nest: Nest;
+  readonly #analysis: NestAnalysis;
+  readonly #plan: LoopPlan;
+  readonly #results: readonly View[];
+  readonly #m: VectorMachine;
+
+  constructor(nest: Nest, analysis: NestAnalysis, plan: LoopPlan, results: readonly View[], m: VectorMachine) {
+    this.#nest = nest;
+    this.#analysis = analysis;
+    this.#plan = plan;
+    this.#results = results;
+    this.#m = m;
+  }
+
+  emit(begin: Register, end: Register, pointers: readonly Register[]): void {
+    const m = this.#m;
+    const plan = this.#plan;
+    const start = FormValues.start(m, this.#analysis.forms, pointers);
+    m.loop({ from: begin, to: end }, (item) => {
+      let rest: Register = item;
+      let part: Register | undefined;
+      if (plan.vectorParts > 1) {
+        part = m.remainder(rest, plan.vectorParts);
+        rest = m.divide(rest, plan.vectorParts);
+      }
+      const positions: Register[] = [];
+      for (let i = plan.itemLoops.length - 1; i > 0; i--) {
+        positions.unshift(m.remainder(rest, plan.itemLoops[i].extent));
+        rest = m.divide(rest, plan.itemLoops[i].extent);
+      }
+      if (plan.itemLoops.length > 0) positions.unshift(rest);
+      let values = start;
+      plan.itemLoops.forEach((loop, i) => {
+        values = values.enter(loop.axis, positions[i]);
+      });
+      this.#loops(plan.outer, values, (inner) => this.#vectorLoop(inner, part));
+    });
+  }
+
+  #loops(loops: readonly Loop[], values: FormValues, body: (values: FormValues) => void): void {
+    if (loops.length === 0) {
+      body(values);
+      return;
+    }
+    const [loop, ...rest] = loops;
+    this.#m.loop({ to: loop.extent }, (i) => this.#loops(rest, values.enter(loop.axis, i), body));
+  }
+
+  #vectorLoop(values: FormValues, part: Register | undefined): void {
+    const m = this.#m;
+    const { vector, vectorPart } = this.#plan;
+    // Conditions that do not change along the loop are computed before it.
+    const conditions = new Map<GuardNode, Register>();
+    for (const [node, checks] of this.#analysis.guards) {
+      if (checks.every(({ form }) => this.#plan.reduce.every((loop) => form.factors[loop.axis] === 0))) {
+        conditions.set(node, emitChecks(this.#m, values, checks));
+      }
+    }
+    if (vector === undefined) {
+      this.#point(values, conditions, false, 1, 1);
+      return;
+    }
+    const body = (i: Register, vectors: number, count: number): void =>
+      this.#point(values.enter(vector.axis, i), conditions, true, vectors, count);
+    if (part === undefined) {
+      this.#segment(0, vector.extent, body);
+      return;
+    }
+    // Parts have one length but for the last.
+    const from = m.binary('mul', part, m.constant('i32', vectorPart));
+    const lastPart = this.#plan.vectorParts - 1;
+    const lastLength = vector.extent - lastPart * vectorPart;
+    const isLast = m.compare('eq', part, m.constant('i32', lastPart));
+    const shifted = (i: Register, vectors: number, count: number): void =>
+      body(m.binary('add', from, i), vectors, count);
+    if (lastLength === vectorPart) {
+      this.#segment(0, vectorPart, shifted);
+      return;
+    }
+    m.when(
+      isLast,
+      () => this.#segment(0, lastLength, shifted),
+      () => this.#segment(0, vectorPart, shifted),
+    );
+  }
+
+  /** from ≤ i < to in steps of whole groups of vectors, then single vectors, then the rest of a vector. */
+  #segment(from: number, to: number, body: (i: Register, vectors: number, count: number) => void): void {
+    const m = this.#m;
+    const { lanes } = m;
+    const group = this.#plan.unroll * lanes;
+    const groups = from + Math.floor((to - from) / group) * group;
+    if (groups > from) m.loop({ from, to: groups, step: group }, (i) => body(i, this.#plan.unroll, lanes));
+    const vectors = groups + Math.floor((to - groups) / lanes) * lanes;
+    if (vectors > groups) m.loop({ from: groups, to: vectors, step: lanes }, (i) => body(i, 1, lanes));
+    if (to > vectors) body(m.constant('i32', vectors), 1, to - vectors);
+  }
+
+  /** Everything for one position, or for `vectors` registers of neighbouring positions. */
+  #point(
+    values: FormValues,
+    conditions: ReadonlyMap<GuardNode, Register>,
+    wide: boolean,
+    vectors: number,
+    count: number,
+  ): void {
+    const m = this.#m;
+    const sums: Reduced[][] = [];
+    if (this.#nest.reducers.length > 0) {
+      if (this.#plan.vectorReduce) sums.push(this.#reduceAcross(values, conditions));
+      else sums.push(...this.#reduce(values, conditions, wide, vectors, count));
+    }
+    for (let u = 0; u < vectors; u++) {
+      const environment = this.#environment(values, conditions, wide, u, count, sums[u]);
+      const scope = new Scope();
+      // All results are computed before the first is stored: a result may share memory with an operand.
+      const registers = this.#nest.outputs.map((output) => emitExpression(output, environment, scope));
+      this.#results.forEach((view, i) => {
+        const form = this.#analysis.results[i];
+        const step = this.#plan.vector === undefined ? 0 : form.factors[this.#plan.vector.axis];
+        const [address, offset] = values.address(form, u * m.lanes * step);
+        storeAs(m, registers[i], view.dtype, address, offset, wide ? count : undefined);
+      });
+    }
+  }
+
+  #environment(
+    values: FormValues,
+    conditions: ReadonlyMap<GuardNode, Register>,
+    wide: boolean,
+    u: number,
+    count: number,
+    sums?: readonly Reduced[],
+    vectorAxis: number | undefined = this.#plan.vector?.axis,
+  ): Environment {
+    return loopEnvironment(this.#m, this.#analysis, {
+      values,
+      vectorAxis: wide ? vectorAxis : undefined,
+      count,
+      extra: (form) => (wide && vectorAxis !== undefined ? u * this.#m.lanes * form.factors[vectorAxis] : 0),
+      conditions,
+      sums,
+    });
+  }
+
+  /** Reduction loops inside; registers hold neighbouring results. */
+  #reduce(
+    values: FormValues,
+    conditions: ReadonlyMap<GuardNode, Register>,
+    wide: boolean,
+    vectors: number,
+    count: number,
+  ): Reduced[][] {
+    const m = this.#m;
+    const { reducers } = this.#nest;
+    const accumulators = Array.from({ length: vectors }, () => reducers.map((r) => start(m, r, wide)));
+    this.#loops(this.#plan.reduce, values, (inner) => {
+      for (let u = 0; u < vectors; u++) {
+        const environment = this.#environment(inner, conditions, wide, u, count);
+        const scope = new Scope();
+        reducers.forEach((reducer, r) => {
+          const position = (): Register => {
+            const scalar = inner.value(this.#analysis.position);
+            return wide ? m.splat(scalar) : scalar;
+          };
+          this.#accumulate(reducer, accumulators[u][r], environment, scope, position);
+        });
+      }
+    });
+    return accumulators;
+  }
+
+  #accumulate(reducer: Reducer, into: Reduced, environment: Environment, scope: Scope, position: () => Register): void {
+    const m = this.#m;
+    const { body } = reducer;
+    const identity = reducerIdentity(reducer.kind, body.dtype);
+    if (body.kind === 'guard' && body.otherwise.kind === 'constant' && body.otherwise.value === identity) {
+      m.when(environment.condition(body), () => {
+        combine(m, reducer.kind, into, emitExpression(body.inside, environment, new Scope(scope)), position);
+      });
+      return;
+    }
+    if (
+      reducer.kind === 'sum' &&
+      body.kind === 'apply' &&
+      body.fn === 'mul' &&
+      body.dtype === 'f32' &&
+      scope.get(body) === undefined
+    ) {
+      const [a, b] = body.args.map((arg) => emitExpression(arg, environment, scope));
+      m.multiplyAdd(into.value, a, b);
+      return;
+    }
+    combine(m, reducer.kind, into, emitExpression(body, environment, scope), position);
+  }
+
+  /** The last reduction loop fills vector registers; their lanes are combined at the end. */
+  #reduceAcross(values: FormValues, conditions: ReadonlyMap<GuardNode, Register>): Reduced[] {
+    const m = this.#m;
+    const { reducers } = this.#nest;
+    const loops = this.#plan.reduce;
+    const last = loops[loops.length - 1];
+    const { lanes } = m;
+    const unroll = Math.min(this.#plan.unroll, Math.floor(last.extent / lanes));
+    const wides = Array.from({ length: unroll }, () => reducers.map((r) => start(m, r, true)));
+    const scalars = reducers.map((r) => start(m, r, false));
+    const never = (): Register => m.constant('i32', 0);
+    this.#loops(loops.slice(0, -1), values, (inner) => {
+      const group = unroll * lanes;
+      const run = (i: Register, vectors: number): void => {
+        const at = inner.enter(last.axis, i);
+        for (let u = 0; u < vectors; u++) {
+          const environment = this.#environment(at, conditions, true, u, lanes, undefined, last.axis);
+          const scope = new Scope();
+          reducers.forEach((r, k) => {
+            this.#accumulate(r, wides[u][k], environment, scope, never);
+          });
+        }
+      };
+      const groups = Math.floor(last.extent / group) * group;
+      if (groups > 0) m.loop({ to: groups, step: group }, (i) => run(i, unroll));
+      const whole = Math.floor(last.extent / lanes) * lanes;
+      if (whole > groups) m.loop({ from: groups, to: whole, step: lanes }, (i) => run(i, 1));
+      if (last.extent > whole) {
+        m.loop({ from: whole, to: last.extent }, (i) => {
+          const environment = this.#environment(inner.enter(last.axis, i), conditions, false, 0, 1);
+          const scope = new Scope();
+          reducers.forEach((r, k) => {
+            this.#accumulate(r, scalars[k], environment, scope, never);
+          });
+        });
+      }
+    });
+    reducers.forEach((reducer, k) => {
+      for (let u = 0; u < unroll; u++) {
+        for (let lane = 0; lane < lanes; lane++) {
+          combine(m, reducer.kind, scalars[k], m.lane(wides[u][k].value, lane), never);
+        }
+      }
+    });
+    return scalars;
+  }
+}
+
+function start(m: VectorMachine, reducer: Reducer, wide: boolean): Reduced {
+  const { dtype } = reducer.body;
+  return {
+    value: m.copy(emitConstant(m, reducerIdentity(reducer.kind, dtype), dtype, wide)),
+    index: reducer.kind === 'argmax' ? m.copy(m.constant('i32', 0, wide)) : undefined,
+  };
+}
+
+function combine(
+  m: VectorMachine,
+  kind: Reducer['kind'],
+  into: Reduced,
+  value: Register,
+  position: () => Register,
+): void {
+  switch (kind) {
+    case 'sum':
+      m.set(into.value, m.binary('add', into.value, value));
+      return;
+    case 'product':
+      m.set(into.value, m.binary('mul', into.value, value));
+      return;
+    case 'max':
+      m.set(into.value, m.binary('max', into.value, value));
+      return;
+    case 'min':
+      m.set(into.value, m.binary('min', into.value, value));
+      return;
+    case 'argmax': {
+      let better = m.compare('gt', value, into.value);
+      if (value.kind === 'f32') {
+        const nan = m.compare('ne', value, value);
+        const first = m.compare('eq', into.value, into.value);
+        better = m.binary('or', better, m.binary('and', nan, first));
+      }
+      m.set(into.value, m.select(better, value, into.value));
+      m.set(into.index as Register, m.select(better, position(), into.index as Register));
+    }
+  }
+}

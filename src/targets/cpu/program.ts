@@ -1,0 +1,140 @@
+import type { Plan } from '../../compiler/compile.js';
+import { bytesOf, type Location } from '../../compiler/memory.js';
+import type { Buffer, Step } from '../../compiler/steps.js';
+import { InternalError } from '../../tensor/errors.js';
+import type { KernelCode } from './kernel-code.js';
+import type { View } from './loops.js';
+import type { Assembler, FunctionId, Register, VectorMachine } from './machine.js';
+import { nestCode } from './nest.js';
+import { outerCode } from './outer.js';
+import { tileCode } from './tile.js';
+
+// A program's table: 64 bytes for its barrier, then pointers to the arena, the inputs and the outputs.
+export const TABLE_POINTERS = 64;
+export const ARENA_SLOT = 0;
+
+export interface TableLayout {
+  readonly bytes: number;
+  inputSlot(input: number): number;
+  outputSlot(output: number): number;
+}
+
+export function tableLayout(inputs: number, outputs: number): TableLayout {
+  return {
+    bytes: TABLE_POINTERS + 4 * (1 + inputs + outputs),
+    inputSlot: (input) => 1 + input,
+    outputSlot: (output) => 1 + inputs + output,
+  };
+}
+
+/** Emits all kernels of a plan and the function that runs them, `run(thread, threads, table)`. */
+export function emitProgram(plan: Plan, assembler: Assembler): FunctionId {
+  const { program, memory } = plan;
+  const table = tableLayout(program.inputs.length, program.outputs.length);
+  const kernels = program.steps.map((step, i) => emitKernel(step, i, assembler));
+  const slot = (location: Location): number =>
+    location.kind === 'arena'
+      ? ARENA_SLOT
+      : location.kind === 'input'
+        ? table.inputSlot(location.input)
+        : table.outputSlot(location.output);
+  const hazards = new Hazards((buffer) => {
+    const location = memory.location(buffer);
+    const from = location.kind === 'arena' ? location.offset : 0;
+    return { slot: slot(location), from, to: from + bytesOf(buffer) };
+  });
+  return assembler.define('run', 3, (m, [thread, threads, tableAddress]) => {
+    const pointer = (buffer: Buffer): Register => {
+      const location = memory.location(buffer);
+      const base = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * slot(location));
+      const offset = location.kind === 'arena' ? location.offset : 0;
+      return offset === 0 ? base : m.binary('add', base, m.constant('i32', offset));
+    };
+    program.steps.forEach((step, i) => {
+      const { id, items } = kernels[i];
+      if (items === 0) return;
+      if (hazards.conflict(step)) {
+        m.barrier(tableAddress, threads);
+        hazards.clear();
+      }
+      hazards.add(step);
+      const share = (t: Register): Register => m.divide(m.binary('mul', t, m.constant('i32', items)), threads);
+      const begin = share(thread);
+      const end = share(m.binary('add', thread, m.constant('i32', 1)));
+      m.call(id, [begin, end, ...step.operands.map(pointer), ...step.results.map(pointer)]);
+    });
+  });
+}
+
+function emitKernel(step: Step, index: number, assembler: Assembler): { id: FunctionId; items: number } {
+  const code = kernelCode(step, assembler);
+  const name = `${index}:${step.name}`;
+  const id = assembler.define(name, 2 + step.operands.length + step.results.length, (m: VectorMachine, parameters) => {
+    const [begin, end, ...pointers] = parameters;
+    code.emit(m, begin, end, pointers);
+  });
+  return { id, items: code.items };
+}
+
+function kernelCode(step: Step, { lanes }: Assembler): KernelCode {
+  const operands = step.operands.map(viewOf);
+  const results = step.results.map(viewOf);
+  switch (step.kernel.kind) {
+    case 'nest':
+      return nestCode(step.kernel, lanes, operands, results);
+    case 'tile':
+      return tileCode(step.kernel, lanes, operands, results[0]);
+    case 'outer':
+      return outerCode(step.kernel, lanes, operands, results[0]);
+    default:
+      throw new InternalError(`a ${step.kernel.kind} was left unscheduled`);
+  }
+}
+
+/** Strides of a buffer under its physical order. */
+export function viewOf(buffer: Buffer): View {
+  const { shape, dtype } = buffer.type;
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    const axis = buffer.order[i];
+    strides[axis] = stride;
+    stride *= shape[axis];
+  }
+  return { dtype, strides };
+}
+
+interface Range {
+  readonly slot: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Which memory was read and written since the last barrier. */
+class Hazards {
+  readonly #range: (buffer: Buffer) => Range;
+  #reads: Range[] = [];
+  #writes: Range[] = [];
+
+  constructor(range: (buffer: Buffer) => Range) {
+    this.#range = range;
+  }
+
+  conflict(step: Step): boolean {
+    const reads = step.operands.map(this.#range);
+    const writes = step.results.map(this.#range);
+    const meets = (a: readonly Range[], b: readonly Range[]): boolean =>
+      a.some((x) => b.some((y) => x.slot === y.slot && x.from < y.to && y.from < x.to));
+    return meets(reads, this.#writes) || meets(writes, this.#writes) || meets(writes, this.#reads);
+  }
+
+  add(step: Step): void {
+    this.#reads.push(...step.operands.map(this.#range));
+    this.#writes.push(...step.results.map(this.#range));
+  }
+
+  clear(): void {
+    this.#reads = [];
+    this.#writes = [];
+  }
+}

@@ -1,0 +1,328 @@
+import { axisIndex } from '../../kernel/expression.js';
+import type { TileAxis, TileKernel, TilePhase } from '../../kernel/tile.js';
+import { DTYPES } from '../../tensor/dtype.js';
+import { emitExpression, Scope } from './expression.js';
+import { addIndex, type Form, FormValues, makeForm } from './form.js';
+import type { KernelCode } from './kernel-code.js';
+import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
+import type { Register, VectorMachine } from './machine.js';
+
+/** Input rows that an item touches should stay in the second-level cache beside a filter panel. */
+const INPUT_BYTES = 160 * 1024;
+const ITEMS = 32;
+
+/**
+ * Generates code for a register-tiled contraction. An item is (phase, batch element, group, range of rows, range of
+ * channel blocks, range of positions within a row); inside, every filter panel is used for all rows of the item.
+ */
+export function tileCode(k: TileKernel, lanes: number, operands: readonly View[], result: View): KernelCode {
+  const plans = k.phases.map((phase) => planPhase(k, phase, operands[0]));
+  const analysis = analyseExpressions([k.epilogue], result.strides.length, operands);
+  const output = makeForm(result.strides.length, DTYPES[result.dtype].bytes, operands.length);
+  result.strides.forEach((stride, axis) => {
+    addIndex(output, axisIndex(axis), stride);
+  });
+  const shared = analysis.share(output);
+  return {
+    items: plans.reduce((n, plan) => n + plan.items, 0),
+    emit(m, begin, end, pointers) {
+      let first = 0;
+      for (const plan of plans) {
+        const from = m.binary('max', begin, m.constant('i32', first));
+        const to = m.binary('min', end, m.constant('i32', first + plan.items));
+        const emitter = new TileEmitter(k, plan, operands[0], result, analysis, shared, m, lanes);
+        m.loop({ from, to }, (item) => emitter.item(item, first, pointers));
+        first += plan.items;
+      }
+    },
+  };
+}
+
+interface PhasePlan {
+  readonly phase: TilePhase;
+  /** The axis whose neighbouring positions share a register tile; undefined: the batch. */
+  readonly last: TileAxis | undefined;
+  readonly outer: readonly TileAxis[];
+  readonly rowCount: number;
+  readonly rowsPerItem: number;
+  readonly blocks: number;
+  readonly blocksPerItem: number;
+  readonly positions: number;
+  readonly positionsPerItem: number;
+  readonly items: number;
+  readonly itemExtents: readonly number[];
+}
+
+function planPhase(k: TileKernel, phase: TilePhase, input: View): PhasePlan {
+  const last = phase.axes[phase.axes.length - 1];
+  const outer = phase.axes.slice(0, -1);
+  const positions = last?.count ?? k.batch;
+  const batch = last === undefined ? 1 : k.batch;
+  const rowCount = outer.reduce((n, axis) => n * axis.count, 1);
+  const blocks = Math.ceil(k.channelsOut / k.width);
+  const wanted = Math.ceil(ITEMS / (batch * k.groups));
+  // Rows: as many as the cache holds, but enough items for the threads.
+  const rowBytes = outer.length > 0 ? outer[outer.length - 1].stride * input.strides[outer.length + 1] * 4 : 1;
+  const cached = Math.max(1, Math.floor(INPUT_BYTES / rowBytes));
+  const rowsPerItem = Math.max(1, Math.min(rowCount, cached, Math.ceil(rowCount / wanted)));
+  const rowItems = Math.ceil(rowCount / rowsPerItem);
+  const blockItems = Math.min(blocks, Math.max(1, Math.ceil(wanted / rowItems)));
+  const blocksPerItem = Math.ceil(blocks / blockItems);
+  const blockCount = Math.ceil(blocks / blocksPerItem);
+  const positionItems = Math.max(1, Math.ceil(wanted / (rowItems * blockCount)));
+  const tiles = Math.ceil(positions / k.rows);
+  const positionsPerItem = Math.max(4, Math.ceil(tiles / positionItems)) * k.rows;
+  const positionCount = Math.ceil(positions / positionsPerItem);
+  const itemExtents = [batch, k.groups, blockCount, rowItems, positionCount];
+  const items = positions === 0 ? 0 : itemExtents.reduce((a, b) => a * b, 1);
+  return {
+    phase,
+    last,
+    outer,
+    rowCount,
+    rowsPerItem,
+    blocks,
+    blocksPerItem,
+    positions,
+    positionsPerItem,
+    items,
+    itemExtents,
+  };
+}
+
+class TileEmitter {
+  readonly #k: TileKernel;
+  readonly #plan: PhasePlan;
+  readonly #input: View;
+  readonly #result: View;
+  readonly #analysis: Analysis;
+  readonly #output: Form;
+  readonly #m: VectorMachine;
+  readonly #lanes: number;
+
+  constructor(
+    k: TileKernel,
+    plan: PhasePlan,
+    input: View,
+    result: View,
+    analysis: Analysis,
+    output: Form,
+    m: VectorMachine,
+    lanes: number,
+  ) {
+    this.#k = k;
+    this.#plan = plan;
+    this.#input = input;
+    this.#result = result;
+    this.#analysis = analysis;
+    this.#output = output;
+    this.#m = m;
+    this.#lanes = lanes;
+  }
+
+  #times(a: Register, factor: number): Register {
+    return this.#m.binary('mul', a, this.#m.constant('i32', factor));
+  }
+
+  #plus(a: Register, b: Register | number): Register {
+    if (typeof b === 'number') return b === 0 ? a : this.#m.binary('add', a, this.#m.constant('i32', b));
+    return this.#m.binary('add', a, b);
+  }
+
+  /** outStart + outStep · q */
+  #outPosition(axis: TileAxis, q: Register): Register {
+    return this.#plus(axis.outStep === 1 ? q : this.#times(q, axis.outStep), axis.outStart);
+  }
+
+  item(item: Register, first: number, pointers: readonly Register[]): void {
+    const m = this.#m;
+    const k = this.#k;
+    const plan = this.#plan;
+    const { strides } = this.#input;
+    let rest = this.#plus(item, -first);
+    const decoded: Register[] = [];
+    for (let i = plan.itemExtents.length - 1; i > 0; i--) {
+      decoded.unshift(plan.itemExtents[i] === 1 ? m.constant('i32', 0) : m.remainder(rest, plan.itemExtents[i]));
+      if (plan.itemExtents[i] !== 1) rest = m.divide(rest, plan.itemExtents[i]);
+    }
+    const [group, blockItem, rowItem, positionItem] = decoded;
+    const n = rest;
+    // A: batch element and group; the constant start of every axis.
+    const start = plan.phase.axes.reduce((sum, axis, s) => sum + axis.inStart * strides[2 + s], 0);
+    let a = this.#plus(pointers[0], start * 4);
+    if (k.groups > 1) a = this.#plus(a, this.#times(group, k.channelsIn * strides[1] * 4));
+    let values = FormValues.start(m, this.#analysis.forms, pointers);
+    if (plan.last !== undefined) {
+      a = this.#plus(a, this.#times(n, strides[0] * 4));
+      values = values.enter(0, n);
+    }
+    const panel = plan.phase.axes.reduce((size, axis) => size * axis.taps, 1) * k.channelsIn * k.width * 4;
+    const filter = this.#plus(pointers[plan.phase.filter], this.#times(group, plan.blocks * panel));
+    const firstBlock = this.#times(blockItem, plan.blocksPerItem);
+    const endBlock = m.binary('min', this.#plus(firstBlock, plan.blocksPerItem), m.constant('i32', plan.blocks));
+    const firstRow = this.#times(rowItem, plan.rowsPerItem);
+    const endRow = m.binary('min', this.#plus(firstRow, plan.rowsPerItem), m.constant('i32', plan.rowCount));
+    const firstPosition = this.#times(positionItem, plan.positionsPerItem);
+    m.loop({ from: firstBlock, to: endBlock }, (block) => {
+      const b = this.#plus(filter, this.#times(block, panel));
+      const channel = this.#plus(this.#times(group, k.channelsOut), this.#times(block, k.width));
+      const inBlock = values.enter(1, channel);
+      const row = (channels: number): void =>
+        this.#rows(firstRow, endRow, a, inBlock, (rowA, rowValues) =>
+          this.#row(rowA, b, rowValues, firstPosition, channels),
+        );
+      const lastChannels = k.channelsOut - (plan.blocks - 1) * k.width;
+      if (lastChannels === k.width) {
+        row(k.width);
+      } else if (plan.blocks === 1) {
+        row(lastChannels);
+      } else {
+        m.when(
+          m.compare('eq', block, m.constant('i32', plan.blocks - 1)),
+          () => row(lastChannels),
+          () => row(k.width),
+        );
+      }
+    });
+  }
+
+  /** Loops over output rows: all spatial axes but the last. */
+  #rows(
+    from: Register,
+    to: Register,
+    a: Register,
+    values: FormValues,
+    body: (a: Register, values: FormValues) => void,
+  ): void {
+    const m = this.#m;
+    const { outer } = this.#plan;
+    if (outer.length === 0) {
+      body(a, values);
+      return;
+    }
+    m.loop({ from, to }, (row) => {
+      let rest: Register = row;
+      let address = a;
+      let inner = values;
+      for (let s = outer.length - 1; s >= 0; s--) {
+        const axis = outer[s];
+        const q = s === 0 ? rest : m.remainder(rest, axis.count);
+        if (s > 0) rest = m.divide(rest, axis.count);
+        address = this.#plus(address, this.#times(q, axis.stride * this.#input.strides[2 + s] * 4));
+        inner = inner.enter(2 + s, this.#outPosition(axis, q));
+      }
+      body(address, inner);
+    });
+  }
+
+  /** Tiles along the positions of one row. */
+  #row(a: Register, b: Register, values: FormValues, from: Register, channels: number): void {
+    const m = this.#m;
+    const plan = this.#plan;
+    const { rows } = this.#k;
+    const whole = Math.floor(plan.positions / rows) * rows;
+    const rest = plan.positions - whole;
+    const oneItem = plan.positionsPerItem >= plan.positions;
+    const step = this.#positionStep();
+    const tile = (position: Register, count: number): void => {
+      const address = this.#plus(a, this.#times(position, step * 4));
+      const place =
+        plan.last === undefined
+          ? values.enter(0, position)
+          : values.enter(1 + plan.phase.axes.length, this.#outPosition(plan.last, position));
+      this.#tile(address, b, place, count, channels);
+    };
+    if (whole > 0) {
+      const to = oneItem ? whole : m.binary('min', this.#plus(from, plan.positionsPerItem), m.constant('i32', whole));
+      m.loop({ from: oneItem ? 0 : from, to, step: rows }, (position) => tile(position, rows));
+    }
+    if (rest === 0) return;
+    if (oneItem) {
+      tile(m.constant('i32', whole), rest);
+    } else {
+      const isLast = m.compare('ge', this.#plus(from, plan.positionsPerItem), m.constant('i32', plan.positions));
+      m.when(isLast, () => tile(m.constant('i32', whole), rest));
+    }
+  }
+
+  /** Elements of A between neighbouring positions. */
+  #positionStep(): number {
+    const { last, phase } = this.#plan;
+    return last === undefined ? this.#input.strides[0] : last.stride * this.#input.strides[1 + phase.axes.length];
+  }
+
+  /** One register tile: `count` positions × `channels` output channels, over all taps and input channels. */
+  #tile(a: Register, b: Register, values: FormValues, count: number, channels: number): void {
+    const m = this.#m;
+    const k = this.#k;
+    const lanes = this.#lanes;
+    const vectors = Math.ceil(channels / lanes);
+    const sums = Array.from({ length: count }, () =>
+      Array.from({ length: vectors }, () => m.copy(m.constant('f32', 0, true))),
+    );
+    const offset = this.#positionStep() * 4;
+    const bPointer = m.copy(b);
+    const strip = (address: Register, length: number): void => {
+      const pointer = m.copy(address);
+      m.loop({ to: length }, () => {
+        const panel = Array.from({ length: vectors }, (_, v) => m.load('f32', true, bPointer, v * lanes * 4));
+        for (let p = 0; p < count; p++) {
+          const value = m.loadSplat('f32', pointer, p * offset);
+          for (let v = 0; v < vectors; v++) m.multiplyAdd(sums[p][v], value, panel[v]);
+        }
+        m.bump(pointer, 4);
+        m.bump(bPointer, k.width * 4);
+      });
+    };
+    this.#taps(0, a, strip);
+    this.#store(sums, values, channels);
+  }
+
+  /** Loops over taps; the innermost run over memory that is contiguous for neighbouring taps. */
+  #taps(s: number, a: Register, strip: (address: Register, length: number) => void): void {
+    const m = this.#m;
+    const { channelsIn, groups } = this.#k;
+    const { axes } = this.#plan.phase;
+    if (s === axes.length) {
+      strip(a, channelsIn);
+      return;
+    }
+    const axis = axes[s];
+    const step = axis.dilation * this.#input.strides[2 + s];
+    if (s === axes.length - 1 && groups === 1 && step === channelsIn) {
+      strip(a, axis.taps * channelsIn);
+      return;
+    }
+    const pointer = m.copy(a);
+    m.loop({ to: axis.taps }, () => {
+      this.#taps(s + 1, pointer, strip);
+      m.bump(pointer, step * 4);
+    });
+  }
+
+  #store(sums: readonly (readonly Register[])[], values: FormValues, channels: number): void {
+    const m = this.#m;
+    const k = this.#k;
+    const lanes = this.#lanes;
+    const { last, phase } = this.#plan;
+    const positionAxis = last === undefined ? 0 : 1 + phase.axes.length;
+    const positionStep = last?.outStep ?? 1;
+    sums.forEach((row, p) => {
+      row.forEach((sum, v) => {
+        const count = Math.min(lanes, channels - v * lanes);
+        const extra = (form: Form): number =>
+          form.factors[1] * v * lanes + form.factors[positionAxis] * p * positionStep;
+        const environment = loopEnvironment(m, this.#analysis, {
+          values,
+          vectorAxis: 1,
+          count,
+          extra,
+          sums: [{ value: sum, index: undefined }],
+        });
+        const value = emitExpression(k.epilogue, environment, new Scope());
+        const [address, offset] = values.address(this.#output, extra(this.#output));
+        storeAs(m, value, this.#result.dtype, address, offset, count);
+      });
+    });
+  }
+}
