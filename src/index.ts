@@ -36,6 +36,7 @@ export * from './ops/softmax.js';
 export * from './ops/transpose.js';
 export type { Padding, PerAxis } from './ops/window.js';
 export * from './optim/index.js';
+export { CpuDevice, type CpuOptions, cpuDevice } from './runtime/cpu-device.js';
 export { ReferenceDevice, type ReferenceOptions } from './targets/reference/device.js';
 export * from './tensor/dtype.js';
 export * from './tensor/errors.js';
