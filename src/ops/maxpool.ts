@@ -12,8 +12,10 @@ import {
   makeIndex,
   reduced,
 } from '../kernel/expression.js';
+import { reducerIdentity } from '../kernel/kernel.js';
+import { isFloat } from '../tensor/dtype.js';
 import { ShapeError } from '../tensor/errors.js';
-import { type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
+import { formatShape, formatType, type Shape, sameShape, sizeOf, stridesOf, type TensorType } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { forEachPosition } from './loops.js';
 
@@ -90,7 +92,16 @@ function checkInput(name: string, shape: Shape, extents: readonly number[]): voi
   }
 }
 
-/** Outputs: the largest element of each window, and the tap (flat, row-major over the window) where it was first found. */
+function checkTaps(name: string, tap: TensorType, shape: Shape): void {
+  if (tap.dtype !== 'i32' || !sameShape(tap.shape, shape)) {
+    throw new ShapeError(`${name}: the taps must be i32${formatShape(shape)}, got ${formatType(tap)}`);
+  }
+}
+
+/**
+ * Outputs: the largest element of each window, and the tap (flat, row-major over the window) where it was first found.
+ * Padding never wins, but where a window holds nothing above −∞, the tap is 0 even if that lies in the padding.
+ */
 const maxPoolOperator: Operator<WindowAttributes> = {
   name: 'maxPool',
   infer([x], { axes }) {
@@ -99,6 +110,9 @@ const maxPoolOperator: Operator<WindowAttributes> = {
       x.shape,
       axes.map((a) => a.input),
     );
+    if (!isFloat(x.dtype) && x.dtype !== 'i32') {
+      throw new ShapeError(`maxPool: needs f32 or i32, got ${x.dtype}; cast first`);
+    }
     const shape = [...outer(x.shape), ...outputs(axes)];
     return [
       { dtype: x.dtype, shape },
@@ -106,7 +120,7 @@ const maxPoolOperator: Operator<WindowAttributes> = {
     ];
   },
   reference([x], [y, tap], { axes }) {
-    const best = new Float64Array(y.data.length).fill(Number.NEGATIVE_INFINITY);
+    const best = new Float64Array(y.data.length).fill(reducerIdentity('argmax', x.type.dtype));
     forEachTap(x.type.shape, axes, (i, o, k) => {
       if (x.data[i] > best[o] || (Number.isNaN(x.data[i]) && !Number.isNaN(best[o]))) {
         best[o] = x.data[i];
@@ -128,7 +142,7 @@ const maxPoolOperator: Operator<WindowAttributes> = {
       reducers: [
         {
           kind: 'argmax',
-          body: guard(neverInPadding(axes, inside), value, constant(Number.NEGATIVE_INFINITY, x.dtype)),
+          body: guard(neverInPadding(axes, inside), value, constant(reducerIdentity('argmax', x.dtype), x.dtype)),
         },
       ],
       outputs: [reduced(0, x.dtype), reduced(0, 'i32', 'index')],
@@ -147,8 +161,9 @@ function neverInPadding(axes: readonly WindowAxis[], checks: readonly Check[]): 
 /** Σ over windows whose chosen tap lies at the input position: scatters without atomics, as a gather. */
 const unpoolOperator: Operator<WindowAttributes> = {
   name: 'unpool',
-  infer([g], { axes }) {
+  infer([g, tap], { axes }) {
     checkInput('unpool', g.shape, outputs(axes));
+    checkTaps('unpool', tap, g.shape);
     return [{ dtype: g.dtype, shape: [...outer(g.shape), ...axes.map((a) => a.input)] }];
   },
   reference([g, tap], [x], { axes }) {
@@ -195,7 +210,9 @@ const pickOperator: Operator<WindowAttributes> = {
       x.shape,
       axes.map((a) => a.input),
     );
-    return [{ dtype: x.dtype, shape: tap.shape }];
+    const shape = [...outer(x.shape), ...outputs(axes)];
+    checkTaps('pickTaps', tap, shape);
+    return [{ dtype: x.dtype, shape }];
   },
   reference([x, tap], [y], { axes }) {
     forEachTap(x.type.shape, axes, (i, o, k) => {
