@@ -6,7 +6,7 @@ import { WasmAssembler } from './wasm/emitter.js';
 import { enableRelaxedSimd, wasmFeatures } from './wasm/features.js';
 import { webAssembly } from './wasm/webassembly.js';
 
-await enableRelaxedSimd();
+enableRelaxedSimd();
 const MODES = wasmFeatures().fused ? [false, true] : [false];
 
 const COUNT = 1 << 14;

@@ -5,7 +5,7 @@ import { WasmAssembler, type WasmOptions } from './emitter.js';
 import { enableRelaxedSimd, wasmFeatures } from './features.js';
 import { webAssembly } from './webassembly.js';
 
-await enableRelaxedSimd();
+enableRelaxedSimd();
 
 const INPUT = 4096;
 const OUTPUT = 32768;

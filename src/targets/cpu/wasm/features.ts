@@ -77,27 +77,23 @@ interface NodeProcess {
   getBuiltinModule?(name: string): unknown;
 }
 
-/** Sets a flag of V8 for the whole process with its worker threads; false where there is no Node. */
-async function setV8Flag(flag: string): Promise<boolean> {
+/** Sets a flag of V8 for the whole process with its worker threads. False where there is no Node, or one before 20.16. */
+function setV8Flag(flag: string): boolean {
+  // Shows bundlers for browsers no import to resolve, and unlike a dynamic import does its work at once.
   const node = (globalThis as { process?: NodeProcess }).process;
-  if (node?.versions?.v8 === undefined) return false;
-  // Neither form shows bundlers for browsers an import to resolve; getBuiltinModule came with Node 20.16.
-  const name = 'node:v8';
-  const v8 = (node.getBuiltinModule?.(name) ?? (await import(/* @vite-ignore */ /* webpackIgnore: true */ name))) as {
-    setFlagsFromString(flag: string): void;
-  };
-  v8.setFlagsFromString(flag);
+  const v8 = node?.getBuiltinModule?.('node:v8') as { setFlagsFromString(flag: string): void } | undefined;
+  v8?.setFlagsFromString(flag);
   features = undefined;
-  return true;
+  return v8 !== undefined;
 }
 
 /**
  * Node 20 and 21 have relaxed SIMD behind a flag of V8 that can be set at run time. Elsewhere this does nothing. Returns whether
  * relaxed SIMD is there afterwards.
  */
-export async function enableRelaxedSimd(): Promise<boolean> {
+export function enableRelaxedSimd(): boolean {
   if (webAssembly === undefined) return false;
-  if (!webAssembly.validate(MULTIPLY_ADD)) await setV8Flag('--experimental-wasm-relaxed-simd');
+  if (!webAssembly.validate(MULTIPLY_ADD)) setV8Flag('--experimental-wasm-relaxed-simd');
   return wasmFeatures().relaxedSimd;
 }
 
@@ -106,10 +102,10 @@ export async function enableRelaxedSimd(): Promise<boolean> {
  * nearly doubles the speed of kernels that store pairs of vectors. It calls this experimental, so it is only done when asked for, and
  * must be asked for before the first module is compiled. Returns whether the engine was asked.
  */
-export async function enablePairedVectors(): Promise<boolean> {
+export function enablePairedVectors(): boolean {
   const node = (globalThis as { process?: NodeProcess }).process;
   const [major, minor] = (node?.versions?.v8 ?? '0.0').split('.').map(Number);
   if (node?.arch !== 'x64' || major < 13 || (major === 13 && minor < 6)) return false;
-  paired = await setV8Flag('--experimental-wasm-revectorize');
+  paired = setV8Flag('--experimental-wasm-revectorize');
   return paired;
 }
