@@ -7,7 +7,7 @@ const ARRIVED = 0;
 const GENERATION = 4;
 const SLEEPERS = 8;
 /**
- * Reads of the generation before a thread goes to sleep. Sleeping and waking costs some ten microseconds, so waiting
+ * Reads of the generation before a thread goes to sleep, about 7 µs. Sleeping and waking costs some ten, so waiting
  * about as long before is never worse than twice the best choice (Karlin et al., "Competitive randomized algorithms for
  * nonuniform problems", 1990).
  */
