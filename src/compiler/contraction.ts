@@ -258,7 +258,8 @@ function filterGradient(
   const copy = padded.get(x, low, high, step.scope);
   const taps = g.axes.map((a) => a.kernel);
   const filterSize = g.groups * g.channelsIn * g.channelsOut * taps.reduce((n, k) => n * k, 1);
-  const chunks = chunksOf(g.batch, filterSize);
+  // A matrix product has tiles enough for every thread, and its positions are the batch.
+  const chunks = g.axes.length === 0 ? 1 : chunksOf(g.batch, filterSize);
   const kernel: OuterKernel = {
     kind: 'outer',
     batch: g.batch,

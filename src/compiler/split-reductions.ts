@@ -10,6 +10,7 @@ import {
 } from '../kernel/expression.js';
 import type { Nest } from '../kernel/kernel.js';
 import { sizeOf } from '../tensor/shape.js';
+import { dropUnusedOperands } from './fuse.js';
 import { makeBuffer, type Step, type Steps } from './steps.js';
 
 /** Reductions to fewer results than this, over more elements than that, are split. */
@@ -96,5 +97,5 @@ function splitAxis(step: Step, kernel: Nest, reduceAxis: number, chunks: number)
     },
     operands: [...partials, ...step.operands],
   };
-  return [first, second];
+  return [first, dropUnusedOperands(second)];
 }
