@@ -1,6 +1,6 @@
 import { test } from 'node:test';
+import { checkGradients } from '../autodiff/check.js';
 import { setDevice } from '../graph/device.js';
-import { sum } from '../ops/broadcast.js';
 import { conv, linear } from '../ops/conv.js';
 import { randomNormal, tensor } from '../ops/create.js';
 import { mul, tanh } from '../ops/elementwise.js';
@@ -11,12 +11,6 @@ import { logSoftmax, softmax } from '../ops/softmax.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { EXACT } from '../testing/devices.js';
-import { checkDerivatives } from '../testing/differences.js';
-
-/** Makes one number of a tensor, such that second derivatives do not vanish. */
-function weighted(y: Tensor): Tensor {
-  return sum(mul(tanh(y), randomNormal(y.shape, 17)));
-}
 
 const CASES: Record<string, [(...xs: Tensor[]) => Tensor, ...Shape[]]> = {
   'convolution of rank 1': [
@@ -53,12 +47,13 @@ const CASES: Record<string, [(...xs: Tensor[]) => Tensor, ...Shape[]]> = {
   ],
 };
 
-test('first and second derivatives agree with differences', async (t) => {
+test('first and second derivatives agree with finite differences', async (t) => {
   setDevice(EXACT.make());
   for (const [name, [f, ...shapes]] of Object.entries(CASES)) {
     await t.test(name, () => {
       const xs = shapes.map((shape, i) => randomNormal(shape, 5 + i));
-      checkDerivatives(name, (...values) => weighted(f(...values)), xs, 2);
+      // The outer tanh gives linear functions second derivatives, too.
+      checkGradients((...values) => tanh(f(...values)), xs, { order: 2 });
     });
   }
 });

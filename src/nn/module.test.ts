@@ -8,7 +8,7 @@ import { mul } from '../ops/elementwise.js';
 import { OptionError, ShapeError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { EXACT } from '../testing/devices.js';
+import { EXACT, testOnDevices } from '../testing/devices.js';
 import {
   AdaptiveAvgPool2d,
   AvgPool2d,
@@ -70,7 +70,7 @@ const network = (): Sequential =>
     classifier: new Sequential(new Linear(48, 3), new Sigmoid()),
   });
 
-test('a configuration survives JSON and makes the same network', () => {
+testOnDevices('a configuration survives JSON and makes the same network', () => {
   const model = network().eval();
   const config = JSON.parse(JSON.stringify(model.config()));
   const copy = moduleFromConfig(config).eval();
@@ -149,7 +149,7 @@ test('a shared module is one module, but two keys', () => {
   assert.deepEqual(Object.keys(model.stateDict()), ['0.weight', '0.bias', '2.weight', '2.bias']);
 });
 
-test('nodes carry the layer’s path, hooks see every call', () => {
+testOnDevices('nodes carry the layer’s path, hooks see every call', () => {
   const model = network().eval();
   const f = compile((x: Tensor) => {
     const seen: Record<string, Tensor> = {};
@@ -273,7 +273,7 @@ test('constructors refuse what makes no sense', () => {
   }
 });
 
-test('dropout keeps 1 − p of the elements, scaled, and changes from step to step', async () => {
+testOnDevices('dropout keeps 1 − p of the elements, scaled, and changes from step to step', async () => {
   const layer = new Dropout(0.3, { random: new Random(5) });
   const step = compile((x: Tensor) => layer.forward(x), { key: () => layer.modeKey() });
   const x = ones([100, 100]);
@@ -303,7 +303,7 @@ test('dropout keeps 1 − p of the elements, scaled, and changes from step to st
   );
 });
 
-test('two dropouts of one network choose differently', () => {
+testOnDevices('two dropouts of one network choose differently', () => {
   const model = new Sequential(new Dropout(0.5), new Dropout(0.5));
   const left = model
     .forward(ones([10000]))
@@ -312,7 +312,7 @@ test('two dropouts of one network choose differently', () => {
   assert.ok(Math.abs(left / 10000 - 0.25) < 0.03, `${left} of 10000 survive both`);
 });
 
-test('batch normalisation changes its statistics in training only', () => {
+testOnDevices('batch normalisation changes its statistics in training only', () => {
   const layer = new BatchNorm2d(1);
   const x = tensor([[[[1, 3]]], [[[5, 7]]]]);
   const step = compile((v: Tensor) => layer.forward(v), { key: () => layer.modeKey() });

@@ -1,5 +1,6 @@
 import { test } from 'node:test';
 import { type Device, setDevice } from '../graph/device.js';
+import { cpuDevice } from '../runtime/cpu-device.js';
 import { ReferenceDevice } from '../targets/reference/device.js';
 
 /** A device that suites run on, and how far its results may be from exact ones. */
@@ -17,10 +18,14 @@ export const EXACT: TestDevice = {
   tolerance: 1e-6,
 };
 
+/** One for the process: it has threads and a memory of its own. */
+let cpu: Device | undefined;
+
 /** Every device that suites of layers, losses and optimizers run on. */
 export const TEST_DEVICES: readonly TestDevice[] = [
   EXACT,
   { name: 'reference', make: () => new ReferenceDevice(), tolerance: 2e-5 },
+  { name: 'cpu', make: () => (cpu ??= cpuDevice({ threads: 2 })), tolerance: 2e-5 },
 ];
 
 /** Declares `body` as one test for every device. */
