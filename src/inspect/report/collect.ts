@@ -22,6 +22,8 @@ export interface RunFacts {
   readonly created: string;
   readonly version: string;
   readonly epochs: readonly EpochRecord[];
+  /** Which images the validation values of the epochs are from. */
+  readonly validatedOn: ReportData['validatedOn'];
   readonly trainingSeconds?: number;
   readonly options: ReportData['options'];
   readonly environment: ReportData['environment'];

@@ -51,6 +51,7 @@ function sampleData(classes: readonly string[], epochs = 8): ReportData {
       imagesPerSecond: 8000,
       seconds: 2.1,
     })),
+    validatedOn: 'validation',
     test: { loss: 0.0712, accuracy: 0.9785, count: 2000 },
     trainingSeconds: 31.2,
     confusion,

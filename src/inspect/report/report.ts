@@ -54,6 +54,8 @@ export interface ReportData {
   readonly version: string;
   readonly classes: readonly string[];
   readonly epochs: readonly EpochRecord[];
+  /** Which images the validation values of the epochs are from. */
+  readonly validatedOn: 'validation' | 'test' | 'none';
   readonly test: { readonly loss: number; readonly accuracy: number; readonly count: number };
   readonly trainingSeconds?: number;
   /** counts[true][predicted] */
@@ -104,6 +106,7 @@ function tiles(data: ReportData): Html {
     tile(formatPercent(test.accuracy), html`test accuracy, ${formatCount(test.count)} images`),
     tile(test.loss.toFixed(4), 'test loss'),
     last?.validationAccuracy !== undefined &&
+      data.validatedOn === 'validation' &&
       tile(formatPercent(last.validationAccuracy), 'validation accuracy, last epoch'),
     tile(formatLarge(summary.totals.parameters), 'parameters'),
     tile(formatLarge(summary.totals.multiplyAdds), 'multiply-adds per image'),
@@ -114,10 +117,11 @@ function tiles(data: ReportData): Html {
   ]}</div>`;
 }
 
-function curves({ epochs }: ReportData): Html | undefined {
+function curves({ epochs, validatedOn }: ReportData): Html | undefined {
   if (epochs.length === 0) return undefined;
   const x = epochs.map((e) => e.epoch);
   const validated = epochs.some((e) => e.validationLoss !== undefined);
+  const other = validatedOn === 'test' ? 'test' : 'validation';
   const chart = (
     title: string,
     train: (e: EpochRecord) => number,
@@ -130,13 +134,13 @@ function curves({ epochs }: ReportData): Html | undefined {
       xLabel: 'epoch',
       series: [
         { name: 'train', role: 'train', values: epochs.map(train) },
-        ...(validated ? [{ name: 'validation', role: 'validation' as const, values: epochs.map(validation) }] : []),
+        ...(validated ? [{ name: other, role: 'validation' as const, values: epochs.map(validation) }] : []),
       ],
       ...more,
     });
   const cells = (values: readonly (string | undefined)[]): HtmlPart =>
     values.map((value) => html`<td class="num">${value ?? '—'}</td>`);
-  return html`<h2>Learning curves</h2><p class="note">Training values are means over the batches of an epoch, while the weights still change and images are augmented; validation comes after the epoch.</p>
+  return html`<h2>Learning curves</h2><p class="note">Training values are means over the batches of an epoch, while the weights still change and images are augmented; ${other} values come after the epoch.</p>
 <div class="pair">${chart(
     'Loss',
     (e) => e.loss,
@@ -152,8 +156,8 @@ function curves({ epochs }: ReportData): Html | undefined {
     'epoch',
     'train loss',
     'train accuracy',
-    'validation loss',
-    'validation accuracy',
+    `${other} loss`,
+    `${other} accuracy`,
     'learning rate',
     'time',
   ].map((name) => html`<th class="num">${name}</th>`)}</tr></thead><tbody>${epochs.map(
@@ -177,7 +181,7 @@ function formatLoss(value: number): string {
 function classes(data: ReportData): Html {
   const bar = (share: number): HtmlPart =>
     Number.isFinite(share) && html`<span class="bar"><i style="width:${(100 * share).toFixed(1)}%"></i></span>`;
-  return html`<h2>Classes</h2><p class="note">On the test images. A row of the matrix is a true class, a column a prediction; <b style="color:var(--right)">blue</b> is right and <b style="color:var(--wrong)">orange</b> wrong, the darker the larger its share of the row.</p>
+  return html`<h2>Classes</h2><p class="note">On the test images. A row of the matrix is a true class, a column a prediction; <b style="color:var(--right)">blue</b> is right and <b style="color:var(--wrong)">orange</b> wrong, the stronger the larger its share of the row.</p>
 <div class="pair"><div>${confusionTable(data.classes, data.confusion)}</div><div><div class="scroll"><table class="rows"><thead><tr><th>class</th><th class="num">precision</th><th class="num">recall</th><th class="num">F1</th><th class="num">images</th></tr></thead><tbody>${data.perClass.map(
     (row) =>
       html`<tr><td class="name" title="${row.class}">${row.class}</td><td class="num">${formatPercent(row.precision, 1)}${bar(row.precision)}</td><td class="num">${formatPercent(row.recall, 1)}${bar(row.recall)}</td><td class="num">${formatPercent(row.f1, 1)}</td><td class="num">${formatCount(row.count)}</td></tr>`,

@@ -7,7 +7,7 @@ export const STYLE: string = `
 --train:#2768d8;--validation:#d9601a;--right:#2768d8;--wrong:#d9541a;--cell:#fff;
 --shadow:0 1px 2px rgb(0 0 0/.05)}
 @media(prefers-color-scheme:dark){:root{
---page:#151514;--card:#1f1f1d;--ink:#eceae5;--soft:#b1aea7;--faint:#85827b;--line:#353431;--grid:#2a2927;
+--page:#151514;--card:#1f1f1d;--ink:#eceae5;--soft:#b1aea7;--faint:#85827b;--line:#3a3936;--grid:#31302d;
 --train:#6ea3ff;--validation:#f4904e;--right:#3f7ff0;--wrong:#e8662a;--cell:#242422;--shadow:none}}
 *{box-sizing:border-box}
 html{scroll-behavior:smooth}

@@ -1,0 +1,143 @@
+import { type ImageDataset, type ImageSplit, joinSplits, openDataset } from '../../data/index.js';
+import { loadModel } from '../../formats/index.js';
+import { formatCount, formatPercent } from '../../inspect/format.js';
+import { OptionError } from '../../tensor/errors.js';
+import { type Classifier, type Evaluation, evaluate } from '../../train/index.js';
+import { confusionText } from '../confusion-text.js';
+import { type DeviceName, useDevice } from '../devices.js';
+import { EXIT } from '../failure.js';
+import { Interrupt } from '../interrupt.js';
+import type { Output } from '../output.js';
+import { ProgressLine } from '../progress.js';
+import { printable, table } from '../terminal.js';
+import { parseRunRecord, withoutUndefined } from '../train-options.js';
+import { TrainView } from '../train-view.js';
+
+type Part = 'train' | 'validation' | 'test' | 'all';
+
+export interface EvaluateFlags {
+  readonly data: string;
+  readonly split: Part;
+  readonly batchSize: number;
+  readonly seed?: number;
+  readonly valSplit?: number;
+  readonly testSplit?: number;
+  readonly testCount?: number;
+  readonly strict?: boolean;
+  readonly device: DeviceName;
+  readonly threads?: number;
+}
+
+export async function evaluateModel(modelPath: string, flags: EvaluateFlags, output: Output): Promise<number> {
+  useDevice(flags.device, flags.threads);
+  const classifier = await loadModel(modelPath);
+  const dataset = await open(modelPath, classifier, flags, output);
+  const split = choosePart(dataset, flags);
+  const line = new ProgressLine(output.json ? { ...output.terminal, isTty: false } : output.terminal);
+  const interrupt = new Interrupt(() => undefined);
+  try {
+    const format = { ...classifier.preprocessing, classes: classifier.classes };
+    const evaluation = await evaluate(classifier.model, split, format, {
+      batchSize: flags.batchSize,
+      signal: interrupt.signal,
+      onProgress: (done, total) =>
+        line.update(() => ({ label: 'evaluating', done, total, parts: [`${formatCount(done)} images`] })),
+    });
+    line.clear();
+    print(evaluation, classifier.classes, dataset, flags, output);
+    output.event({
+      event: 'evaluated',
+      accuracy: evaluation.accuracy,
+      count: evaluation.count,
+      loss: evaluation.loss,
+      split: flags.split,
+      data: dataset.name,
+      model: modelPath,
+      classes: classifier.classes,
+      perClass: evaluation.perClass,
+      confusion: evaluation.confusion,
+      skipped: dataset.skipped.length,
+    });
+    return EXIT.ok;
+  } catch (error) {
+    if (interrupt.signal.aborted) return EXIT.interrupted;
+    throw error;
+  } finally {
+    line.clear();
+    interrupt.close();
+  }
+}
+
+/** The data in the model's format, divided as in its training unless told otherwise. */
+async function open(
+  modelPath: string,
+  classifier: Classifier,
+  flags: EvaluateFlags,
+  output: Output,
+): Promise<ImageDataset> {
+  const { channels, height, width, fit } = classifier.preprocessing;
+  const view = new TrainView(output);
+  const trained = parseRunRecord(modelPath, classifier.metadata.run)?.options ?? {};
+  const { seed, valSplit, testSplit, testCount, strict } = flags;
+  const strokes = flags.data === 'strokes';
+  const options = withoutUndefined({
+    seed: seed ?? trained.seed,
+    valSplit: valSplit ?? trained.valSplit,
+    testSplit: testSplit ?? trained.testSplit,
+    trainCount: strokes ? trained.trainCount : undefined,
+    testCount: testCount ?? (strokes ? trained.testCount : undefined),
+    size: [height, width] as const,
+    channels,
+    fit,
+    strict,
+    classes: classifier.classes,
+  });
+  const dataset = await openDataset(flags.data, { ...options, onProgress: view.dataProgress });
+  view.dataset(dataset);
+  return dataset;
+}
+
+function choosePart({ splits }: ImageDataset, { split: part, data }: EvaluateFlags): ImageSplit {
+  const { train, validation, test } = splits;
+  if (part === 'all') return joinSplits(train, ...(validation ? [validation] : []), test);
+  const chosen = splits[part];
+  if (chosen === undefined || chosen.count === 0) {
+    throw new OptionError(
+      `${data}: has no ${part} images${part === 'validation' ? '; --val-split makes a validation part' : ''}; choose another --split`,
+    );
+  }
+  return chosen;
+}
+
+function print(
+  { loss, accuracy, count, perClass, confusion }: Evaluation,
+  classes: readonly string[],
+  dataset: ImageDataset,
+  flags: EvaluateFlags,
+  output: Output,
+): void {
+  const { terminal } = output;
+  const { colours } = terminal;
+  const part = flags.split === 'all' ? 'all images' : `${flags.split} images`;
+  output.print(
+    `accuracy ${colours.bold(formatPercent(accuracy))}, loss ${loss.toFixed(4)} on ${formatCount(count)} ${part} of ${printable(dataset.name)}`,
+  );
+  output.print();
+  const rows = perClass.map((row) => [
+    printable(row.class),
+    formatPercent(row.precision, 1),
+    formatPercent(row.recall, 1),
+    formatPercent(row.f1, 1),
+    formatCount(row.count),
+  ]);
+  const titles = [
+    { title: 'class', flexible: true },
+    { title: 'precision', align: 'right' as const },
+    { title: 'recall', align: 'right' as const },
+    { title: 'F1', align: 'right' as const },
+    { title: 'images', align: 'right' as const },
+  ];
+  if (!output.json) terminal.write(table(titles, rows, terminal));
+  output.print();
+  for (const line of confusionText(classes.map(printable), confusion, terminal)) output.print(line);
+}

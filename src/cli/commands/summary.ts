@@ -1,0 +1,108 @@
+import { existsSync } from 'node:fs';
+import { loadModel } from '../../formats/index.js';
+import { formatBytes, formatCount, formatExtents, formatLarge } from '../../inspect/format.js';
+import { type ModelSummary, type SummaryRow, summary } from '../../inspect/index.js';
+import { receptiveText } from '../../inspect/summary-text.js';
+import { findModel, MODELS } from '../../models/index.js';
+import type { Module } from '../../nn/index.js';
+import { FileError } from '../../tensor/errors.js';
+import { useDevice } from '../devices.js';
+import { EXIT, UsageError } from '../failure.js';
+import type { Output } from '../output.js';
+import { printable, table } from '../terminal.js';
+
+export interface SummaryFlags {
+  readonly input?: readonly [channels: number, height: number, width: number];
+  readonly classes: number;
+}
+
+/** Tells what a model file or a built-in network consists of. */
+export async function summarise(name: string, flags: SummaryFlags, output: Output): Promise<number> {
+  useDevice();
+  const { model, input } = Object.hasOwn(MODELS, name) ? builtIn(name, flags) : await fromFile(name, flags);
+  const result = summary(model, input);
+  output.event({ event: 'summary', model: name, ...result });
+  if (!output.json) print(name, result, output);
+  return EXIT.ok;
+}
+
+function builtIn(
+  name: string,
+  { input = [1, 28, 28], classes }: SummaryFlags,
+): { model: Module; input: readonly number[] } {
+  const [inChannels, height, width] = input;
+  return { model: findModel(name).create({ classes, inChannels, size: [height, width] }), input };
+}
+
+async function fromFile(path: string, { input }: SummaryFlags): Promise<{ model: Module; input: readonly number[] }> {
+  if (!existsSync(path)) {
+    const names = Object.keys(MODELS).join(', ');
+    if (!/[./\\]/.test(path)) {
+      throw new UsageError(`there is no network "${path}"; there are ${names}. For a model file, give its path`);
+    }
+    throw new FileError(`${path}: there is no such file; give a model file, or one of ${names}`);
+  }
+  const { model, preprocessing } = await loadModel(path);
+  return { model, input: input ?? [preprocessing.channels, preprocessing.height, preprocessing.width] };
+}
+
+function print(name: string, { rows, totals, inputShape }: ModelSummary, output: Output): void {
+  const { terminal } = output;
+  const { colours } = terminal;
+  const cells = rows.map((row, i) => [
+    `${branch(rows, i)}${row.type}${row.name === '' ? '' : ` ${lastPart(row.name)}`}`,
+    row.kernel,
+    formatExtents(row.inputShape),
+    formatExtents(row.outputShape),
+    row.again ? 'shared' : amount(row, row.parameters),
+    amount(row, row.multiplyAdds),
+    row.activationBytes === 0 ? '' : formatBytes(row.activationBytes),
+    row.container ? '' : receptiveText(row),
+  ]);
+  const right = 'right' as const;
+  const titles = [
+    { title: 'layer', flexible: true },
+    { title: 'kernel', optional: 1 },
+    { title: 'input', optional: 3 },
+    { title: 'output' },
+    { title: 'params', align: right },
+    { title: 'mult-adds', align: right },
+    { title: 'memory', align: right, optional: 2 },
+    { title: 'sees', align: right },
+  ];
+  output.print(`${colours.bold(printable(name))}, one image of ${formatExtents(inputShape)}`);
+  output.print();
+  terminal.write(table(titles, cells, terminal));
+  output.print();
+  const line = (label: string, value: string): void => output.print(`${colours.dim(label.padEnd(16))}${value}`);
+  line('parameters', `${formatCount(totals.parameters)} (${formatBytes(totals.parameterBytes)})`);
+  if (totals.buffers > 0) line('buffers', `${formatCount(totals.buffers)} (running statistics)`);
+  line('multiply-adds', `${formatCount(totals.multiplyAdds)} (${formatLarge(totals.multiplyAdds)})`);
+  line('activations', `${formatBytes(totals.activationBytes)} forward`);
+}
+
+function amount(row: SummaryRow, value: number): string {
+  return value === 0 ? (row.container ? '' : '—') : formatCount(value);
+}
+
+function lastPart(name: string): string {
+  return name.slice(name.lastIndexOf('.') + 1);
+}
+
+/** Lines of the tree in front of row `at`. */
+function branch(rows: readonly SummaryRow[], at: number): string {
+  const { depth } = rows[at];
+  let text = '';
+  for (let level = 1; level <= depth; level++) {
+    // Does anything follow on this level before the tree goes up again?
+    let more = false;
+    for (let i = at + 1; i < rows.length && rows[i].depth >= level; i++) {
+      if (rows[i].depth === level) {
+        more = true;
+        break;
+      }
+    }
+    text += level === depth ? (more ? '├─' : '└─') : more ? '│ ' : '  ';
+  }
+  return text;
+}

@@ -1,0 +1,217 @@
+import { type ImageDataset, openDataset } from '../../data/index.js';
+import { type Checkpoint, loadCheckpoint, saveCheckpoint, saveModel, writeFileAtomic } from '../../formats/index.js';
+import type { Device } from '../../graph/device.js';
+import { collectReport, renderReport } from '../../inspect/index.js';
+import { findModel } from '../../models/index.js';
+import { type Module, manualSeed } from '../../nn/index.js';
+import { Random } from '../../tensor/random.js';
+import {
+  Classifier,
+  DivergedError,
+  type Evaluation,
+  evaluate,
+  type FitResult,
+  fit,
+  preprocessingOf,
+  type TrainingOptions,
+} from '../../train/index.js';
+import { useDevice } from '../devices.js';
+import { EXIT, UsageError } from '../failure.js';
+import { Interrupt } from '../interrupt.js';
+import type { Output } from '../output.js';
+import { environmentEntries, optionEntries } from '../run-facts.js';
+import { createRunFolder, RunFolder, shellWord } from '../run-folder.js';
+import { showSamples } from '../samples.js';
+import {
+  checkAgainstCheckpoint,
+  dataChoice,
+  dataPlace,
+  parseRunRecord,
+  type RunRecord,
+  type TrainFlags,
+  trainingOptions,
+} from '../train-options.js';
+import { TrainView } from '../train-view.js';
+import { packageVersion } from '../version.js';
+
+/** What is trained, on what, and how; new or from a checkpoint. */
+interface Plan {
+  readonly folder: RunFolder;
+  readonly record: RunRecord;
+  readonly dataset: ImageDataset;
+  readonly model: Module;
+  readonly training: TrainingOptions;
+  readonly checkpoint: Checkpoint | undefined;
+}
+
+export async function train(flags: TrainFlags, output: Output): Promise<number> {
+  const view = new TrainView(output);
+  const resumed = flags.resume === true;
+  if (resumed && flags.out === undefined) {
+    throw new UsageError(
+      '--resume needs --out with the run folder to go on with, for example --out runs/strokes-lenet-1',
+    );
+  }
+  if (!resumed && flags.data === undefined) {
+    throw new UsageError('--data is missing: give a folder of images, or --data strokes for the built-in digits');
+  }
+  const device = useDevice(flags.device, flags.threads);
+  const plan = resumed ? await planResume(flags, view) : await planNew(flags, view);
+  return runPlan(plan, device, output, view);
+}
+
+async function planNew(flags: TrainFlags, view: TrainView): Promise<Plan> {
+  const data = flags.data as string;
+  const entry = findModel(flags.model ?? 'lenet');
+  const record = { data: dataPlace(data), model: entry.name, options: dataChoice(flags), gabor: packageVersion() };
+  const dataset = await open(data, record, flags, view);
+  const seed = flags.seed ?? 0;
+  manualSeed(seed);
+  const model = entry.create({
+    classes: dataset.classes.length,
+    inChannels: dataset.channels,
+    size: [dataset.height, dataset.width],
+    random: new Random(seed),
+  });
+  const training = trainingOptions(flags, entry.defaults(dataset));
+  const folder = await createRunFolder(flags.out, data, entry.name);
+  return { folder, record, dataset, model, training, checkpoint: undefined };
+}
+
+async function planResume(flags: TrainFlags, view: TrainView): Promise<Plan> {
+  const folder = new RunFolder(flags.out as string);
+  const checkpoint = await loadCheckpoint(folder.checkpoint);
+  const record = parseRunRecord(folder.checkpoint, checkpoint.extra.run);
+  if (record === undefined) {
+    throw new UsageError(
+      `${folder.checkpoint}: was not written by gabor train; go on with it in code: fit(…, { resume })`,
+    );
+  }
+  checkAgainstCheckpoint(flags, record, checkpoint.state.settings);
+  const dataset = await open(flags.data ?? record.data, record, flags, view);
+  // Only what was typed: all else is the checkpoint's.
+  const training = flags.epochs === undefined ? {} : { epochs: flags.epochs };
+  return { folder, record, dataset, model: checkpoint.model, training, checkpoint };
+}
+
+async function open(data: string, record: RunRecord, flags: TrainFlags, view: TrainView): Promise<ImageDataset> {
+  const dataset = await openDataset(data, {
+    ...record.options,
+    ...(flags.strict ? { strict: true } : {}),
+    onProgress: view.dataProgress,
+  });
+  view.dataset(dataset);
+  return dataset;
+}
+
+async function runPlan(
+  { folder, record, dataset, model, training, checkpoint }: Plan,
+  device: Device,
+  output: Output,
+  view: TrainView,
+): Promise<number> {
+  const preprocessing = checkpoint?.preprocessing ?? preprocessingOf(dataset, record.options.fit);
+  const description = { classes: dataset.classes, preprocessing, extra: { run: JSON.stringify(record) } };
+  const resumeLine = `gabor train --resume --out ${shellWord(folder.path)}`;
+  const interrupt = new Interrupt(() => view.stopping());
+  // Writes to the log, one after the other; errors come up where they are awaited.
+  let logging: Promise<void> = Promise.resolve();
+  const log = (event: object): void => {
+    logging = logging.then(() => folder.append(event));
+    logging.catch(() => undefined);
+  };
+  const began = performance.now();
+  let saved = checkpoint !== undefined;
+  let result: FitResult;
+  view.plan({ record, dataset, model, folder, device });
+  try {
+    result = await fit(model, dataset, {
+      ...training,
+      ...(checkpoint ? { resume: checkpoint.state } : {}),
+      signal: interrupt.signal,
+      onEvent: (event) => {
+        view.fitEvent(event);
+        if (event.event !== 'step' && event.event !== 'validating' && event.event !== 'done') log(event);
+      },
+      onCheckpoint: async (state) => {
+        await saveCheckpoint(folder.checkpoint, model, state, description);
+        saved = true;
+        await logging;
+      },
+    });
+    await logging;
+    if (result.aborted) {
+      view.interrupted(folder, resumeLine);
+      return EXIT.interrupted;
+    }
+    await saveModel(folder.model, model, description);
+    const evaluation = await evaluateTest(model, dataset, interrupt.signal, view);
+    if (evaluation === undefined) {
+      view.interruptedAfter(folder);
+      return EXIT.interrupted;
+    }
+    const seconds = (performance.now() - began) / 1000;
+    const classifier = new Classifier(model, dataset.classes, preprocessing, description.extra);
+    const data = await collectReport(classifier, dataset.splits.test, evaluation, {
+      model: record.model,
+      data: dataset.name,
+      created: new Date().toISOString().slice(0, 16).replace('T', ' '),
+      version: packageVersion(),
+      epochs: result.history,
+      validatedOn: view.validatedOn,
+      trainingSeconds: result.history.reduce((sum, epoch) => sum + epoch.seconds, 0),
+      options: optionEntries(record, result.settings),
+      environment: environmentEntries(device, dataset),
+    });
+    await writeFileAtomic(folder.report, new TextEncoder().encode(renderReport(data)));
+    const done = {
+      event: 'done',
+      testAccuracy: evaluation.accuracy,
+      testLoss: evaluation.loss,
+      testCount: evaluation.count,
+      epochs: result.history.length,
+      seconds,
+      model: folder.model,
+      checkpoint: folder.checkpoint,
+      log: folder.log,
+      report: folder.report,
+      run: folder.path,
+    };
+    await folder.append(done);
+    view.done(evaluation, folder);
+    if (!output.json) await showSamples(classifier, dataset.splits.test, output);
+    output.event(done);
+    return EXIT.ok;
+  } catch (error) {
+    view.end();
+    await logging.catch(() => undefined);
+    if (error instanceof DivergedError && saved) {
+      error.message += `. The last good checkpoint is ${folder.checkpoint}`;
+    }
+    throw error;
+  } finally {
+    view.end();
+    interrupt.close();
+  }
+}
+
+/** Undefined where Ctrl-C came in between. */
+async function evaluateTest(
+  model: Module,
+  dataset: ImageDataset,
+  signal: AbortSignal,
+  view: TrainView,
+): Promise<Evaluation | undefined> {
+  try {
+    return await evaluate(model, dataset.splits.test, dataset, {
+      batchSize: 64,
+      signal,
+      onProgress: (done, total) => view.testing(done, total),
+    });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  } finally {
+    view.end();
+  }
+}

@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+import { run } from './run.js';
+
+// A reader that has seen enough (`gabor … | head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+process.exitCode = await run(process.argv.slice(2));

@@ -1,0 +1,203 @@
+import { Argument, Command, Option } from 'commander';
+import { DEVICE_NAMES } from './devices.js';
+import { AUGMENT_EXAMPLE, decimalNumber, parseAugment, parseInput, parseSize, wholeNumber } from './options.js';
+import type { Output } from './output.js';
+import { packageVersion } from './version.js';
+
+/** What commands return: the exit status. */
+type Finish = (status: number) => void;
+
+const DATA_HELP =
+  '"strokes" (built-in handwritten digits), a folder with one folder of PNG or JPEG images per class, or a folder of IDX files (MNIST)';
+
+function json(): Option {
+  return new Option('--json', 'print one JSON object per line and nothing else');
+}
+
+function device(): Option[] {
+  return [
+    new Option('--threads <n>', 'threads for computing (default: one per processor)').argParser(wholeNumber(1, 256)),
+    new Option('--device <name>', 'where to compute; "reference" is slow and exact')
+      .choices(DEVICE_NAMES)
+      .default('cpu'),
+  ];
+}
+
+/** Commands are loaded when they run, so that help and wrong options answer at once. */
+export function createProgram(output: Output, finish: Finish): Command {
+  const program = new Command('gabor')
+    .description('Convolutional networks: train, use and look inside, from the command line.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .configureHelp({ showGlobalOptions: false })
+    .configureOutput({
+      outputError: (text) => output.error(text.trim().replace(/^error: /, '')),
+    })
+    .showHelpAfterError(false)
+    .exitOverride();
+
+  withExamples(
+    program
+      .command('train')
+      .summary('train a network on images')
+      .description('Trains a network on labelled images, and writes the model, a log and a report into a run folder.')
+      .option('--data <data>', DATA_HELP)
+      .option('--model <name>', 'network to train, see "gabor summary --help" for the names (default: lenet)')
+      .option('--out <folder>', 'run folder (default: runs/<data>-<model>-<n>)')
+      .option('--resume', 'go on from the checkpoint in the run folder given by --out, with its options')
+      .addOption(whole('--epochs <n>', 'passes over the training images', 1))
+      .addOption(whole('--batch-size <n>', 'images per step', 1, 65_536))
+      .addOption(new Option('--optimizer <name>', 'how weights change').choices(['sgd', 'adam', 'adamw']))
+      .addOption(decimal('--lr <rate>', 'learning rate, the highest one where it changes', { above: 0 }))
+      .addOption(decimal('--momentum <share>', 'of sgd', { least: 0, below: 1 }))
+      .addOption(decimal('--weight-decay <rate>', 'pull of the weights towards zero', { least: 0 }))
+      .addOption(
+        new Option('--schedule <name>', 'how the learning rate changes').choices(['constant', 'cosine', 'step']),
+      )
+      .addOption(decimal('--warmup <epochs>', 'epochs over which the learning rate rises at first', { least: 0 }))
+      .addOption(
+        decimal('--label-smoothing <share>', 'spread so much of the right class over all', { least: 0, below: 1 }),
+      )
+      .option(
+        '--augment [list]',
+        `random changes of training images, for example ${AUGMENT_EXAMPLE}; without a list the model's own`,
+        augment,
+      )
+      .option('--no-augment', 'train on the images as they are')
+      .addOption(whole('--seed <n>', 'decides everything random (default: 0)', Number.MIN_SAFE_INTEGER))
+      .addOption(decimal('--val-split <share>', 'share of the training images to validate on', { least: 0, below: 1 }))
+      .addOption(
+        decimal('--test-split <share>', 'share of the images to test on, for data without a test part', {
+          above: 0,
+          below: 1,
+        }),
+      )
+      .option('--size <size>', 'bring images to this size: 64, or height x width as in 64x48', parseSize)
+      .addOption(new Option('--channels <n>', '1 = grey, 3 = colour').choices(['1', '3']))
+      .addOption(
+        new Option('--fit <way>', 'how images of other proportions are brought to size').choices([
+          'crop',
+          'stretch',
+          'pad',
+        ]),
+      )
+      .addOption(whole('--train-count <n>', 'strokes only: how many images to train on', 10, 10_000_000))
+      .addOption(whole('--test-count <n>', 'strokes only: how many images to test on', 1, 10_000_000))
+      .option('--strict', 'stop at files that are no readable images instead of skipping them')
+      .addOption(device()[0])
+      .addOption(device()[1])
+      .addOption(json())
+      .action(async (options) => finish(await (await import('./commands/train.js')).train(options, output))),
+    [
+      ['gabor train --data strokes --model lenet', 'the built-in digits, in under a minute'],
+      ['gabor train --data photos --model resnet-small --epochs 30 --val-split 0.1', 'a folder of class folders'],
+      ['gabor train --resume --out runs/photos-resnet-small-1', 'after Ctrl-C, to the same bits'],
+    ],
+  );
+
+  withExamples(
+    program
+      .command('predict')
+      .summary('classify images with a trained model')
+      .description('Says what images show: PNG or JPEG files of any size, grey or in colour.')
+      .argument('<model>', 'a model file (model.safetensors)')
+      .argument('<image...>', 'PNG or JPEG files')
+      .addOption(whole('--top <n>', 'how many classes to list', 1).default(3))
+      .addOption(device()[0])
+      .addOption(device()[1])
+      .addOption(json())
+      .action(async (model, images, options) =>
+        finish(await (await import('./commands/predict.js')).predict(model, images, options, output)),
+      ),
+    [
+      ['gabor predict runs/strokes-lenet-1/model.safetensors seven.png', ''],
+      ['gabor predict model.safetensors photos/*.jpg --top 1 --json', 'one JSON object per image'],
+    ],
+  );
+
+  withExamples(
+    program
+      .command('evaluate')
+      .summary('measure a trained model on labelled images')
+      .description('Loss, accuracy, precision and recall of every class, and the confusion matrix.')
+      .argument('<model>', 'a model file (model.safetensors)')
+      .requiredOption('--data <data>', DATA_HELP)
+      .addOption(
+        new Option('--split <part>', 'which images').choices(['train', 'validation', 'test', 'all']).default('test'),
+      )
+      .addOption(whole('--batch-size <n>', 'images per step; does not change the result', 1, 65_536).default(64))
+      .addOption(whole('--seed <n>', 'of the split into parts; default: as in training', Number.MIN_SAFE_INTEGER))
+      .addOption(decimal('--val-split <share>', 'as in training', { least: 0, below: 1 }))
+      .addOption(decimal('--test-split <share>', 'as in training', { above: 0, below: 1 }))
+      .addOption(whole('--test-count <n>', 'strokes only: how many images', 1, 10_000_000))
+      .option('--strict', 'stop at files that are no readable images instead of skipping them')
+      .addOption(device()[0])
+      .addOption(device()[1])
+      .addOption(json())
+      .action(async (model, options) =>
+        finish(await (await import('./commands/evaluate.js')).evaluateModel(model, options, output)),
+      ),
+    [
+      ['gabor evaluate runs/strokes-lenet-1/model.safetensors --data strokes', ''],
+      ['gabor evaluate model.safetensors --data scans --split all', 'every image of a folder of class folders'],
+    ],
+  );
+
+  withExamples(
+    program
+      .command('summary')
+      .summary('list the layers of a model with shapes and costs')
+      .description(
+        'Layers with kernel, shapes, parameters, multiply-adds, memory and receptive field, for one image. MODEL is a model file or a name: lenet, vgg-small, resnet-small.',
+      )
+      .addArgument(new Argument('<model>', 'a model file, or the name of a built-in network'))
+      .option('--input <shape>', 'channels x height x width of the image, for example 1x28x28', parseInput)
+      .addOption(whole('--classes <n>', 'outputs of a built-in network', 2).default(10))
+      .addOption(json())
+      .action(async (model, options) =>
+        finish(await (await import('./commands/summary.js')).summarise(model, options, output)),
+      ),
+    [
+      ['gabor summary lenet', ''],
+      ['gabor summary resnet-small --input 3x64x64 --classes 100', ''],
+      ['gabor summary runs/strokes-lenet-1/model.safetensors', ''],
+    ],
+  );
+
+  withExamples(
+    program
+      .command('doctor')
+      .summary('show what this machine can do')
+      .description('Node, processor and WebAssembly features, which targets work here and why others do not.')
+      .addOption(json())
+      .action(async () => finish(await (await import('./commands/doctor.js')).doctor(output))),
+    [['gabor doctor', '']],
+  );
+
+  program.addHelpText(
+    'after',
+    '\nMore about a command: gabor <command> --help\nEnvironment: NO_COLOR (no colours), GABOR_THREADS (threads), GABOR_DEBUG=stack (stack traces)',
+  );
+  return program;
+}
+
+function whole(flags: string, help: string, least: number, most?: number): Option {
+  return new Option(flags, help).argParser(wholeNumber(least, most));
+}
+
+function decimal(flags: string, help: string, range: Parameters<typeof decimalNumber>[0]): Option {
+  return new Option(flags, help).argParser(decimalNumber(range));
+}
+
+function augment(text: string): ReturnType<typeof parseAugment> {
+  return parseAugment(text);
+}
+
+function withExamples(command: Command, examples: readonly (readonly [line: string, comment: string])[]): void {
+  const width = Math.max(...examples.map(([line]) => line.length));
+  const lines = examples.map(([line, comment]) =>
+    comment === '' ? `  ${line}` : `  ${line.padEnd(width)}   # ${comment}`,
+  );
+  command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
+}

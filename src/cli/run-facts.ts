@@ -1,0 +1,58 @@
+import { cpus } from 'node:os';
+import type { ImageDataset } from '../data/index.js';
+import type { Device } from '../graph/device.js';
+import { defaultThreads } from '../runtime/threads.js';
+import type { TrainingSettings } from '../train/index.js';
+import type { RunRecord } from './train-options.js';
+import { packageVersion } from './version.js';
+
+type Entries = [name: string, value: string][];
+
+/** The options of a training for its report. */
+export function optionEntries(record: RunRecord, settings: TrainingSettings): Entries {
+  const plain = (value: unknown): string =>
+    value === null || value === undefined
+      ? 'none'
+      : typeof value === 'object'
+        ? Object.entries(value)
+            .map(([key, part]) => `${key} ${typeof part === 'object' ? JSON.stringify(part) : String(part)}`)
+            .join(', ')
+        : String(value);
+  return [
+    ['data', record.data],
+    ['model', record.model],
+    ['epochs', plain(settings.epochs)],
+    ['batch size', plain(settings.batchSize)],
+    ['optimizer', settings.optimizer],
+    ['learning rate', plain(settings.lr)],
+    ...(settings.optimizer === 'sgd'
+      ? ([['momentum', `${settings.momentum}${settings.nesterov ? ', Nesterov' : ''}`]] satisfies Entries)
+      : []),
+    ['weight decay', plain(settings.weightDecay)],
+    ['schedule', plain(settings.schedule)],
+    ['label smoothing', plain(settings.labelSmoothing)],
+    ['augmentation', plain(settings.augment)],
+    ['seed', plain(settings.seed)],
+    ...Object.entries(record.options)
+      .filter(([key, value]) => key !== 'seed' && value !== undefined)
+      .map(([key, value]): [string, string] => [key, plain(value)]),
+  ];
+}
+
+/** Where a training ran, for its report. */
+export function environmentEntries(device: Device, dataset: ImageDataset): Entries {
+  const list = (values: readonly number[]): string => values.map((value) => value.toFixed(4)).join(', ');
+  const { train, validation, test } = dataset.splits;
+  return [
+    ['Gabor', packageVersion()],
+    ['Node', process.version],
+    ['system', `${process.platform} ${process.arch}`],
+    ['processor', cpus()[0]?.model.trim() ?? 'unknown'],
+    ['device', device.name],
+    ['threads', String(defaultThreads())],
+    ['images', `${train.count} training, ${validation?.count ?? 0} validation, ${test.count} test`],
+    ['skipped files', String(dataset.skipped.length)],
+    ['mean', list(dataset.mean)],
+    ['deviation', list(dataset.std)],
+  ];
+}
