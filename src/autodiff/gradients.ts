@@ -1,5 +1,5 @@
 import type { Node, Value } from '../graph/graph.js';
-import { captureInput, currentTrace } from '../graph/trace.js';
+import { currentTrace, tracedValue, tracedVersions } from '../graph/trace.js';
 import { full } from '../ops/create.js';
 import { add } from '../ops/elementwise.js';
 import { isFloat } from '../tensor/dtype.js';
@@ -22,8 +22,12 @@ export function gradients(y: Tensor, xs: readonly Tensor[]): Tensor[] {
   if (y.size !== 1 || !isFloat(y.dtype)) {
     throw new ShapeError(`gradients: differentiates one floating-point number, got ${formatType(y.type)}; take a mean`);
   }
-  // The value before any assignment: what `y` was computed from.
-  const targets = xs.map((x) => (x.traced as Value | undefined) ?? captureInput(x));
+  const ancestors = ancestorsOf(tracedValue(y));
+  // Of a tensor that was assigned to: the contents that `y` was computed from last.
+  const targets = xs.map((x) => {
+    const versions = tracedVersions(x);
+    return [...versions].reverse().find((value) => ancestors.has(value)) ?? versions[0];
+  });
   targets.forEach((target) => {
     if (!isFloat(target.type.dtype)) {
       throw new ShapeError(`gradients: cannot differentiate with respect to ${formatType(target.type)}`);
@@ -54,6 +58,14 @@ export function gradients(y: Tensor, xs: readonly Tensor[]): Tensor[] {
     });
   }
   return targets.map((target) => totals.get(target) ?? full(target.type.shape, 0, target.type.dtype));
+}
+
+/** Everything that `y` depends on, and `y` itself. */
+function ancestorsOf(y: Value): Set<Value> {
+  const found = new Set<Value>([y]);
+  // A set is iterated in the order of insertion, including what is added meanwhile.
+  for (const value of found) for (const input of value.node?.inputs ?? []) found.add(input);
+  return found;
 }
 
 /** Values that depend on any of `targets`, and the targets themselves. */

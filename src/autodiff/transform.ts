@@ -1,6 +1,6 @@
 import { compile } from '../graph/compile.js';
 import { currentTrace } from '../graph/trace.js';
-import { ShapeError } from '../tensor/errors.js';
+import { checkOptions, ShapeError } from '../tensor/errors.js';
 import { formatShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { gradients } from './gradients.js';
@@ -25,6 +25,7 @@ export function valueAndGrad(
 ): (...args: Tensor[]) => [Tensor, Tensor[]];
 export function valueAndGrad(f: Loss, options?: { readonly argnums?: number }): (...args: Tensor[]) => [Tensor, Tensor];
 export function valueAndGrad(f: Loss, options: GradOptions = {}): (...args: Tensor[]) => [Tensor, Tensor | Tensor[]] {
+  checkOptions('valueAndGrad', options, ['argnums']);
   const { argnums = 0 } = options;
   const list = typeof argnums === 'number' ? [argnums] : argnums;
   const traced = (...args: Tensor[]): Tensor[] => {

@@ -1,10 +1,10 @@
-import { GaborError } from '../tensor/errors.js';
+import { checkOptions, GaborError } from '../tensor/errors.js';
 import { formatType } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { type Device, type Executable, getDevice } from './device.js';
 import type { Graph } from './graph.js';
-import { trace } from './trace.js';
+import { currentTrace, NESTED, trace } from './trace.js';
 
 /** Arguments and results of compiled functions: tensors, and arrays and plain objects of them. */
 export type Tree =
@@ -52,6 +52,7 @@ export function compile<Args extends readonly unknown[], Result>(
   f: (...args: Args) => Result,
   options: CompileOptions = {},
 ): Compiled<Args, Result> {
+  checkOptions('compile', options, ['key']);
   const programs = new Map<string, Program>();
   const numbers = new Map<Device, number>();
 
@@ -66,9 +67,10 @@ export function compile<Args extends readonly unknown[], Result>(
   };
 
   const prepare = (args: Args): { program: Program; inputs: Storage[] } => {
+    if (currentTrace() !== undefined) throw new GaborError(NESTED);
     const device = getDevice();
     if (!numbers.has(device)) numbers.set(device, numbers.size);
-    const key = `${numbers.get(device)}|${options.key?.() ?? ''}|${signature(args as unknown as Tree)}`;
+    const key = `${numbers.get(device)}|${JSON.stringify(options.key?.() ?? '')}|${signature(args as unknown as Tree)}`;
     let program = programs.get(key);
     if (program === undefined) {
       const { graph, captured, result } = record(args);
@@ -106,14 +108,19 @@ function mapTree(tree: Tree, map: (tensor: Tensor) => Tensor): Tree {
   if (tree instanceof Tensor) return map(tree);
   if (Array.isArray(tree)) return tree.map((child) => mapTree(child, map));
   if (typeof tree === 'object' && tree !== null) {
-    if (Object.getPrototypeOf(tree) !== Object.prototype) {
-      throw new GaborError(
-        `a compiled function takes and returns tensors, numbers, strings, and arrays and plain objects of them; got ${tree.constructor?.name}`,
-      );
-    }
+    if (Object.getPrototypeOf(tree) !== Object.prototype) throw notATree((tree as object).constructor?.name);
     return Object.fromEntries(Object.entries(tree).map(([key, child]) => [key, mapTree(child as Tree, map)]));
   }
+  if (!PLAIN.has(typeof tree) && tree !== null) throw notATree(`a ${typeof tree}`);
   return tree;
+}
+
+const PLAIN: ReadonlySet<string> = new Set(['number', 'string', 'boolean', 'undefined']);
+
+function notATree(got: string): GaborError {
+  return new GaborError(
+    `a compiled function takes and returns tensors, numbers, strings, and arrays and plain objects of them; got ${got}`,
+  );
 }
 
 function leaves(tree: Tree): Tensor[] {
@@ -125,13 +132,15 @@ function leaves(tree: Tree): Tensor[] {
   return found;
 }
 
+/** Identifies what tracing depends on; keys and strings are quoted, so that they cannot imitate anything else. */
 function signature(tree: Tree): string {
   if (tree instanceof Tensor) return formatType(tree.type);
   if (Array.isArray(tree)) return `[${tree.map(signature).join(',')}]`;
   if (typeof tree === 'object' && tree !== null) {
     return `{${Object.entries(tree)
-      .map(([key, child]) => `${key}:${signature(child as Tree)}`)
+      .map(([key, child]) => `${JSON.stringify(key)}:${signature(child as Tree)}`)
       .join(',')}}`;
   }
+  if (Object.is(tree, -0)) return '-0';
   return typeof tree === 'string' ? JSON.stringify(tree) : String(tree);
 }

@@ -1,4 +1,4 @@
-import { InternalError } from '../tensor/errors.js';
+import { InternalError, invariant } from '../tensor/errors.js';
 import type { TensorType } from '../tensor/shape.js';
 import type { Traced } from '../tensor/tensor.js';
 import type { Attributes, Operator } from './operator.js';
@@ -44,6 +44,12 @@ export class Graph {
     return value;
   }
 
+  /** Whether `value` is an input of this graph or was made by one of its nodes. */
+  contains(value: Value): boolean {
+    const { node, index } = value;
+    return node === undefined ? this.inputs[index] === value : this.nodes[node.id] === node;
+  }
+
   // biome-ignore lint/suspicious/noExplicitAny: see Node.operator
   addNode(operator: Operator<any>, inputs: readonly Value[], attributes: Attributes, scope = ''): Node {
     const types = operator.infer(
@@ -76,6 +82,10 @@ export class Graph {
       const inputs = node.inputs.map(mapped);
       const outputs =
         replace(node, inputs, into) ?? into.addNode(node.operator, inputs, node.attributes, node.scope).outputs;
+      invariant(
+        outputs.length === node.outputs.length,
+        `${node.operator.name} is replaced by ${outputs.length} values, it has ${node.outputs.length} outputs`,
+      );
       node.outputs.forEach((value, i) => {
         map.set(value, outputs[i]);
       });

@@ -11,8 +11,8 @@ export interface Trace {
   readonly graph: Graph;
   /** Captured tensors and the graph inputs that stand for them, in the order of capture. */
   readonly captured: Map<Tensor, Value>;
-  /** New contents of captured tensors. */
-  readonly assigned: Map<Tensor, Tensor>;
+  /** What was assigned to captured tensors, in order. */
+  readonly assigned: Map<Tensor, Value[]>;
 }
 
 const traces: Trace[] = [];
@@ -23,18 +23,20 @@ export function currentTrace(): Trace | undefined {
   return traces[traces.length - 1];
 }
 
+export const NESTED = 'a compiled function is called inside a traced function: call the plain function instead';
+
 /** Records everything that `body` applies; returns the trace with the graph's outputs set to what `body` returned. */
 export function trace(body: (graph: Graph) => readonly Tensor[]): Trace {
-  if (traces.length > 0) throw new GaborError('compile() inside a traced function: call the plain function instead');
+  if (traces.length > 0) throw new GaborError(NESTED);
   const recording: Trace = { graph: new Graph(), captured: new Map(), assigned: new Map() };
   traces.push(recording);
   try {
     const outputs = body(recording.graph);
     recording.graph.outputs = outputs.map(tracedValue);
-    recording.graph.updates = [...recording.assigned].map(([target, value]) => {
+    recording.graph.updates = [...recording.assigned].map(([target, values]) => {
       const input = recording.captured.get(target);
       invariant(input, 'an assigned tensor was not captured');
-      return { input, value: tracedValue(value) };
+      return { input, value: values[values.length - 1] };
     });
     return recording;
   } finally {
@@ -46,10 +48,22 @@ export function trace(body: (graph: Graph) => readonly Tensor[]): Trace {
 export function tracedValue(tensor: Tensor): Value {
   const recording = currentTrace();
   invariant(recording, 'no trace in progress');
-  if (tensor.traced !== undefined) return tensor.traced as Value;
-  const assigned = recording.assigned.get(tensor);
-  if (assigned !== undefined) return assigned.traced as Value;
-  return captureInput(tensor);
+  if (tensor.traced !== undefined) {
+    const value = tensor.traced as Value;
+    if (!recording.graph.contains(value)) {
+      throw new GaborError(
+        `a ${formatType(tensor.type)} from another traced function is used here; pass it out as a result and in as an argument`,
+      );
+    }
+    return value;
+  }
+  return recording.assigned.get(tensor)?.at(-1) ?? captureInput(tensor);
+}
+
+/** Every value that `tensor` has had in the current trace, oldest first. */
+export function tracedVersions(tensor: Tensor): Value[] {
+  if (tensor.traced !== undefined) return [tracedValue(tensor)];
+  return [captureInput(tensor), ...(currentTrace()?.assigned.get(tensor) ?? [])];
 }
 
 /** The graph input that holds the contents of `tensor` from before the program ran. */
@@ -127,7 +141,8 @@ export function assign(target: Tensor, value: Tensor): void {
     target.write(value.data());
   } else {
     captureInput(target);
-    recording.assigned.set(target, Tensor.fromTraced(tracedValue(value)));
+    const values = recording.assigned.get(target) ?? [];
+    recording.assigned.set(target, [...values, tracedValue(value)]);
   }
 }
 

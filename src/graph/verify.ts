@@ -5,6 +5,12 @@ import type { Graph, Value } from './graph.js';
 /** Checks the invariants that every pass must keep; `after` names the pass in the message. */
 export function verifyGraph(graph: Graph, after: string): void {
   const defined = new Set<Value>(graph.inputs);
+  graph.inputs.forEach((value, i) => {
+    invariant(
+      value.node === undefined && value.index === i,
+      `after ${after}: input ${i} (%${value.id}) points elsewhere`,
+    );
+  });
   for (const node of graph.nodes) {
     const where = `after ${after}: ${node.operator.name} (node ${node.id})`;
     for (const input of node.inputs) {
@@ -26,7 +32,10 @@ export function verifyGraph(graph: Graph, after: string): void {
     });
   }
   for (const value of graph.outputs) invariant(defined.has(value), `after ${after}: output %${value.id} is undefined`);
+  const updated = new Set<Value>();
   for (const { input, value } of graph.updates) {
+    invariant(!updated.has(input), `after ${after}: %${input.id} is updated twice`);
+    updated.add(input);
     invariant(graph.inputs.includes(input), `after ${after}: update of %${input.id}, which is not an input`);
     invariant(defined.has(value), `after ${after}: update value %${value.id} is undefined`);
     invariant(

@@ -2,7 +2,7 @@ import type { Device, Executable } from '../../graph/device.js';
 import type { Graph, Value } from '../../graph/graph.js';
 import type { NdArray } from '../../graph/operator.js';
 import { allocateArray, type TypedArray } from '../../tensor/dtype.js';
-import { GaborError, invariant } from '../../tensor/errors.js';
+import { checkOptions, GaborError, OptionError } from '../../tensor/errors.js';
 import { formatType, sizeOf, type TensorType } from '../../tensor/shape.js';
 import type { Storage } from '../../tensor/storage.js';
 
@@ -45,7 +45,12 @@ export class ReferenceDevice implements Device {
   readonly #precision: 'f32' | 'f64';
 
   constructor(options: ReferenceOptions = {}) {
-    this.#precision = options.precision ?? 'f32';
+    checkOptions('ReferenceDevice', options, ['precision']);
+    const { precision = 'f32' } = options;
+    if (precision !== 'f32' && precision !== 'f64') {
+      throw new OptionError(`ReferenceDevice: precision must be f32 or f64, got ${precision}`);
+    }
+    this.#precision = precision;
     this.name = this.#precision === 'f64' ? 'reference (f64)' : 'reference';
   }
 
@@ -63,7 +68,11 @@ export class ReferenceDevice implements Device {
       const arrays = new Map<Value, NdArray>();
       graph.inputs.forEach((value, i) => {
         const storage = inputs[i];
-        invariant(storage instanceof HostStorage, `input ${i} lives on another device`);
+        if (!(storage instanceof HostStorage)) {
+          throw new GaborError(
+            `a ${formatType(value.type)} lives on another device, this is ${this.name}; make a new tensor from its data()`,
+          );
+        }
         arrays.set(value, { type: value.type, data: storage.data });
       });
       for (const node of graph.nodes) {
