@@ -52,7 +52,8 @@ export function compileGraph(graph: Graph, machine: MachineDescription): Plan {
   return { program, memory, work: program.steps.reduce((n, step) => n + workOf(step), 0) };
 }
 
-function workOf({ kernel, results }: Step): number {
+/** See {@link Plan.work}. */
+export function workOf({ kernel, results }: Step): number {
   switch (kernel.kind) {
     case 'nest':
       return sizeOf(kernel.parallel) * sizeOf(kernel.reduce) * Math.max(1, kernel.reducers.length);

@@ -1,4 +1,4 @@
-import { compileGraph } from '../compiler/compile.js';
+import { compileGraph, type Plan, workOf } from '../compiler/compile.js';
 import type { Device, Executable } from '../graph/device.js';
 import type { Graph } from '../graph/graph.js';
 import { emitProgram, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
@@ -63,6 +63,17 @@ class CpuStorage implements Storage {
   }
 }
 
+/** One kernel of a program; see {@link CpuDevice.profile}. */
+export interface KernelTime {
+  readonly name: string;
+  /** The layer it came from. */
+  readonly scope: string;
+  readonly kernel: string;
+  readonly milliseconds: number;
+  /** Roughly: multiply-adds of contractions, elements of maps and reductions. */
+  readonly operations: number;
+}
+
 /** Runs programs as WebAssembly SIMD on worker threads. */
 export class CpuDevice implements Device {
   readonly name: string = 'cpu';
@@ -104,11 +115,51 @@ export class CpuDevice implements Device {
   }
 
   compile(graph: Graph): Executable {
-    const assembler = new WasmAssembler({ relaxed: this.#relaxed, shared: this.memory.shared });
-    const plan = compileGraph(graph, { lanes: assembler.lanes, tile: wasmTile() });
-    const entry = emitProgram(plan, assembler);
-    const bytes = assembler.finish(entry);
+    const { plan, bytes } = this.#build(graph);
     return new CpuExecutable(this, graph, bytes, plan.memory.arenaBytes, plan.work > PARALLEL_WORK);
+  }
+
+  #assembler(): WasmAssembler {
+    return new WasmAssembler({ relaxed: this.#relaxed, shared: this.memory.shared });
+  }
+
+  #build(graph: Graph): { plan: Plan; bytes: Uint8Array } {
+    const assembler = this.#assembler();
+    const tile = wasmTile({ ...wasmFeatures(), fused: this.#relaxed });
+    const plan = compileGraph(graph, { lanes: assembler.lanes, tile });
+    return { plan, bytes: assembler.finish(emitProgram(plan, assembler)) };
+  }
+
+  /**
+   * Times every kernel of a graph by itself, in milliseconds: the median of `repetitions` runs on all threads. Inputs that the
+   * graph updates change.
+   */
+  profile(graph: Graph, inputs: readonly Storage[], repetitions = 10): KernelTime[] {
+    const { plan } = this.#build(graph);
+    const count = plan.program.steps.length;
+    const executables = Array.from({ length: count }, (_, i) => {
+      const assembler = this.#assembler();
+      const bytes = assembler.finish(emitProgram(plan, assembler, i));
+      return new CpuExecutable(this, graph, bytes, 0, true);
+    });
+    const arena = this.memory.allocate(plan.memory.arenaBytes + 1);
+    const times = executables.map(() => [] as number[]);
+    for (let r = 0; r < repetitions; r++) {
+      executables.forEach((executable, i) => {
+        const start = performance.now();
+        for (const output of executable.runSync(inputs, arena)) output.dispose();
+        times[i].push(performance.now() - start);
+      });
+    }
+    for (const executable of executables) executable.dispose();
+    this.memory.free(arena);
+    return plan.program.steps.map((step, i) => ({
+      name: step.name,
+      scope: step.scope,
+      kernel: step.kernel.kind,
+      milliseconds: times[i].sort((a, b) => a - b)[Math.floor(repetitions / 2)],
+      operations: workOf(step),
+    }));
   }
 
   pool(parallel: boolean): ThreadPool {
@@ -162,11 +213,11 @@ class CpuExecutable implements Executable {
   }
 
   /** Allocates the outputs and writes the pointer table. */
-  #bind(inputs: readonly Storage[]): CpuStorage[] {
+  #bind(inputs: readonly Storage[], arena = this.#arena): CpuStorage[] {
     if (this.#disposed) throw new GaborError('this program was disposed');
     invariant(inputs.length === this.#inputs, `the program takes ${this.#inputs} inputs, got ${inputs.length}`);
     const outputs = this.#outputs.map((type) => this.#device.allocate(type));
-    const addresses = [this.#arena];
+    const addresses = [arena];
     for (const input of inputs) {
       if (!(input instanceof CpuStorage) || input.device !== this.#device) {
         throw new GaborError('a tensor from another device was given to a cpu program; make it on the same device');
@@ -196,8 +247,8 @@ class CpuExecutable implements Executable {
     }
   }
 
-  runSync(inputs: readonly Storage[]): Storage[] {
-    const outputs = this.#bind(inputs);
+  runSync(inputs: readonly Storage[], arena?: number): Storage[] {
+    const outputs = this.#bind(inputs, arena);
     this.#pool.runSync(this.#program, this.#table);
     return outputs;
   }

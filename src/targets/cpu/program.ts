@@ -27,9 +27,13 @@ export function tableLayout(inputs: number, outputs: number): TableLayout {
   };
 }
 
-/** Emits all kernels of a plan and the function that runs them, `run(thread, threads, table)`. */
-export function emitProgram(plan: Plan, assembler: Assembler): FunctionId {
-  const { program, memory } = plan;
+/**
+ * Emits all kernels of a plan and the function that runs them, `run(thread, threads, table)`.
+ *
+ * @param only the one step to emit, for profiling.
+ */
+export function emitProgram({ program: whole, memory }: Plan, assembler: Assembler, only?: number): FunctionId {
+  const program = only === undefined ? whole : { ...whole, steps: [whole.steps[only]] };
   const table = tableLayout(program.inputs.length, program.outputs.length);
   const kernels = program.steps.map((step, i) => emitKernel(step, i, assembler));
   const slot = (location: Location): number =>
@@ -61,7 +65,11 @@ export function emitProgram(plan: Plan, assembler: Assembler): FunctionId {
       const share = (t: Register): Register => m.divide(m.binary('mul', t, m.constant('i32', items)), threads);
       const begin = share(thread);
       const end = share(m.binary('add', thread, m.constant('i32', 1)));
-      m.call(id, [begin, end, ...step.operands.map(pointer), ...step.results.map(pointer)]);
+      const pointers = [...step.operands.map(pointer), ...step.results.map(pointer)];
+      // A call for each item: engines that compile twice (fast, then well) switch to the better code between calls.
+      m.loop({ from: begin, to: end }, (item) => {
+        m.call(id, [item, m.binary('add', item, m.constant('i32', 1)), ...pointers]);
+      });
     });
   });
 }
@@ -71,7 +79,7 @@ function emitKernel(step: Step, index: number, assembler: Assembler): { id: Func
   const name = `${index}:${step.name}`;
   const id = assembler.define(name, 2 + step.operands.length + step.results.length, (m: VectorMachine, parameters) => {
     const [begin, end, ...pointers] = parameters;
-    code.emit(m, begin, end, pointers);
+    if (code.items > 0) code.emit(m, begin, end, pointers);
   });
   return { id, items: code.items };
 }
