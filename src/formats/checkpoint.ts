@@ -8,6 +8,7 @@ import {
   describeModel,
   json,
   type ModelDescription,
+  numbersIn,
   parseDescription,
 } from './model-description.js';
 import { MODEL_PREFIX, withoutPrefix } from './model-file.js';
@@ -68,7 +69,7 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
       throw new FileError(`${path}: has an unknown tensor "${name}"`);
   }
   const [model, random, optimizer] = GROUPS.map(([prefix]) => withoutPrefix(tensors, prefix));
-  const module = buildModel(path, config);
+  const module = buildModel(path, config, numbersIn(tensors.values()));
   checkTensors(path, 'the model', module.stateDict(), model);
   checkTensors(path, 'the model', Object.fromEntries(module.namedRandomStates()), random);
   module.loadStateDict(model);

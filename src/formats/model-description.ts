@@ -107,8 +107,48 @@ function checkPreprocessing(path: string, value: unknown): Preprocessing {
   return value as Preprocessing;
 }
 
-/** Builds the architecture. @throws FileError that names the unknown or impossible layer. */
-export function buildModel(path: string, config: LayerConfig): Module {
+/** Numbers in the weights of one layer. */
+const WEIGHTS: Readonly<Record<string, (layer: Readonly<Record<string, unknown>>) => number>> = {
+  Conv2d: ({ inChannels, outChannels, kernelSize, groups }) =>
+    (product([inChannels, outChannels]) * product(kernelSize)) / product(groups ?? 1),
+  Linear: ({ inFeatures, outFeatures }) => product([inFeatures, outFeatures]),
+  BatchNorm2d: ({ numFeatures }) => product(numFeatures),
+};
+
+function product(value: unknown): number {
+  return Array.isArray(value) ? value.reduce((total: number, part) => total * Number(part), 1) : Number(value);
+}
+
+/**
+ * Refuses an architecture with a layer larger than all of the file before any memory is taken for it.
+ *
+ * @param available numbers in the file's tensors.
+ */
+function checkLayerSizes(path: string, config: unknown, available: number): void {
+  const open: unknown[] = [config];
+  while (open.length > 0) {
+    const part = open.pop();
+    if (typeof part !== 'object' || part === null) continue;
+    const layer = part as Readonly<Record<string, unknown>>;
+    const type = String(layer.type);
+    const needed = Object.hasOwn(WEIGHTS, type) ? WEIGHTS[type](layer) : 0;
+    if (needed > available) {
+      throw new FileError(
+        `${path}: a ${type} layer needs ${needed} numbers (${JSON.stringify(layer)}), but the file has ${available} in all`,
+      );
+    }
+    open.push(...Object.values(layer));
+  }
+}
+
+/**
+ * Builds the architecture.
+ *
+ * @param available numbers in the file's tensors.
+ * @throws FileError that names the unknown or impossible layer.
+ */
+export function buildModel(path: string, config: LayerConfig, available: number): Module {
+  checkLayerSizes(path, config, available);
   try {
     return moduleFromConfig(config);
   } catch (error) {
@@ -116,6 +156,13 @@ export function buildModel(path: string, config: LayerConfig): Module {
     if (!(error instanceof GaborError || error instanceof TypeError || error instanceof RangeError)) throw error;
     throw new FileError(`${path}: cannot build the model: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Numbers in all tensors. */
+export function numbersIn(tensors: Iterable<HostTensor>): number {
+  let total = 0;
+  for (const { data } of tensors) total += data.length;
+  return total;
 }
 
 /** Checks tensors of a file against the ones that are to hold them, by name, shape and dtype. */

@@ -98,7 +98,14 @@ test('a damaged model is a FileError that names the tensor or layer, what was ex
       architecture((text) => text.replace('"outChannels":4', '"outChannels":-4')),
       /outChannels must be an integer ≥ 1, got -4/,
     ],
-    [architecture((text) => text.replace('"outChannels":4', '"outChannels":1e15')), /cannot build the model/],
+    [
+      architecture((text) => text.replace('"outChannels":4', '"outChannels":1e8')),
+      /Conv2d layer needs 900000000 numbers/,
+    ],
+    [
+      architecture((text) => text.replace('"outFeatures":3', '"outFeatures":1e15')),
+      /Linear layer needs 36000000000000000/,
+    ],
     [architecture((text) => text.replace('"kernelSize":[3,3]', '"kernelSize":"big"')), /cannot build the model/],
     [architecture((text) => text.replace('"bias":true', '"bias":true,"speed":3')), /unknown option "speed"/],
     [architecture((text) => text.slice(1)), /"architecture" is not valid JSON/],

@@ -6,6 +6,7 @@ import {
   checkTensors,
   describeModel,
   type ModelDescription,
+  numbersIn,
   parseDescription,
 } from './model-description.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
@@ -31,7 +32,7 @@ export async function saveModel(path: string, model: Module, description: ModelD
 export async function loadModel(path: string): Promise<Classifier> {
   const { metadata, tensors } = await readSafetensors(path);
   const { kind, config, classes, preprocessing, extra } = parseDescription(path, metadata);
-  const model = buildModel(path, config);
+  const model = buildModel(path, config, numbersIn(tensors.values()));
   const found = withoutPrefix(tensors, kind === 'checkpoint' ? MODEL_PREFIX : '');
   checkTensors(path, 'the model', model.stateDict(), found);
   model.loadStateDict(found);
