@@ -287,6 +287,8 @@ test('operators outside of functions are compiled once per signature', () => {
     assert.equal(device.compiled, 1);
     neg(tensor([1, 2, 3]));
     assert.equal(device.compiled, 2);
+    for (const number of [2, 3, -0, Number.NaN]) assert.deepEqual(list(mul(x, number)), [number, 2 * number]);
+    assert.equal(device.compiled, 3, 'another number needs no other program');
     // More programs than the cache holds: old ones go.
     for (let n = 1; n <= 600; n++) sum(tensor(new Float32Array(n)));
     assert.ok(device.disposed >= 602 - 512, `${device.disposed}`);

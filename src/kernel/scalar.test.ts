@@ -55,6 +55,20 @@ test('stores wrap, casts saturate', () => {
   );
 });
 
+test('pow of one is one, as in C', () => {
+  const { evaluate } = SCALAR.pow;
+  const cases: [number, number, number][] = [
+    [1, Number.NaN, 1],
+    [1, Number.POSITIVE_INFINITY, 1],
+    [-1, Number.NEGATIVE_INFINITY, 1],
+    [Number.NaN, 0, 1],
+    [-2, 3, -8],
+    [-2, 0.5, Number.NaN],
+    [0, -1, Number.POSITIVE_INFINITY],
+  ];
+  for (const [a, b, y] of cases) assert.ok(Object.is(evaluate(a, b), y), `${a} ** ${b} is ${evaluate(a, b)}`);
+});
+
 test('round: to nearest, halves to even, sign of zero kept', () => {
   const { evaluate } = SCALAR.round;
   const cases: [number, number][] = [

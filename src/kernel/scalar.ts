@@ -76,7 +76,7 @@ export const SCALAR: Readonly<Record<ScalarFunction, ScalarRow>> = {
   sub: row(2, (a, b) => a - b),
   mul: row(2, (a, b) => a * b),
   div: row(2, (a, b) => a / b),
-  pow: row(2, (a, b) => a ** b),
+  pow: row(2, power),
   min: row(2, Math.min),
   max: row(2, Math.max),
   eq: row(2, (a, b) => Number(a === b), 'bool'),
@@ -137,6 +137,11 @@ export function castValue(to: DType, value: number): number {
   }
   if (to === 'u8') return Number.isNaN(value) ? 0 : Math.min(Math.max(value, 0), 255) | 0;
   return roundTo(to, value);
+}
+
+/** As in IEEE 754 and C: 1 to the power of anything is 1, and so is −1 to ±∞; JavaScript says NaN. */
+function power(a: number, b: number): number {
+  return a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;
 }
 
 function roundHalfEven(x: number): number {

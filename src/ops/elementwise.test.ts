@@ -238,6 +238,8 @@ test('i32 arithmetic wraps around, bit operations are those of 32-bit words', ()
     }),
     { numRuns: 50 },
   );
+  assert.throws(() => ops.shiftLeft(i32(1), 32), OptionError);
+  assert.throws(() => ops.shiftRight(tensor([1]), 1), /shr: needs i32, got f32/);
   assert.throws(() => ops.bitXor(tensor([1.5]), tensor([2.5])), /bitxor: needs i32, got f32/);
 });
 

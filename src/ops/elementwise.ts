@@ -1,15 +1,15 @@
 import type { NdArray, Operator } from '../graph/operator.js';
-import { applyOperator } from '../graph/trace.js';
+import { applyOperator, currentTrace } from '../graph/trace.js';
 import { apply, cast as castExpression, constant, type Expression, loadBroadcast } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
 import { castValue, evaluateScalar, SCALAR, type ScalarFunction, scalarResult } from '../kernel/scalar.js';
 import { type DType, isFloat } from '../tensor/dtype.js';
-import { ShapeError } from '../tensor/errors.js';
+import { OptionError, ShapeError } from '../tensor/errors.js';
 import { broadcastShapes, formatShape, type Shape, type TensorType } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { sumTo } from './broadcast.js';
 import { checkRepresentable } from './checks.js';
-import { full } from './create.js';
+import { full, tensor } from './create.js';
 import { identity } from './identity.js';
 import { broadcastReader, forEachPosition } from './loops.js';
 
@@ -54,7 +54,12 @@ function elementwise(name: ScalarFunction, accepts: Accepted, derivative?: Deriv
   };
   return (...operands: Operand[]): Tensor => {
     if (operands.length !== arity) throw new ShapeError(`${name}: takes ${arity} operands, got ${operands.length}`);
-    return applyOperator(operator, liftAll(name, operands), {})[0];
+    const lifted = liftAll(name, operands);
+    const result = applyOperator(operator, lifted, {})[0];
+    lifted.forEach((x, i) => {
+      if (x !== operands[i]) x.dispose();
+    });
+    return result;
   };
 }
 
@@ -110,7 +115,8 @@ function liftAll(name: string, operands: readonly Operand[]): Tensor[] {
   return operands.map((operand) => {
     if (operand instanceof Tensor) return operand;
     checkRepresentable(name, operand, dtype);
-    return full([], operand, dtype);
+    // A constant of the program; outside of one a tensor, so that another number needs no other program.
+    return currentTrace() ? full([], operand, dtype) : tensor(operand, { dtype });
   });
 }
 
@@ -187,9 +193,31 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
 // i32 bit operations, for random numbers
 export const bitXor: Binary = elementwise('bitxor', 'integer');
 export const bitOr: Binary = elementwise('bitor', 'integer');
-export const shiftLeft: Binary = elementwise('shl', 'integer');
-/** Logical: zeros come in. */
-export const shiftRight: Binary = elementwise('shr', 'integer');
+/** By 0 to 31 bits. */
+export const shiftLeft: Shift = shift('shl');
+/** By 0 to 31 bits; logical: zeros come in. */
+export const shiftRight: Shift = shift('shr');
+
+type Shift = (x: Tensor, bits: number) => Tensor;
+
+/** Vector machines shift all lanes by one number, hence an attribute. */
+function shift(name: 'shl' | 'shr'): Shift {
+  const operator: Operator<{ bits: number }> = {
+    name,
+    infer([x], { bits }) {
+      checkDtypes(name, 'integer', [x]);
+      if (!Number.isInteger(bits) || bits < 0 || bits > 31) {
+        throw new OptionError(`${name}: the number of bits must be an integer from 0 to 31, got ${bits}`);
+      }
+      return [x];
+    },
+    reference([x], [y], { bits }) {
+      for (let i = 0; i < y.data.length; i++) y.data[i] = evaluateScalar(name, 'i32', x.data[i], bits);
+    },
+    lower: ([x], [y], { bits }) => mapNest(y.shape, apply(name, loadAll([x], y)[0], constant(bits, 'i32'))),
+  };
+  return (x, bits) => applyOperator(operator, [x], { bits })[0];
+}
 
 interface ReluAttributes {
   readonly slope: number;
