@@ -2,12 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { checkGradients } from '../autodiff/check.js';
+import { gradients } from '../autodiff/gradients.js';
+import { compile } from '../graph/compile.js';
 import { setDevice } from '../graph/device.js';
+import type { Value } from '../graph/graph.js';
 import { OptionError, ShapeError } from '../tensor/errors.js';
 import { sizeOf, stridesOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { randomTensor, seeds, shapes } from '../testing/arbitraries.js';
 import { CheckingDevice } from '../testing/checking-device.js';
+import { sum } from './broadcast.js';
 import { tensor } from './create.js';
 import { cast, mul } from './elementwise.js';
 import { pad, slice } from './slice.js';
@@ -53,6 +57,16 @@ test('slice picks start + i · step; gradients of first and second order', () =>
     }),
     { numRuns: 40 },
   );
+});
+
+test('a divided position always stands under a guard', () => {
+  const x = randomTensor([1], 1);
+  const slope = compile((t: Tensor) => gradients(sum(slice(t, [0], [1], [2])), [t]));
+  const [node] = slope.graph(x).nodes.filter(({ operator }) => operator.name === 'pad');
+  const types = (values: readonly Value[]) => values.map((value) => value.type);
+  const kernel = node.operator.lower(types(node.inputs), types(node.outputs), node.attributes);
+  assert.equal(kernel.kind === 'nest' && kernel.outputs[0].kind, 'guard');
+  assert.deepEqual([...slope.sync(x)[0].data()], [1]);
 });
 
 test('slice: size defaults to the rest', () => {
