@@ -1,21 +1,51 @@
 import './runtime/default-device.js';
 
-export * from './autodiff/gradients.js';
-export * from './autodiff/transform.js';
+// Gradients and programs
+export { checkGradients } from './autodiff/check.js';
+export { gradients } from './autodiff/gradients.js';
+export { type GradOptions, grad, type Loss, valueAndGrad } from './autodiff/transform.js';
+// Networks, training, files
+export * from './data/index.js';
+export {
+  type Checkpoint,
+  loadCheckpoint,
+  loadModel as load,
+  type ModelDescription,
+  readSafetensors,
+  type Safetensors,
+  saveCheckpoint,
+  saveModel as save,
+  writeSafetensors,
+} from './formats/index.js';
 export { type Compiled, type CompileOptions, compile } from './graph/compile.js';
+// Tensors
 export { type Device, getDevice, setDevice } from './graph/device.js';
 export { printGraph } from './graph/print.js';
 export { assign } from './graph/trace.js';
+export * from './inspect/index.js';
+export type { Geometry, Role, SpatialAxis } from './kernel/contraction.js';
+export * from './models/index.js';
 export * from './nn/index.js';
-export * from './ops/broadcast.js';
-export * from './ops/concat.js';
+// Functions of tensors
+export { broadcastTo, type ReduceOptions, sum } from './ops/broadcast.js';
+export { concat } from './ops/concat.js';
 export { type ConvOptions, conv, conv2d, linear } from './ops/conv.js';
-export * from './ops/convolution.js';
-export * from './ops/create.js';
+export { contract, matmul } from './ops/convolution.js';
+export {
+  full,
+  iota,
+  type NestedNumbers,
+  ones,
+  randomNormal,
+  randomUniform,
+  type TensorOptions,
+  tensor,
+  zeros,
+} from './ops/create.js';
 export { dropout } from './ops/dropout.js';
 export * from './ops/elementwise.js';
 export * from './ops/losses.js';
-export * from './ops/maxpool.js';
+export { maxPoolWithTaps, pickTaps, unpool, type WindowAxis } from './ops/maxpool.js';
 export * from './ops/normalization.js';
 export {
   type AdaptiveSize,
@@ -28,18 +58,19 @@ export {
   maxPool,
   maxPool2d,
 } from './ops/pooling.js';
-export * from './ops/random.js';
-export * from './ops/reduce.js';
-export * from './ops/reshape.js';
-export * from './ops/slice.js';
+export { uniform } from './ops/random.js';
+export { argmax, max, mean, min, product, variance } from './ops/reduce.js';
+export { flatten, reshape } from './ops/reshape.js';
+export { pad, slice } from './ops/slice.js';
 export * from './ops/softmax.js';
-export * from './ops/transpose.js';
+export { transpose } from './ops/transpose.js';
 export type { Padding, PerAxis } from './ops/window.js';
 export * from './optim/index.js';
-export { CpuDevice, type CpuOptions, cpuDevice } from './runtime/cpu-device.js';
+export { CpuDevice, type CpuOptions, cpuDevice, type KernelTime } from './runtime/cpu-device.js';
 export { ReferenceDevice, type ReferenceOptions } from './targets/reference/device.js';
-export * from './tensor/dtype.js';
-export * from './tensor/errors.js';
-export { Random } from './tensor/random.js';
-export * from './tensor/shape.js';
+export type { DType, TypedArray } from './tensor/dtype.js';
+export { FileError, GaborError, InternalError, OptionError, ShapeError } from './tensor/errors.js';
+export { Random, type RandomKey } from './tensor/random.js';
+export type { Shape, TensorType } from './tensor/shape.js';
 export { Tensor } from './tensor/tensor.js';
+export * from './train/index.js';
