@@ -17,9 +17,9 @@ const ORDER = [
   'nn',
   'optim',
   'data',
+  'train',
   'models',
   'formats',
-  'train',
   'inspect',
   'cli',
 ];

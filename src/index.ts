@@ -1,7 +1,7 @@
 import './runtime/default-device.js';
 
 // Gradients and programs
-export { checkGradients } from './autodiff/check.js';
+export { type CheckGradientsOptions, checkGradients } from './autodiff/check.js';
 export { gradients } from './autodiff/gradients.js';
 export { type GradOptions, grad, type Loss, valueAndGrad } from './autodiff/transform.js';
 // Networks, training, files

@@ -1,5 +1,5 @@
 import { constant, type Expression, rewriteExpression } from '../kernel/expression.js';
-import { castValue, roundTo, SCALAR } from '../kernel/scalar.js';
+import { castValue, evaluateScalar, roundTo } from '../kernel/scalar.js';
 import type { Step, Steps } from './steps.js';
 
 /** Folds constants and drops operations without effect. Floating-point results stay the same but for the sign of zero. */
@@ -31,7 +31,8 @@ export function simplifyExpression(expression: Expression): Expression {
     if (e.kind === 'guard' && same(e.inside, e.otherwise)) return e.inside;
     if (e.kind !== 'apply') return e;
     if (e.args.every((arg) => arg.kind === 'constant')) {
-      const value = SCALAR[e.fn].evaluate(...e.args.map((arg) => (arg.kind === 'constant' ? arg.value : Number.NaN)));
+      const values = e.args.map((arg) => (arg.kind === 'constant' ? arg.value : Number.NaN));
+      const value = evaluateScalar(e.fn, e.args[e.args.length - 1].dtype, ...values);
       return constant(roundTo(e.dtype, value), e.dtype);
     }
     const [a, b, c] = e.args;
