@@ -64,7 +64,7 @@ export function findModel(name: string): ModelEntry {
 function normalizedNetDefaults(data: DataFacts): TrainingOptions {
   const few = data.splits.train.count < 10_000;
   return {
-    epochs: few ? 30 : 8,
+    epochs: few ? 24 : 8,
     batchSize: few ? 32 : 128,
     optimizer: 'sgd',
     lr: few ? 0.03 : 0.1,
