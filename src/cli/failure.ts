@@ -1,4 +1,4 @@
-import { GaborError } from '../tensor/errors.js';
+import { GaborError, OptionError } from '../tensor/errors.js';
 import type { Output } from './output.js';
 
 /** Exit statuses of the command line. */
@@ -21,10 +21,14 @@ function debugging(word: string): boolean {
   return (process.env.GABOR_DEBUG ?? '').split(',').some((part) => part.trim() === word);
 }
 
+/** Names of options in code that are spelt otherwise on the command line. */
+const SPELLING = /\b(?:batchSize|weightDecay|labelSmoothing|valSplit|testSplit|trainCount|testCount)\b/g;
+
 /** Tells what went wrong and returns the exit status. Stack traces come with GABOR_DEBUG=stack, and for bugs of our own. */
 export function report(error: unknown, output: Output): number {
   const known = error instanceof GaborError || isSystemError(error);
-  const message = error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  const message = error instanceof OptionError ? text.replace(SPELLING, flagOf) : text;
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   if (known) {
     output.error(message);
@@ -34,6 +38,10 @@ export function report(error: unknown, output: Output): number {
     output.errors.write(`${stack}\n`);
   }
   return error instanceof UsageError ? EXIT.usage : EXIT.failure;
+}
+
+function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /** What the operating system refuses (no space, no permission) is not a bug. */

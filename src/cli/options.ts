@@ -70,7 +70,7 @@ function parseExtents(text: string, message: string): number[] {
   return extents;
 }
 
-export const AUGMENT_EXAMPLE = 'shift=2,rotate=10,scale=0.1,flip,crop=4,elastic=30:4';
+export const AUGMENT_EXAMPLE = 'shift=2,rotate=10,scale=0.1,flip,elastic=30:4';
 
 /** `shift=2,rotate=10,flip,elastic=30:4`; ranges are checked where the images' size is known. */
 export function parseAugment(text: string): AugmentOptions {

@@ -1,4 +1,4 @@
-import { type Terminal, terminalOf } from './terminal.js';
+import { type Terminal, type TextStream, terminalOf } from './terminal.js';
 
 /** Where a command writes: text for people, or with --json one JSON object a line and nothing else. */
 export class Output {
@@ -6,7 +6,7 @@ export class Output {
   readonly terminal: Terminal;
   readonly errors: Terminal;
 
-  constructor(json: boolean, stdout: NodeJS.WriteStream = process.stdout, stderr: NodeJS.WriteStream = process.stderr) {
+  constructor(json: boolean, stdout: TextStream = process.stdout, stderr: TextStream = process.stderr) {
     this.json = json;
     this.terminal = terminalOf(stdout);
     this.errors = terminalOf(stderr);

@@ -7,6 +7,9 @@ import { packageVersion } from './version.js';
 /** What commands return: the exit status. */
 type Finish = (status: number) => void;
 
+/** Written out so that help need not load the networks; a test compares. */
+const NETWORKS = 'lenet, vgg-small or resnet-small';
+
 const DATA_HELP =
   '"strokes" (built-in handwritten digits), a folder with one folder of PNG or JPEG images per class, or a folder of IDX files (MNIST)';
 
@@ -32,6 +35,8 @@ export function createProgram(output: Output, finish: Finish): Command {
     .helpCommand('help [command]', 'show help for a command')
     .configureHelp({ showGlobalOptions: false })
     .configureOutput({
+      writeOut: (text) => output.terminal.write(text),
+      writeErr: (text) => output.errors.write(text),
       outputError: (text) => output.error(text.trim().replace(/^error: /, '')),
     })
     .showHelpAfterError(false)
@@ -43,7 +48,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       .summary('train a network on images')
       .description('Trains a network on labelled images, and writes the model, a log and a report into a run folder.')
       .option('--data <data>', DATA_HELP)
-      .option('--model <name>', 'network to train, see "gabor summary --help" for the names (default: lenet)')
+      .option('--model <name>', `${NETWORKS} (default: lenet)`)
       .option('--out <folder>', 'run folder (default: runs/<data>-<model>-<n>)')
       .option('--resume', 'go on from the checkpoint in the run folder given by --out, with its options')
       .addOption(whole('--epochs <n>', 'passes over the training images', 1))
@@ -149,7 +154,8 @@ export function createProgram(output: Output, finish: Finish): Command {
       .command('summary')
       .summary('list the layers of a model with shapes and costs')
       .description(
-        'Layers with kernel, shapes, parameters, multiply-adds, memory and receptive field, for one image. MODEL is a model file or a name: lenet, vgg-small, resnet-small.',
+        'Layers with kernel, shapes, parameters, multiply-adds, memory and receptive field, for one image. <model> is a model file or a name: ' +
+          `${NETWORKS}.`,
       )
       .addArgument(new Argument('<model>', 'a model file, or the name of a built-in network'))
       .option('--input <shape>', 'channels x height x width of the image, for example 1x28x28', parseInput)
@@ -195,9 +201,6 @@ function augment(text: string): ReturnType<typeof parseAugment> {
 }
 
 function withExamples(command: Command, examples: readonly (readonly [line: string, comment: string])[]): void {
-  const width = Math.max(...examples.map(([line]) => line.length));
-  const lines = examples.map(([line, comment]) =>
-    comment === '' ? `  ${line}` : `  ${line.padEnd(width)}   # ${comment}`,
-  );
+  const lines = examples.map(([line, comment]) => (comment === '' ? `  ${line}` : `  # ${comment}\n  ${line}`));
   command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
 }

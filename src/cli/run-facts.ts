@@ -1,8 +1,8 @@
 import { cpus } from 'node:os';
 import type { ImageDataset } from '../data/index.js';
 import type { Device } from '../graph/device.js';
-import { defaultThreads } from '../runtime/threads.js';
 import type { TrainingSettings } from '../train/index.js';
+import { describeDevice } from './devices.js';
 import type { RunRecord } from './train-options.js';
 import { packageVersion } from './version.js';
 
@@ -48,8 +48,7 @@ export function environmentEntries(device: Device, dataset: ImageDataset): Entri
     ['Node', process.version],
     ['system', `${process.platform} ${process.arch}`],
     ['processor', cpus()[0]?.model.trim() ?? 'unknown'],
-    ['device', device.name],
-    ['threads', String(defaultThreads())],
+    ['device', describeDevice(device)],
     ['images', `${train.count} training, ${validation?.count ?? 0} validation, ${test.count} test`],
     ['skipped files', String(dataset.skipped.length)],
     ['mean', list(dataset.mean)],

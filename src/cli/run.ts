@@ -4,8 +4,10 @@ import { Output } from './output.js';
 import { createProgram } from './program.js';
 
 /** Runs one command line (without node and script) and returns its exit status. */
-export async function run(argv: readonly string[]): Promise<number> {
-  const output = new Output(argv.includes('--json'));
+export async function run(
+  argv: readonly string[],
+  output: Output = new Output(argv.includes('--json')),
+): Promise<number> {
   let status: number = EXIT.ok;
   const program = createProgram(output, (result) => {
     status = result;

@@ -23,7 +23,14 @@ export function wantsColour(stream: { readonly isTTY?: boolean }, environment: N
   return stream.isTTY === true && environment.TERM !== 'dumb';
 }
 
-export function terminalOf(stream: NodeJS.WriteStream, environment: NodeJS.ProcessEnv = process.env): Terminal {
+/** `process.stdout` fits. */
+export interface TextStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+export function terminalOf(stream: TextStream, environment: NodeJS.ProcessEnv = process.env): Terminal {
   const colour = wantsColour(stream, environment);
   return {
     isTty: stream.isTTY === true && environment.TERM !== 'dumb',
@@ -50,8 +57,12 @@ export function textWidth(text: string): number {
 export function truncate(text: string, columns: number): string {
   const { index, ellipsed, truncated } = getWidth(text, { limit: columns, ellipsis: '…' });
   if (!truncated) return text;
+  let kept = text.slice(0, index);
+  const end = ellipsed && columns > 0 ? '…' : '';
+  // The library takes some rare characters for narrower where it cuts than where it measures.
+  while (kept !== '' && textWidth(kept + end) > columns) kept = [...kept].slice(0, -1).join('');
   // Codes that end colours may lie behind the cut.
-  return `${text.slice(0, index)}${ellipsed ? '…' : ''}${text.includes('\x1b[') ? '\x1b[0m' : ''}`;
+  return `${kept}${end}${text.includes('\x1b[') ? '\x1b[0m' : ''}`;
 }
 
 /** Filled up with spaces to `columns`. */

@@ -3,10 +3,11 @@ import type { Device } from '../graph/device.js';
 import { formatCount, formatDuration, formatExtents, formatPercent } from '../inspect/format.js';
 import type { Module } from '../nn/index.js';
 import type { EpochEvent, Evaluation, StartEvent, StepEvent, TrainEvent } from '../train/index.js';
+import { describeDevice } from './devices.js';
 import type { Output } from './output.js';
 import { accuracyText, type BarState, formatRate, lossText, ProgressLine } from './progress.js';
 import type { RunFolder } from './run-folder.js';
-import { pad, printable } from './terminal.js';
+import { pad, printable, textWidth } from './terminal.js';
 import type { RunRecord } from './train-options.js';
 
 /** With --json, steps are told at most so often. */
@@ -87,7 +88,9 @@ export class TrainView {
       ),
     );
     this.#output.print(
-      colours.dim(`${formatCount(parameters)} parameters · device ${device.name} · run folder ${folder.path}`),
+      colours.dim(
+        `${formatCount(parameters)} parameters · device ${describeDevice(device)} · run folder ${folder.path}`,
+      ),
     );
     this.#output.print();
   }
@@ -170,18 +173,25 @@ export class TrainView {
     };
   }
 
+  /** As much as fits into one line. */
   #epochLine(event: EpochEvent): string {
-    const { colours } = this.#output.terminal;
+    const { colours, longest } = this.#output.terminal;
+    const { validationLoss, validationAccuracy } = event;
+    const label = colours.bold(this.#epochLabel(event.epoch));
     const name = this.validatedOn === 'test' ? 'test' : 'validation';
-    const parts = [
-      colours.bold(this.#epochLabel(event.epoch)),
-      `${lossText(event.loss)}  ${accuracyText(event.accuracy)}`,
-    ];
-    if (event.validationLoss !== undefined && event.validationAccuracy !== undefined) {
-      parts.push(`${name} ${lossText(event.validationLoss)}  ${accuracyText(event.validationAccuracy)}`);
-    }
-    parts.push(colours.dim(`${formatDuration(event.seconds)}, ${formatRate(event.imagesPerSecond)}`));
-    return parts.join('   ');
+    const pair = (before: string, loss: number, accuracy: number, word: string): string =>
+      `${before}${lossText(loss)}  ${word} ${formatPercent(accuracy).padStart(8)}`;
+    const line = (word: string, more: boolean): string => {
+      const parts = [label, pair('', event.loss, event.accuracy, word)];
+      if (validationLoss !== undefined && validationAccuracy !== undefined) {
+        const short = word === 'accuracy' ? name : name.slice(0, 4).replace('vali', 'val');
+        parts.push(pair(`${short} `, validationLoss, validationAccuracy, word));
+      }
+      if (more) parts.push(colours.dim(`${formatDuration(event.seconds)}, ${formatRate(event.imagesPerSecond)}`));
+      return parts.join('   ');
+    };
+    const lines = [line('accuracy', true), line('accuracy', false), line('acc', true), line('acc', false)];
+    return lines.find((text) => textWidth(text) < longest) ?? lines[3];
   }
 
   testing(done: number, total: number): void {

@@ -1,4 +1,12 @@
-import { type ImageDataset, type ImageSplit, joinSplits, openDataset } from '../../data/index.js';
+import {
+  type ImageDataset,
+  type ImageSplit,
+  invertImage,
+  joinSplits,
+  measureBackground,
+  openDataset,
+  shouldInvert,
+} from '../../data/index.js';
 import { loadModel } from '../../formats/index.js';
 import { formatCount, formatPercent } from '../../inspect/format.js';
 import { OptionError } from '../../tensor/errors.js';
@@ -32,7 +40,14 @@ export async function evaluateModel(modelPath: string, flags: EvaluateFlags, out
   useDevice(flags.device, flags.threads);
   const classifier = await loadModel(modelPath);
   const dataset = await open(modelPath, classifier, flags, output);
-  const split = choosePart(dataset, flags);
+  const part = choosePart(dataset, flags);
+  const inverted = hasOppositeBackground(part, classifier);
+  const split = inverted ? { ...part, images: invertImage(part.images) } : part;
+  if (inverted) {
+    output.warn(
+      'the images are dark on light, those of the training were light on dark (or the reverse): they are inverted',
+    );
+  }
   const line = new ProgressLine(output.json ? { ...output.terminal, isTty: false } : output.terminal);
   const interrupt = new Interrupt(() => undefined);
   try {
@@ -57,6 +72,7 @@ export async function evaluateModel(modelPath: string, flags: EvaluateFlags, out
       perClass: evaluation.perClass,
       confusion: evaluation.confusion,
       skipped: dataset.skipped.length,
+      inverted,
     });
     return EXIT.ok;
   } catch (error) {
@@ -107,6 +123,16 @@ function choosePart({ splits }: ImageDataset, { split: part, data }: EvaluateFla
     );
   }
   return chosen;
+}
+
+/** As `gabor predict` decides for a single picture, but for all of them together. */
+function hasOppositeBackground({ images }: ImageSplit, { preprocessing }: Classifier): boolean {
+  const { background, channels, height, width } = preprocessing;
+  if (channels !== 1 || background === undefined) return false;
+  const { mean, deviation } = measureBackground(images, height, width);
+  // One picture with nothing but the common background stands for all.
+  const typical = new Uint8Array(height * width).fill(Math.round(mean));
+  return deviation < 64 && shouldInvert(typical, height, width, background);
 }
 
 function print(

@@ -193,15 +193,19 @@ function mistakes(data: ReportData): Html {
   if (count === 0) return html`<h2>Mistakes</h2><p class="note">None: every test image was classified correctly.</p>`;
   return html`<h2>Mistakes <small>${formatCount(count)} of ${formatCount(data.test.count)} test images</small></h2><p class="note">${
     count > images.length
-      ? html`The ${images.length} about which the model was most certain.`
-      : 'All of them, the most certain first.'
-  }</p><div class="shots">${images.map(
+      ? html`The ${images.length} about which the model was most certain:`
+      : 'All of them, the most certain first:'
+  } ✗ what it took the image for, ✓ what the image is, each with the probability it gave.</p><div class="shots">${images.map(
     (image) => html`<div class="shot"><img src="${pictureUri(image.picture)}" alt="">${shot(data, image)}</div>`,
   )}</div>`;
 }
 
+/** What an image was taken for, and what it is where that is something else. */
 function shot({ classes }: ReportData, image: ReportImage): Html {
-  return html`<div class="p" title="predicted ${classes[image.predicted]}">${classes[image.predicted]} ${formatPercent(image.probability, 1)}</div><div class="t" title="true class ${classes[image.truth]}">is ${classes[image.truth]} (${formatPercent(image.truthProbability, 1)})</div>${image.name !== undefined && html`<div class="f" title="${image.name}">${image.name}</div>`}`;
+  const { truth, predicted, probability, truthProbability, name } = image;
+  const line = (right: boolean, index: number, share: number): Html =>
+    html`<div class="${right ? 'ok' : 'p'}" title="${right ? 'true class' : 'taken for'} ${classes[index]}">${right ? '✓' : '✗'} <b>${classes[index]}</b> <span>${formatPercent(share, 1)}</span></div>`;
+  return html`${line(predicted === truth, predicted, probability)}${predicted !== truth && line(true, truth, truthProbability)}${name !== undefined && html`<div class="f" title="${name}">${name}</div>`}`;
 }
 
 function filters({ filters }: ReportData): Html | undefined {

@@ -86,8 +86,8 @@ color:var(--soft);font-size:12.5px}
 .shot{min-width:0;font-size:13px;line-height:1.35}
 .shot img{width:100%;max-width:128px;margin-bottom:6px;outline:1px solid var(--line)}
 .shot div{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.shot .p{color:var(--wrong);font-weight:600}
-.shot .t,.shot .f{color:var(--soft)}
+.shot .p{color:var(--wrong)}.shot .ok{color:var(--right)}
+.shot b{font-weight:650}.shot span{color:var(--soft);margin-left:3px}
 .shot .f{font-size:11.5px;color:var(--faint)}
 .scale{display:inline-flex;align-items:center;gap:8px;font-size:12.5px;color:var(--soft);margin:2px 0 10px}
 .scale i{width:120px;height:9px;border-radius:5px;display:inline-block}
