@@ -10,6 +10,7 @@ import {
 import type { Nest } from '../kernel/kernel.js';
 import type { TileKernel } from '../kernel/tile.js';
 import { sizeOf } from '../tensor/shape.js';
+import { simplifyStep } from './simplify.js';
 import { type Buffer, countReads, escaping, removeDeadSteps, type Step, type Steps } from './steps.js';
 
 /**
@@ -27,13 +28,15 @@ export function fuse(program: Steps): Steps {
 
 /** Above this many operations, computing a value once for every reader costs more than storing it. */
 const CHEAP = 6;
+/** A trivial map is computed at most so often for one element, by the overlapping windows of its reader. */
+const WINDOW = 16;
 
 function inlineMaps(program: Steps): Steps {
   const escapes = escaping(program);
   const producers = new Map<Buffer, { step: Step; nest: Nest }>();
   for (const step of program.steps) {
     const { kernel } = step;
-    const isMap = kernel.kind === 'nest' && kernel.reduce.length === 0 && kernel.outputs.length === 1;
+    const isMap = kernel.kind === 'nest' && kernel.reducers.length === 0 && kernel.outputs.length === 1;
     if (isMap && kernel.outputIndex === undefined) producers.set(step.results[0], { step, nest: kernel });
   }
   const readers = new Map<Buffer, Step[]>();
@@ -56,7 +59,11 @@ function inlineMaps(program: Steps): Steps {
         countOperations(expression) <= CHEAP &&
         largeLoads(expression, step) <= 1 &&
         uses.every((use) => evaluations(use, buffer) <= 1.01);
-      const window = countOperations(expression) <= 2 && largeLoads(expression, step) <= 1 && uses.length === 1;
+      const window =
+        uses.length === 1 &&
+        countOperations(expression) <= 2 &&
+        largeLoads(expression, step) <= 1 &&
+        evaluations(uses[0], buffer) <= WINDOW;
       if (once || cheap || window) inlined.add(buffer);
     }
   }
@@ -152,7 +159,7 @@ function inlineInto(step: Step, buffer: Buffer, producer: Step): Step | undefine
   } else {
     return undefined;
   }
-  return possible ? dropUnusedOperands({ ...step, kernel: next, operands }) : undefined;
+  return possible ? simplifyStep(dropUnusedOperands({ ...step, kernel: next, operands })) : undefined;
 }
 
 /** Renumbers loads after an operand is no longer read. */
@@ -197,7 +204,7 @@ function fuseEpilogues(program: Steps): Steps {
   const steps: (Step | undefined)[] = [...program.steps];
   steps.forEach((step, i) => {
     const { kernel, results, operands } = step as Step;
-    const isMap = kernel.kind === 'nest' && kernel.reduce.length === 0 && kernel.outputs.length === 1;
+    const isMap = kernel.kind === 'nest' && kernel.reducers.length === 0 && kernel.outputs.length === 1;
     if (isMap && kernel.outputIndex === undefined) {
       for (const operand of operands) {
         const at = producers.get(operand);
@@ -211,7 +218,7 @@ function fuseEpilogues(program: Steps): Steps {
       }
     }
     const now = steps[i] as Step;
-    const fusable = now.kernel.kind === 'tile' || (now.kernel.kind === 'nest' && now.kernel.reduce.length > 0);
+    const fusable = now.kernel.kind === 'tile' || (now.kernel.kind === 'nest' && now.kernel.reducers.length > 0);
     if (fusable && now.results.length === 1) producers.set(now.results[0], i);
     else for (const result of results) producers.delete(result);
   });

@@ -1,56 +1,63 @@
 import { constant, type Expression, rewriteExpression } from '../kernel/expression.js';
+import { Interner } from '../kernel/intern.js';
 import { castValue, evaluateScalar, roundTo } from '../kernel/scalar.js';
 import type { Step, Steps } from './steps.js';
 
-/** Folds constants and drops operations without effect. Floating-point results stay the same but for the sign of zero. */
+/**
+ * Folds constants, drops operations without effect, and makes equal parts of a kernel one. Floating-point results stay the same but
+ * for the sign of zero.
+ */
 export function simplify(program: Steps): Steps {
-  return {
-    ...program,
-    steps: program.steps.map((step): Step => {
-      const { kernel } = step;
-      if (kernel.kind === 'nest') {
-        return {
-          ...step,
-          kernel: {
-            ...kernel,
-            reducers: kernel.reducers.map((r) => ({ ...r, body: simplifyExpression(r.body) })),
-            outputs: kernel.outputs.map(simplifyExpression),
-          },
-        };
-      }
-      if (kernel.kind === 'tile')
-        return { ...step, kernel: { ...kernel, epilogue: simplifyExpression(kernel.epilogue) } };
-      return step;
-    }),
-  };
+  return { ...program, steps: program.steps.map(simplifyStep) };
 }
 
-export function simplifyExpression(expression: Expression): Expression {
-  return rewriteExpression(expression, (e) => {
-    if (e.kind === 'cast' && e.arg.kind === 'constant') return constant(castValue(e.dtype, e.arg.value), e.dtype);
-    if (e.kind === 'guard' && same(e.inside, e.otherwise)) return e.inside;
-    if (e.kind !== 'apply') return e;
-    if (e.args.every((arg) => arg.kind === 'constant')) {
-      const values = e.args.map((arg) => (arg.kind === 'constant' ? arg.value : Number.NaN));
-      const value = evaluateScalar(e.fn, e.args[e.args.length - 1].dtype, ...values);
-      return constant(roundTo(e.dtype, value), e.dtype);
-    }
-    const [a, b, c] = e.args;
-    switch (e.fn) {
-      case 'add':
-        return isConstant(a, 0) ? b : isConstant(b, 0) ? a : e;
-      case 'sub':
-        return isConstant(b, 0) ? a : e;
-      case 'mul':
-        return isConstant(a, 1) ? b : isConstant(b, 1) ? a : e;
-      case 'div':
-        return isConstant(b, 1) ? a : e;
-      case 'select':
-        return a.kind === 'constant' ? (a.value !== 0 ? b : c) : same(b, c) ? b : e;
-      default:
-        return e;
-    }
-  });
+export function simplifyStep(step: Step): Step {
+  const { kernel } = step;
+  const interner = new Interner();
+  if (kernel.kind === 'nest') {
+    return {
+      ...step,
+      kernel: {
+        ...kernel,
+        reducers: kernel.reducers.map((r) => ({ ...r, body: simplifyExpression(r.body, interner) })),
+        outputs: kernel.outputs.map((output) => simplifyExpression(output, interner)),
+      },
+    };
+  }
+  if (kernel.kind === 'tile') {
+    return { ...step, kernel: { ...kernel, epilogue: simplifyExpression(kernel.epilogue, interner) } };
+  }
+  return step;
+}
+
+export function simplifyExpression(expression: Expression, interner: Interner = new Interner()): Expression {
+  return rewriteExpression(expression, (e) => interner.add(simplified(e)));
+}
+
+function simplified(e: Expression): Expression {
+  if (e.kind === 'cast' && e.arg.kind === 'constant') return constant(castValue(e.dtype, e.arg.value), e.dtype);
+  if (e.kind === 'guard' && same(e.inside, e.otherwise)) return e.inside;
+  if (e.kind !== 'apply') return e;
+  if (e.args.every((arg) => arg.kind === 'constant')) {
+    const values = e.args.map((arg) => (arg.kind === 'constant' ? arg.value : Number.NaN));
+    const value = evaluateScalar(e.fn, e.args[e.args.length - 1].dtype, ...values);
+    return constant(roundTo(e.dtype, value), e.dtype);
+  }
+  const [a, b, c] = e.args;
+  switch (e.fn) {
+    case 'add':
+      return isConstant(a, 0) ? b : isConstant(b, 0) ? a : e;
+    case 'sub':
+      return isConstant(b, 0) ? a : e;
+    case 'mul':
+      return isConstant(a, 1) ? b : isConstant(b, 1) ? a : e;
+    case 'div':
+      return isConstant(b, 1) ? a : e;
+    case 'select':
+      return a.kind === 'constant' ? (a.value !== 0 ? b : c) : same(b, c) ? b : e;
+    default:
+      return e;
+  }
 }
 
 function isConstant(e: Expression, value: number): boolean {
