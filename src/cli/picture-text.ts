@@ -1,4 +1,4 @@
-import type { Terminal } from './terminal.js';
+import type { ColourBits, Terminal } from './terminal.js';
 
 /** Bytes [channels, height, width], 0 … 255, as data sets hold them. */
 export interface Planes {
@@ -28,12 +28,12 @@ const BAYER: readonly (readonly number[])[] = [
  * A picture as lines of text: grey ones in braille dots (2×4 pixels a character), colour ones in half blocks (1×2 pixels a character)
  * where the terminal has the colours, else in braille. Never wider than `columns` characters.
  */
-export function pictureLines(planes: Planes, columns: number, { trueColour }: Pick<Terminal, 'trueColour'>): string[] {
-  const blocks = planes.channels === 3 && trueColour;
+export function pictureLines(planes: Planes, columns: number, { colourBits }: Pick<Terminal, 'colourBits'>): string[] {
+  const blocks = planes.channels === 3 && colourBits > 0;
   const dots = blocks ? 1 : 2;
   const factor = Math.max(1, Math.ceil(planes.width / (columns * dots)));
   const small = shrink(planes, factor);
-  return blocks ? halfBlocks(small) : braille(small);
+  return blocks ? halfBlocks(small, colourBits) : braille(small);
 }
 
 function shrink(planes: Planes, factor: number): Planes {
@@ -93,14 +93,19 @@ function braille(planes: Planes): string[] {
   return lines;
 }
 
-function halfBlocks({ height, width, data }: Planes): string[] {
+function halfBlocks({ height, width, data }: Planes, bits: ColourBits): string[] {
   const plane = height * width;
-  const colour = (y: number, x: number): string =>
-    [0, 1, 2].map((c) => (y < height ? data[c * plane + y * width + x] : 0)).join(';');
+  const colour = (y: number, x: number): string => {
+    const rgb = [0, 1, 2].map((c) => (y < height ? data[c * plane + y * width + x] : 0));
+    if (bits === 24) return `2;${rgb.join(';')}`;
+    // The cube of 6×6×6 colours among the 256.
+    const [r, g, b] = rgb.map((value) => Math.round(value / 51));
+    return `5;${16 + 36 * r + 6 * g + b}`;
+  };
   const lines: string[] = [];
   for (let y = 0; y < height; y += 2) {
     let line = '';
-    for (let x = 0; x < width; x++) line += `\x1b[38;2;${colour(y, x)}m\x1b[48;2;${colour(y + 1, x)}m▀`;
+    for (let x = 0; x < width; x++) line += `\x1b[38;${colour(y, x)}m\x1b[48;${colour(y + 1, x)}m▀`;
     lines.push(`${line}\x1b[0m`);
   }
   return lines;

@@ -96,7 +96,7 @@ test('pictures in braille: dots where it is bright', () => {
     height,
     data: Uint8Array.from({ length: width * height }, (_, p) => (lit(p % width, Math.floor(p / width)) ? 255 : 0)),
   });
-  const mono = { trueColour: false };
+  const mono = { colourBits: 0 as const };
   assert.deepEqual(
     pictureLines(
       square(4, 4, (x) => x < 2),
@@ -135,7 +135,8 @@ test('pictures in braille: dots where it is bright', () => {
   );
   assert.ok(large.every((line) => textWidth(line) <= 16));
   const colour = { channels: 3 as const, width: 1, height: 2, data: Uint8Array.from([255, 1, 0, 2, 0, 3]) };
-  assert.deepEqual(pictureLines(colour, 8, { trueColour: true }), ['\u001b[38;2;255;0;0m\u001b[48;2;1;2;3m▀\u001b[0m']);
+  assert.deepEqual(pictureLines(colour, 8, { colourBits: 24 }), ['\u001b[38;2;255;0;0m\u001b[48;2;1;2;3m▀\u001b[0m']);
+  assert.deepEqual(pictureLines(colour, 8, { colourBits: 8 }), ['\u001b[38;5;196m\u001b[48;5;16m▀\u001b[0m']);
   assert.deepEqual(sideBySide([['a', 'b'], ['c']], [2, 2], pad, 1), ['a  c', 'b']);
 });
 

@@ -3,12 +3,14 @@ import picocolors from 'picocolors';
 
 type Colours = ReturnType<typeof picocolors.createColors>;
 
+export type ColourBits = 0 | 8 | 24;
+
 /** A stream to write to, and what is known about who reads it. */
 export interface Terminal {
   readonly isTty: boolean;
   readonly colours: Colours;
-  /** Whether 24-bit colours are understood. */
-  readonly trueColour: boolean;
+  /** Bits of colour for pictures: 24, 8, or 0 where there are fewer. */
+  readonly colourBits: ColourBits;
   /** Columns; 80 where it is not a terminal. */
   readonly columns: number;
   /** The longest line that makes sense; Infinity where it is not a terminal. */
@@ -27,7 +29,13 @@ export function wantsColour(stream: { readonly isTTY?: boolean }, environment: N
 export interface TextStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  getColorDepth?(environment?: NodeJS.ProcessEnv): number;
   write(text: string): unknown;
+}
+
+function colourBits(stream: TextStream, environment: NodeJS.ProcessEnv): ColourBits {
+  const depth = stream.getColorDepth?.(environment) ?? 0;
+  return depth >= 24 ? 24 : depth >= 8 ? 8 : 0;
 }
 
 export function terminalOf(stream: TextStream, environment: NodeJS.ProcessEnv = process.env): Terminal {
@@ -35,7 +43,7 @@ export function terminalOf(stream: TextStream, environment: NodeJS.ProcessEnv = 
   return {
     isTty: stream.isTTY === true && environment.TERM !== 'dumb',
     colours: picocolors.createColors(colour),
-    trueColour: colour && /truecolor|24bit/i.test(environment.COLORTERM ?? ''),
+    colourBits: colour ? colourBits(stream, environment) : 0,
     get columns() {
       return stream.columns || Number(environment.COLUMNS) || 80;
     },

@@ -10,7 +10,7 @@ const MOST_NUMBERED = 25;
 export function confusionTable(classes: readonly string[], counts: readonly (readonly number[])[]): Html {
   if (classes.length > MOST_NUMBERED) return denseMatrix(classes, counts);
   const turned = classes.some((name) => [...name].length > 3);
-  return html`<div class="scroll"><table class="matrix"><thead><tr class="${turned ? 'turned' : 'level'}"><th class="axisname">predicted →<br>true ↓</th>${classes.map(
+  return html`<div class="scroll"><table class="matrix${classes.length <= 7 ? ' few' : ''}"><thead><tr class="${turned ? 'turned' : 'level'}"><th class="axisname">predicted →<br>true ↓</th>${classes.map(
     (name) => html`<th class="col" scope="col" title="${name}"><span>${name}</span></th>`,
   )}</tr></thead><tbody>${classes.map((name, row) => {
     const total = sum(counts[row]);

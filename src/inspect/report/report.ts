@@ -204,7 +204,7 @@ function mistakes(data: ReportData): Html {
 function shot({ classes }: ReportData, image: ReportImage): Html {
   const { truth, predicted, probability, truthProbability, name } = image;
   const line = (right: boolean, index: number, share: number): Html =>
-    html`<div class="${right ? 'ok' : 'p'}" title="${right ? 'true class' : 'taken for'} ${classes[index]}">${right ? '✓' : '✗'} <b>${classes[index]}</b> <span>${formatPercent(share, 1)}</span></div>`;
+    html`<div class="l ${right ? 'ok' : 'p'}" title="${right ? 'true class' : 'taken for'} ${classes[index]}"><i>${right ? '✓' : '✗'}</i><b>${classes[index]}</b><span>${formatPercent(share, share < 0.995 ? 0 : 1)}</span></div>`;
   return html`${line(predicted === truth, predicted, probability)}${predicted !== truth && line(true, truth, truthProbability)}${name !== undefined && html`<div class="f" title="${name}">${name}</div>`}`;
 }
 

@@ -69,10 +69,11 @@ td.name,th.name{max-width:220px;overflow:hidden;text-overflow:ellipsis}
 .matrix th.col{max-width:38px}
 .matrix .turned th.col{height:96px;max-width:34px}
 .matrix .turned th.col span{display:inline-block;writing-mode:vertical-rl;transform:rotate(180deg);max-height:92px;overflow:hidden;text-overflow:ellipsis}
-.matrix td{min-width:34px;height:30px;border-radius:4px;--h:var(--wrong);background:color-mix(in oklab,var(--h) calc(var(--v,0)*100%),var(--cell));
+.matrix td{min-width:var(--w,34px);height:var(--t,30px);border-radius:4px;--h:var(--wrong);background:color-mix(in oklab,var(--h) calc(var(--v,0)*100%),var(--cell));
 color:var(--soft);font-size:12.5px}
 .matrix td.right{--h:var(--right)}
 .matrix td.on{color:#fff}
+.matrix.few{--w:52px;--t:44px}.matrix.few td{font-size:14px}.matrix.few th.col{max-width:52px}
 .matrix td.zero{color:transparent;background:var(--grid)}
 .matrix thead th{vertical-align:bottom;padding-bottom:3px}
 .matrix .axisname{max-width:none;text-align:right;padding-right:8px;line-height:1.3;color:var(--faint);font-weight:400;font-size:12px}
@@ -82,12 +83,13 @@ color:var(--soft);font-size:12.5px}
 .pictures img,.shot img{image-rendering:pixelated;display:block;border-radius:3px}
 .filters img{width:var(--side,56px);height:auto;outline:1px solid var(--line)}
 .maps img{width:72px;height:auto}
-.shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(112px,1fr));gap:18px 14px}
+.shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(128px,1fr));gap:18px 14px}
 .shot{min-width:0;font-size:13px;line-height:1.35}
-.shot img{width:100%;max-width:128px;margin-bottom:6px;outline:1px solid var(--line)}
+.shot img{width:100%;max-width:160px;margin-bottom:6px;outline:1px solid var(--line)}
 .shot div{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.shot .l{display:flex;gap:4px}.shot .l i{font-style:normal}.shot .l b{overflow:hidden;text-overflow:ellipsis}.shot .l span{flex:none}
 .shot .p{color:var(--wrong)}.shot .ok{color:var(--right)}
-.shot b{font-weight:650}.shot span{color:var(--soft);margin-left:3px}
+.shot b{font-weight:650}.shot span{color:var(--soft);margin-left:auto;font-variant-numeric:tabular-nums}.sample .shot span{margin-left:4px}
 .shot .f{font-size:11.5px;color:var(--faint)}
 .scale{display:inline-flex;align-items:center;gap:8px;font-size:12.5px;color:var(--soft);margin:2px 0 10px}
 .scale i{width:120px;height:9px;border-radius:5px;display:inline-block}
