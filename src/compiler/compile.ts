@@ -21,10 +21,10 @@ export interface Plan {
   readonly work: number;
 }
 
-type Pass = readonly [name: string, run: (program: Steps, machine: MachineDescription) => Steps];
+export type Pass = readonly [name: string, run: (program: Steps, machine: MachineDescription) => Steps];
 
 /** In the order in which they run. */
-const PASSES: readonly Pass[] = [
+export const PASSES: readonly Pass[] = [
   ['schedule contractions', scheduleContractions],
   ['simplify', simplify],
   ['fuse', fuse],

@@ -35,8 +35,10 @@ export function resolveUpdates(program: Steps): Steps {
   const claimed = new Set<Buffer>();
   const early: Step[] = [];
   const late: Step[] = [];
-  for (const { input, value } of program.updates) {
-    const root = rootBuffer(value);
+  // Before any value is given the memory of an input: one value may be what several inputs become.
+  const roots = program.updates.map(({ value }) => rootBuffer(value));
+  for (const [i, { input, value }] of program.updates.entries()) {
+    const root = roots[i];
     if (root === input) continue;
     const at = steps.findIndex((step) => step.results.includes(root));
     const reuse =
@@ -45,8 +47,8 @@ export function resolveUpdates(program: Steps): Steps {
       !outputs.has(root) &&
       !claimed.has(root) &&
       steps.every(
-        (step, i) =>
-          i < at || !step.operands.some((o) => rootBuffer(o) === input) || (i === at && readsInPlace(step, input)),
+        (step, n) =>
+          n < at || !step.operands.some((o) => rootBuffer(o) === input) || (n === at && readsInPlace(step, input)),
       );
     if (reuse) {
       claimed.add(root);

@@ -1,0 +1,105 @@
+import { allocateArray } from '../tensor/dtype.js';
+import { invariant } from '../tensor/errors.js';
+import { sizeOf, stridesOf } from '../tensor/shape.js';
+import { axisIndex, load, rewriteExpression } from './expression.js';
+import { interpretKernel, type KernelArray } from './interpret.js';
+import { mapNest } from './kernel.js';
+import type { OuterKernel, TileKernel } from './tile.js';
+
+/**
+ * What a tile kernel means, for tests: its sums taken literally, in double precision, then its epilogue as a map. Holds it
+ * to reads inside of its operands and to exactly one sum for every element of the output.
+ */
+export function interpretTile(k: TileKernel, inputs: readonly KernelArray[], output: KernelArray): void {
+  const { shape } = output.type;
+  const sums = allocateArray('f64', sizeOf(shape));
+  const written = new Uint8Array(sums.length);
+  const blocks = Math.ceil(k.channelsOut / k.width);
+  const image = reader('A', inputs[0]);
+  for (const { axes, filter } of k.phases) {
+    const taps = axes.map((axis) => axis.taps);
+    const { shape: packed } = inputs[filter].type;
+    invariant(
+      `${packed}` === `${[k.groups, blocks, ...taps, k.channelsIn, k.width]}`,
+      `the packed filter is [${packed}]`,
+    );
+    const weight = reader('the filter', inputs[filter]);
+    const strides = stridesOf(shape);
+    forEach([k.batch, k.groups, k.channelsOut, ...axes.map((axis) => axis.count)], ([n, g, c, ...q]) => {
+      let sum = 0;
+      forEach([...taps, k.channelsIn], (position) => {
+        const tap = position.slice(0, -1);
+        const ci = position[tap.length];
+        const at = axes.map((a, s) => a.inStart + a.stride * q[s] + a.dilation * tap[s]);
+        const value = image([n, g * k.channelsIn + ci, ...at]);
+        sum += value * weight([g, Math.floor(c / k.width), ...tap, ci, c % k.width]);
+      });
+      const position = [n, g * k.channelsOut + c, ...axes.map((a, s) => a.outStart + a.outStep * q[s])];
+      invariant(
+        position.every((p, axis) => p >= 0 && p < shape[axis]),
+        `position [${position}] is outside of the output [${shape}]`,
+      );
+      const flat = position.reduce((sum, p, axis) => sum + p * strides[axis], 0);
+      invariant(written[flat]++ === 0, `position [${position}] of the output is computed twice`);
+      sums[flat] = sum;
+    });
+  }
+  invariant(!written.includes(0), 'an element of the output is never computed');
+  // The sums become one more operand, read at the output's own position.
+  const own = load(
+    inputs.length,
+    'f32',
+    shape.map((_, axis) => axisIndex(axis)),
+  );
+  const epilogue = rewriteExpression(k.epilogue, (e) => (e.kind === 'reduced' ? own : e));
+  const operand: KernelArray = { type: { dtype: 'f32', shape }, data: sums };
+  interpretKernel(mapNest(shape, epilogue), [...inputs, operand], [output]);
+}
+
+/** As {@link interpretTile}, for partial sums of the filter gradient. */
+export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], output: KernelArray): void {
+  const taps = k.axes.map((axis) => axis.taps);
+  const shape = [k.chunks, k.groups, ...taps, k.channelsIn, k.channelsOut];
+  invariant(`${output.type.shape}` === `${shape}`, `the output is [${output.type.shape}], not [${shape}]`);
+  const image = reader('A', a);
+  const gradient = reader('Z', z);
+  const perChunk = k.batch / k.chunks;
+  invariant(Number.isInteger(perChunk), `${k.batch} batch elements in ${k.chunks} chunks`);
+  let flat = 0;
+  forEach(shape, ([chunk, g, ...rest]) => {
+    const [ci, co] = rest.slice(-2);
+    let sum = 0;
+    forEach([perChunk, ...k.axes.map((axis) => axis.count)], ([i, ...o]) => {
+      const n = chunk * perChunk + i;
+      const at = k.axes.map((axis, s) => axis.start + axis.stride * o[s] + axis.dilation * rest[s]);
+      sum += image([n, g * k.channelsIn + ci, ...at]) * gradient([n, g * k.channelsOut + co, ...o]);
+    });
+    output.data[flat++] = sum;
+  });
+}
+
+/** Reads elements; positions outside of the array are errors. */
+function reader(name: string, { type, data }: KernelArray): (position: readonly number[]) => number {
+  const { shape } = type;
+  const strides = stridesOf(shape);
+  return (position) => {
+    invariant(
+      position.length === shape.length && position.every((p, axis) => p >= 0 && p < shape[axis]),
+      `position [${position}] is outside of ${name} [${shape}]`,
+    );
+    return data[position.reduce((sum, p, axis) => sum + p * strides[axis], 0)];
+  };
+}
+
+function forEach(shape: readonly number[], visit: (position: number[]) => void): void {
+  const size = sizeOf(shape);
+  for (let flat = 0; flat < size; flat++) {
+    const position = new Array<number>(shape.length);
+    let rest = flat;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      position[axis] = rest % shape[axis];
+      rest = Math.floor(rest / shape[axis]);
+    }
+    visit(position);
+  }
+}
