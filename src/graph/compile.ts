@@ -90,17 +90,23 @@ export function compile<Args extends readonly unknown[], Result>(
     const { program, inputs } = prepare(args);
     return wrap(program, await program.executable.run(inputs));
   };
+  collected.register(compiled, programs);
   return Object.assign(compiled, {
     sync(...args: Args): Result {
       const { program, inputs } = prepare(args);
       return wrap(program, program.executable.runSync(inputs));
     },
     graph: (...args: Args): Graph => record(args).graph,
-    dispose(): void {
-      for (const program of programs.values()) program.executable.dispose();
-      programs.clear();
-    },
+    dispose: () => disposeAll(programs),
   });
+}
+
+/** The safety net for compiled functions that nobody disposed of. */
+const collected = new FinalizationRegistry<Map<string, Program>>(disposeAll);
+
+function disposeAll(programs: Map<string, Program>): void {
+  for (const program of programs.values()) program.executable.dispose();
+  programs.clear();
 }
 
 /** Rebuilds a tree with every tensor replaced, in a fixed order. */

@@ -194,6 +194,7 @@ class CpuExecutable implements Executable {
   readonly #arena: number;
   /** Runs of one program share its arena: one after the other. */
   #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
   #disposed = false;
 
   constructor(device: CpuDevice, graph: Graph, bytes: Uint8Array, arenaBytes: number, parallel: boolean) {
@@ -212,11 +213,10 @@ class CpuExecutable implements Executable {
     this.#device.memory.view('i32', this.#table, TABLE_POINTERS / 4).fill(0);
   }
 
-  /** Allocates the outputs and writes the pointer table. */
-  #bind(inputs: readonly Storage[], arena = this.#arena): CpuStorage[] {
+  /** Allocates the outputs; the addresses are in the order of the pointer table. */
+  #bind(inputs: readonly Storage[], arena = this.#arena): { addresses: number[]; outputs: CpuStorage[] } {
     if (this.#disposed) throw new GaborError('this program was disposed');
     invariant(inputs.length === this.#inputs, `the program takes ${this.#inputs} inputs, got ${inputs.length}`);
-    const outputs = this.#outputs.map((type) => this.#device.allocate(type));
     const addresses = [arena];
     for (const input of inputs) {
       if (!(input instanceof CpuStorage) || input.device !== this.#device) {
@@ -224,38 +224,67 @@ class CpuExecutable implements Executable {
       }
       addresses.push(input.address);
     }
-    for (const output of outputs) addresses.push(output.address);
+    const outputs: CpuStorage[] = [];
+    try {
+      for (const type of this.#outputs) outputs.push(this.#device.allocate(type));
+    } catch (error) {
+      for (const output of outputs) output.dispose();
+      throw error;
+    }
+    return { addresses: [...addresses, ...outputs.map((output) => output.address)], outputs };
+  }
+
+  #writeTable(addresses: readonly number[]): void {
     this.#device.memory.view('i32', this.#table + TABLE_POINTERS, addresses.length).set(addresses);
-    return outputs;
   }
 
   async run(inputs: readonly Storage[]): Promise<Storage[]> {
+    const { addresses, outputs } = this.#bind(inputs);
     const previous = this.#last;
     let done: () => void = () => undefined;
     this.#last = new Promise<void>((resolve) => {
       done = resolve;
     });
     this.#device.enter();
+    this.#waiting++;
     try {
       await previous;
-      const outputs = this.#bind(inputs);
+      this.#writeTable(addresses);
       await this.#pool.run(this.#program, this.#table);
       return outputs;
+    } catch (error) {
+      for (const output of outputs) output.dispose();
+      throw error;
     } finally {
+      if (--this.#waiting === 0 && this.#disposed) this.#free();
       this.#device.leave();
       done();
     }
   }
 
   runSync(inputs: readonly Storage[], arena?: number): Storage[] {
-    const outputs = this.#bind(inputs, arena);
-    this.#pool.runSync(this.#program, this.#table);
+    if (this.#waiting > 0) {
+      throw new GaborError('this program is running: await the earlier call before a synchronous one');
+    }
+    const { addresses, outputs } = this.#bind(inputs, arena);
+    this.#writeTable(addresses);
+    try {
+      this.#pool.runSync(this.#program, this.#table);
+    } catch (error) {
+      for (const output of outputs) output.dispose();
+      throw error;
+    }
     return outputs;
   }
 
+  /** Frees the program, once the runs that were asked for before are over. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    if (this.#waiting === 0) this.#free();
+  }
+
+  #free(): void {
     this.#pool.unload(this.#program);
     this.#device.release(this.#table);
     this.#device.release(this.#arena);
