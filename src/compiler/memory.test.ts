@@ -37,7 +37,10 @@ test('an update is written in place by the step that computes it', () => {
   });
   assert.ok(!steps.includes('update'), `${steps}`);
   assert.equal(plan.memory.temporaryBytes, 0);
-  assert.deepEqual(after(), [[21, 42].map((x) => x + 1).map((x, i) => x - 1 + [0, 0][i]), [1 + 21, 2 + 42]]);
+  assert.deepEqual(after(), [
+    [21, 42],
+    [22, 44],
+  ]);
 });
 
 test('an update that reads other positions of what it overwrites goes through a temporary', () => {
@@ -64,7 +67,7 @@ test('an update that reads other positions of what it overwrites goes through a 
 
 test('the old contents stay for whoever reads them later', () => {
   const [w, v] = [tensor([1, 2]), tensor([5, 6])];
-  const { after, steps } = compiled(() => {
+  const { after } = compiled(() => {
     const next = mul(w, 3);
     const old = mul(w, 10);
     assign(w, next);
@@ -75,8 +78,6 @@ test('the old contents stay for whoever reads them later', () => {
     [3, 6],
     [13, 26],
   ]);
-  // One of both is computed after the other: its operand must have survived.
-  assert.ok(steps.length >= 2);
 });
 
 test('several tensors become the same value', () => {

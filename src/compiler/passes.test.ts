@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { setDevice } from '../graph/device.js';
-import type { Graph } from '../graph/graph.js';
-import { trace } from '../graph/trace.js';
-import { tensor } from '../ops/create.js';
-import { ReferenceDevice } from '../targets/reference/device.js';
-import type { TypedArray } from '../tensor/dtype.js';
-import { sizeOf } from '../tensor/shape.js';
-import { Tensor } from '../tensor/tensor.js';
 import { interpretSteps } from '../testing/interpret-steps.js';
-import { BANK, buildFunction, type GraphSpec, graphSpecs, smallIntegers } from '../testing/random-graphs.js';
+import { assertSame, graphSpecs, referenceRun, traceSpec } from '../testing/random-graphs.js';
 import { compileGraph, PASSES } from './compile.js';
 import { lowerGraph } from './lower.js';
 import type { MachineDescription } from './machine.js';
@@ -20,43 +12,6 @@ import { type Buffer, printSteps, rootBuffer, type Steps } from './steps.js';
 
 /** More, by hand, after changes of a pass. */
 const RUNS = Number(process.env.GABOR_RUNS ?? 150);
-
-const device = new ReferenceDevice({ precision: 'f64' });
-
-/** The graph of a random function with the contents of its inputs. */
-function traced(spec: GraphSpec): { graph: Graph; inputs: TypedArray[] } {
-  setDevice(device);
-  let seed = spec.seed;
-  const make = (shape: readonly number[]): Tensor => tensor(smallIntegers(sizeOf(shape), seed++), { shape });
-  const parameters = spec.parameters.map(make);
-  const bank = make([BANK]);
-  const { graph, captured } = trace((into) => {
-    const inputs = spec.arguments.map((shape) => Tensor.fromTraced(into.addInput({ dtype: 'f32', shape })));
-    return buildFunction(spec, inputs, parameters, bank);
-  });
-  const inputs = spec.arguments.map((shape) => make(shape).data());
-  return { graph, inputs: [...inputs, ...[...captured.keys()].map((t) => t.data())] };
-}
-
-function referenceRun(graph: Graph, inputs: readonly TypedArray[]): { outputs: TypedArray[]; inputs: TypedArray[] } {
-  const storages = inputs.map((data, i) => {
-    const storage = device.allocate(graph.inputs[i].type);
-    storage.write(data);
-    return storage;
-  });
-  const outputs = device.compile(graph).runSync(storages);
-  return { outputs: outputs.map((s) => s.read()), inputs: storages.map((s) => s.read()) };
-}
-
-/** Equal elements; zeros of either sign are equal. */
-function assertSame(got: readonly TypedArray[], expected: readonly TypedArray[], what: () => string): void {
-  expected.forEach((data, i) => {
-    const at = data.findIndex((value, j) => !(value === got[i][j]));
-    if (at >= 0 || data.length !== got[i].length) {
-      assert.fail(`${what()}: array ${i} is ${got[i][at]} at ${at}, expected ${data[at]}`);
-    }
-  });
-}
 
 const machines: fc.Arbitrary<MachineDescription> = fc.record({
   lanes: fc.constantFrom(4, 8, 16),
@@ -92,7 +47,7 @@ function assertDisjoint(program: Steps, memory: MemoryPlan): void {
 test('every pass keeps the meaning of random programs, and no two live buffers overlap', () => {
   fc.assert(
     fc.property(graphSpecs, machines, (spec, machine) => {
-      const { graph, inputs } = traced(spec);
+      const { graph, inputs } = traceSpec(spec);
       const expected = referenceRun(graph, inputs);
       const check = (after: string, program: Steps): void => {
         const text = printSteps(program);
@@ -117,7 +72,7 @@ test('compiling twice gives the same program and the same memory plan', () => {
   const machine = { lanes: 4, tile: { rows: 4, vectors: 2 } };
   fc.assert(
     fc.property(graphSpecs, (spec) => {
-      const { graph } = traced(spec);
+      const { graph } = traceSpec(spec);
       const [first, second] = [0, 1].map(() => {
         const { program, memory } = compileGraph(graph, machine);
         const places = program.steps.map((step) => [...step.operands, ...step.results].map((b) => memory.location(b)));

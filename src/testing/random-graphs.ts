@@ -1,10 +1,13 @@
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { assign } from '../graph/trace.js';
+import { setDevice } from '../graph/device.js';
+import type { Graph } from '../graph/graph.js';
+import { assign, trace } from '../graph/trace.js';
 import type { Geometry } from '../kernel/contraction.js';
 import { broadcastTo, sum } from '../ops/broadcast.js';
 import { concat } from '../ops/concat.js';
 import { contract, matmul } from '../ops/convolution.js';
-import { full, iota } from '../ops/create.js';
+import { full, iota, tensor } from '../ops/create.js';
 import { abs, add, cast, greater, maximum, minimum, mul, neg, relu, sub, where } from '../ops/elementwise.js';
 import { identity } from '../ops/identity.js';
 import { maxPoolWithTaps } from '../ops/maxpool.js';
@@ -12,9 +15,11 @@ import { argmax, max, min } from '../ops/reduce.js';
 import { reshape } from '../ops/reshape.js';
 import { pad, slice } from '../ops/slice.js';
 import { transpose } from '../ops/transpose.js';
+import { ReferenceDevice } from '../targets/reference/device.js';
+import type { TypedArray } from '../tensor/dtype.js';
 import { Random } from '../tensor/random.js';
 import { broadcastShapes, type Shape, sizeOf } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { Tensor } from '../tensor/tensor.js';
 
 // Random programs for tests of the compiler. All values are small integers, so every order of evaluation gives the same
 // result in single precision, and results are compared exactly.
@@ -344,4 +349,46 @@ function reshaped(shape: Shape, p: number): number[] {
   if (p % 4 === 2 || rank < 2) return [sizeOf(shape)];
   const at = (p >> 2) % (rank - 1);
   return [...shape.slice(0, at), shape[at] * shape[at + 1], ...shape.slice(at + 2)];
+}
+
+const exact = new ReferenceDevice({ precision: 'f64' });
+
+/** The graph of the function that `spec` describes, with contents for its inputs. */
+export function traceSpec(spec: GraphSpec): { graph: Graph; inputs: TypedArray[] } {
+  setDevice(exact);
+  let { seed } = spec;
+  const make = (shape: Shape): Tensor => tensor(smallIntegers(sizeOf(shape), seed++), { shape });
+  const parameters = spec.parameters.map(make);
+  const bank = make([BANK]);
+  const { graph, captured } = trace((into) => {
+    const inputs = spec.arguments.map((shape) => Tensor.fromTraced(into.addInput({ dtype: 'f32', shape })));
+    return buildFunction(spec, inputs, parameters, bank);
+  });
+  const inputs = spec.arguments.map((shape) => make(shape).data());
+  return { graph, inputs: [...inputs, ...[...captured.keys()].map((t) => t.data())] };
+}
+
+/** Runs a graph on the reference device in double precision; returns its outputs, and its inputs afterwards. */
+export function referenceRun(
+  graph: Graph,
+  inputs: readonly TypedArray[],
+): { outputs: TypedArray[]; inputs: TypedArray[] } {
+  const storages = inputs.map((data, i) => {
+    const storage = exact.allocate(graph.inputs[i].type);
+    storage.write(data);
+    return storage;
+  });
+  const outputs = exact.compile(graph).runSync(storages);
+  return { outputs: outputs.map((s) => s.read()), inputs: storages.map((s) => s.read()) };
+}
+
+/** Asserts equal elements; zeros of either sign are equal. */
+export function assertSame(got: readonly TypedArray[], expected: readonly TypedArray[], what: () => string): void {
+  assert.equal(got.length, expected.length);
+  expected.forEach((data, i) => {
+    const at = data.findIndex((value, j) => !(value === got[i][j] || (Number.isNaN(value) && Number.isNaN(got[i][j]))));
+    if (at >= 0 || data.length !== got[i].length) {
+      assert.fail(`${what()}: array ${i} is ${got[i][at]} at ${at}, expected ${data[at]}`);
+    }
+  });
 }
