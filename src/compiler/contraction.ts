@@ -18,6 +18,8 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
       if (kernel.kind !== 'contraction') return [step];
       const { groups, channelsIn, channelsOut } = kernel.geometry;
       const vectorised = kernel.role === 'input' ? channelsIn : channelsOut;
+      // Panels need channels; without any there is nothing to compute.
+      if (channelsIn === 0 || channelsOut === 0) return [asNest(step, kernel)];
       if (groups > 1 && vectorised < machine.lanes) return [asNest(step, kernel)];
       if (kernel.role === 'filter') return filterGradient(step, kernel, machine, padded);
       return gather(step, kernel, machine, padded);

@@ -368,6 +368,19 @@ export function traceSpec(spec: GraphSpec): { graph: Graph; inputs: TypedArray[]
   return { graph, inputs: [...inputs, ...[...captured.keys()].map((t) => t.data())] };
 }
 
+/** The graph of `body` applied to f32 tensors of the given shapes, and what `contents` puts into them. */
+export function traceInputs(
+  shapes: readonly Shape[],
+  contents: (size: number, i: number) => TypedArray,
+  body: (inputs: Tensor[]) => readonly Tensor[],
+): { graph: Graph; inputs: TypedArray[] } {
+  setDevice(exact);
+  const { graph } = trace((into) =>
+    body(shapes.map((shape) => Tensor.fromTraced(into.addInput({ dtype: 'f32', shape })))),
+  );
+  return { graph, inputs: shapes.map((shape, i) => contents(sizeOf(shape), i)) };
+}
+
 /** Runs a graph on the reference device in double precision; returns its outputs, and its inputs afterwards. */
 export function referenceRun(
   graph: Graph,

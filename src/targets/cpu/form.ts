@@ -74,9 +74,13 @@ export class FormValues {
     return offset === 0 ? this.partial(form) : m.binary('add', this.partial(form), m.constant('i32', offset));
   }
 
-  /** Address and non-negative constant offset in bytes for a memory access. */
+  /**
+   * Address and non-negative constant offset in bytes for a memory access. Machines add the two without wrapping around, so
+   * the address alone must not lie before the memory, as it may where an axis runs backwards.
+   */
   address(form: Form, extra = 0): [Register, number] {
     const offset = (form.offset + extra) * form.bytes;
-    return offset >= 0 ? [this.partial(form), offset] : [this.value(form, extra), 0];
+    const backwards = form.factors.some((factor) => factor < 0);
+    return offset >= 0 && !backwards ? [this.partial(form), offset] : [this.value(form, extra), 0];
   }
 }
