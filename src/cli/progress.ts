@@ -1,5 +1,5 @@
-import { formatCount, formatDuration, formatPercent } from '../inspect/format.js';
-import { pad, type Terminal, textWidth, truncate } from './terminal.js';
+import { formatCount } from '../inspect/format.js';
+import { type Terminal, textWidth, truncate } from './terminal.js';
 
 /** What stands beside the bar; the last parts go first where the terminal is narrow. */
 export interface BarState {
@@ -10,7 +10,7 @@ export interface BarState {
 }
 
 const FRAME_MS = 80;
-const SHORTEST_BAR = 8;
+const SHORTEST_BAR = 6;
 const LONGEST_BAR = 32;
 
 /** `epoch 2/8 ━━━━━━━━╸─────  46 %  loss 0.1312  …` in at most `columns` columns. */
@@ -67,18 +67,23 @@ export class ProgressLine {
   }
 }
 
-/** `8,123 images/s` */
+/** `8,123 img/s` */
 export function formatRate(imagesPerSecond: number): string {
   const rate = imagesPerSecond >= 99.5 ? formatCount(imagesPerSecond) : imagesPerSecond.toPrecision(2);
-  return Number.isFinite(imagesPerSecond) ? `${rate} images/s` : '';
+  return Number.isFinite(imagesPerSecond) ? `${rate} img/s` : '';
+}
+
+/** `0:25`, `12:05`, `1:02:05` */
+export function clock(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '—';
+  const whole = Math.max(0, Math.ceil(seconds));
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const minutes = Math.floor(whole / 60);
+  return whole < 3600
+    ? `${minutes}:${two(whole % 60)}`
+    : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
 }
 
 export function lossText(loss: number): string {
   return `loss ${loss.toFixed(4)}`;
 }
-
-export function accuracyText(accuracy: number): string {
-  return `accuracy ${pad(formatPercent(accuracy), 8, 'left')}`;
-}
-
-export { formatDuration };

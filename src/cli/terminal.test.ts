@@ -5,7 +5,7 @@ import picocolors from 'picocolors';
 import { confusionText } from './confusion-text.js';
 import { decimalNumber, parseAugment, parseInput, parseSize, wholeNumber } from './options.js';
 import { pictureLines, sideBySide } from './picture-text.js';
-import { formatRate, ProgressLine, renderBar } from './progress.js';
+import { clock, formatRate, ProgressLine, renderBar } from './progress.js';
 import { pad, printable, type Terminal, table, terminalOf, textWidth, truncate, wantsColour } from './terminal.js';
 
 const plain = picocolors.createColors(false);
@@ -51,8 +51,16 @@ test('a bar fits every width, and parts go from the end', () => {
   assert.match(line, /^epoch 3\/8 ━+╸?─+ {2}62 % {2}loss 0\.1234 {2}accuracy 96\.31 %$/);
   assert.match(renderBar({ ...state, done: 100 }, { columns: 60, colours: plain }), /━ 100 %/);
   assert.match(renderBar({ ...state, total: 0 }, { columns: 60, colours: plain }), /0 %/);
-  assert.equal(formatRate(8123.4), '8,123 images/s');
-  assert.equal(formatRate(3.21), '3.2 images/s');
+  assert.equal(formatRate(8123.4), '8,123 img/s');
+  assert.equal(formatRate(3.21), '3.2 img/s');
+  assert.deepEqual([0, 24.2, 65, 3725, Number.NaN].map(clock), ['0:00', '0:25', '1:05', '1:02:05', '—']);
+  // All that matters fits into 80 columns.
+  const full = ['loss 0.1234', 'acc 100.00 %', '0:25/0:51 left', '8,123 img/s'];
+  const usual = renderBar({ label: 'epoch 10/10', done: 1, total: 2, parts: full }, { columns: 81, colours: plain });
+  assert.ok(
+    full.every((part) => usual.includes(part)),
+    usual,
+  );
 });
 
 test('the progress line draws on terminals only, and clears before it prints', () => {

@@ -5,7 +5,7 @@ import type { Module } from '../nn/index.js';
 import type { EpochEvent, Evaluation, StartEvent, StepEvent, TrainEvent } from '../train/index.js';
 import { describeDevice } from './devices.js';
 import type { Output } from './output.js';
-import { accuracyText, type BarState, formatRate, lossText, ProgressLine } from './progress.js';
+import { type BarState, clock, formatRate, lossText, ProgressLine } from './progress.js';
 import type { RunFolder } from './run-folder.js';
 import { pad, printable, textWidth } from './terminal.js';
 import type { RunRecord } from './train-options.js';
@@ -155,21 +155,18 @@ export class TrainView {
 
   #stepBar(event: StepEvent): BarState {
     const { epoch, epochs, batch, batches, loss, accuracy, imagesPerSecond, secondsLeft } = event;
+    // To the end of the epoch, and of all.
     const inEpoch = ((batches - batch) * (this.#start?.batchSize ?? 0)) / imagesPerSecond;
-    const left =
-      epoch === epochs
-        ? `${formatDuration(inEpoch)} left`
-        : `${formatDuration(inEpoch)} left, ${formatDuration(secondsLeft)} in all`;
+    const left = epoch === epochs ? clock(inEpoch) : `${clock(inEpoch)}/${clock(secondsLeft)}`;
     return {
       label: this.#epochLabel(epoch),
       done: batch,
       total: batches,
       parts: [
         lossText(loss),
-        accuracyText(accuracy),
-        Number.isFinite(secondsLeft) ? left : '',
-        formatRate(imagesPerSecond),
-      ].filter((part) => part !== ''),
+        `acc ${formatPercent(accuracy).padStart(7)}`,
+        ...(Number.isFinite(secondsLeft) ? [`${left} left`, formatRate(imagesPerSecond)] : []),
+      ],
     };
   }
 

@@ -65,7 +65,7 @@ export function temporaryFolder(): string {
   return path;
 }
 
-/** One folder of grey PNGs per class: a bright bar at an angle of its own on a dark ground. */
+/** One folder of grey PNGs per class: a short bright bar at an angle of its own on a dark ground. */
 export function writeImageFolder(path: string, classes: readonly string[], perClass: number, side = 16): string {
   const random = new Random(1);
   for (const [c, name] of classes.entries()) {
@@ -76,7 +76,8 @@ export function writeImageFolder(path: string, classes: readonly string[], perCl
         const x = (p % side) - side / 2 + 0.5;
         const y = Math.floor(p / side) - side / 2 + 0.5;
         const distance = Math.abs(x * Math.cos(angle) + y * Math.sin(angle));
-        return Math.round(240 * Math.exp(-((distance / 2) ** 2)) + random.uniform(0, 12));
+        const inside = Math.exp(-((Math.hypot(x, y) / (0.4 * side)) ** 6));
+        return Math.round(240 * inside * Math.exp(-((distance / 2) ** 2)) + random.uniform(0, 12));
       });
       writeFileSync(join(path, name, `${i}.png`), encode({ width: side, height: side, channels: 1, depth: 8, data }));
     }

@@ -18,7 +18,7 @@ import { Interrupt } from '../interrupt.js';
 import type { Output } from '../output.js';
 import { ProgressLine } from '../progress.js';
 import { printable, table } from '../terminal.js';
-import { parseRunRecord, withoutUndefined } from '../train-options.js';
+import { dataPlace, parseRunRecord, withoutUndefined } from '../train-options.js';
 import { TrainView } from '../train-view.js';
 
 type Part = 'train' | 'validation' | 'test' | 'all';
@@ -93,7 +93,9 @@ async function open(
 ): Promise<ImageDataset> {
   const { channels, height, width, fit } = classifier.preprocessing;
   const view = new TrainView(output);
-  const trained = parseRunRecord(modelPath, classifier.metadata.run)?.options ?? {};
+  const record = parseRunRecord(modelPath, classifier.metadata.run);
+  // How other data is to be divided, the training does not say.
+  const trained = record?.data === dataPlace(flags.data) ? record.options : {};
   const { seed, valSplit, testSplit, testCount, strict } = flags;
   const strokes = flags.data === 'strokes';
   const options = withoutUndefined({

@@ -1,9 +1,17 @@
 import { type ImageDataset, openDataset } from '../../data/index.js';
-import { type Checkpoint, loadCheckpoint, saveCheckpoint, saveModel, writeFileAtomic } from '../../formats/index.js';
+import {
+  type Checkpoint,
+  loadCheckpoint,
+  type ModelDescription,
+  saveCheckpoint,
+  saveModel,
+  writeFileAtomic,
+} from '../../formats/index.js';
 import type { Device } from '../../graph/device.js';
 import { collectReport, renderReport } from '../../inspect/index.js';
 import { findModel } from '../../models/index.js';
 import { type Module, manualSeed } from '../../nn/index.js';
+import { OptionError } from '../../tensor/errors.js';
 import { Random } from '../../tensor/random.js';
 import {
   Classifier,
@@ -13,6 +21,7 @@ import {
   type FitResult,
   fit,
   preprocessingOf,
+  type TrainEvent,
   type TrainingOptions,
 } from '../../train/index.js';
 import { useDevice } from '../devices.js';
@@ -101,47 +110,28 @@ async function open(data: string, record: RunRecord, flags: TrainFlags, view: Tr
     onProgress: view.dataProgress,
   });
   view.dataset(dataset);
+  const { train, test } = dataset.splits;
+  if (train.count === 0 || test.count === 0) {
+    throw new OptionError(
+      `${data}: has ${train.count} training and ${test.count} test images; both are needed. Add images${
+        dataset.kind === 'folder' ? ', or choose the share of test images with --test-split' : ''
+      }`,
+    );
+  }
   return dataset;
 }
 
-async function runPlan(
-  { folder, record, dataset, model, training, checkpoint }: Plan,
-  device: Device,
-  output: Output,
-  view: TrainView,
-): Promise<number> {
-  const preprocessing = checkpoint?.preprocessing ?? preprocessingOf(dataset, record.options.fit);
+async function runPlan(plan: Plan, device: Device, output: Output, view: TrainView): Promise<number> {
+  const { folder, record, dataset, model } = plan;
+  const preprocessing = plan.checkpoint?.preprocessing ?? preprocessingOf(dataset, record.options.fit);
   const description = { classes: dataset.classes, preprocessing, extra: { run: JSON.stringify(record) } };
-  const resumeLine = `gabor train --resume --out ${shellWord(folder.path)}`;
   const interrupt = new Interrupt(() => view.stopping());
-  // Writes to the log, one after the other; errors come up where they are awaited.
-  let logging: Promise<void> = Promise.resolve();
-  const log = (event: object): void => {
-    logging = logging.then(() => folder.append(event));
-    logging.catch(() => undefined);
-  };
   const began = performance.now();
-  let saved = checkpoint !== undefined;
-  let result: FitResult;
   view.plan({ record, dataset, model, folder, device });
   try {
-    result = await fit(model, dataset, {
-      ...training,
-      ...(checkpoint ? { resume: checkpoint.state } : {}),
-      signal: interrupt.signal,
-      onEvent: (event) => {
-        view.fitEvent(event);
-        if (event.event !== 'step' && event.event !== 'validating' && event.event !== 'done') log(event);
-      },
-      onCheckpoint: async (state) => {
-        await saveCheckpoint(folder.checkpoint, model, state, description);
-        saved = true;
-        await logging;
-      },
-    });
-    await logging;
+    const result = await trainModel(plan, description, interrupt.signal, view);
     if (result.aborted) {
-      view.interrupted(folder, resumeLine);
+      view.interrupted(folder, `gabor train --resume --out ${shellWord(folder.path)}`);
       return EXIT.interrupted;
     }
     await saveModel(folder.model, model, description);
@@ -150,7 +140,6 @@ async function runPlan(
       view.interruptedAfter(folder);
       return EXIT.interrupted;
     }
-    const seconds = (performance.now() - began) / 1000;
     const classifier = new Classifier(model, dataset.classes, preprocessing, description.extra);
     const data = await collectReport(classifier, dataset.splits.test, evaluation, {
       model: record.model,
@@ -170,7 +159,7 @@ async function runPlan(
       testLoss: evaluation.loss,
       testCount: evaluation.count,
       epochs: result.history.length,
-      seconds,
+      seconds: (performance.now() - began) / 1000,
       model: folder.model,
       checkpoint: folder.checkpoint,
       log: folder.log,
@@ -183,17 +172,59 @@ async function runPlan(
     output.event(done);
     return EXIT.ok;
   } catch (error) {
-    view.end();
-    await logging.catch(() => undefined);
-    if (error instanceof DivergedError && saved) {
-      error.message += `. The last good checkpoint is ${folder.checkpoint}`;
-    }
+    await folder
+      .append({ event: 'error', message: error instanceof Error ? error.message : String(error) })
+      .catch(() => undefined);
     throw error;
   } finally {
     view.end();
     interrupt.close();
   }
 }
+
+/** Trains, writing the log and after every epoch a checkpoint. */
+async function trainModel(
+  { folder, dataset, model, training, checkpoint }: Plan,
+  description: ModelDescription,
+  signal: AbortSignal,
+  view: TrainView,
+): Promise<FitResult> {
+  // Lines of the log are written one after the other; errors come up where they are awaited.
+  let logging: Promise<void> = Promise.resolve();
+  const log = (event: TrainEvent): void => {
+    logging = logging.then(() => folder.append(event));
+    logging.catch(() => undefined);
+  };
+  let saved = checkpoint !== undefined;
+  try {
+    const result = await fit(model, dataset, {
+      ...training,
+      ...(checkpoint ? { resume: checkpoint.state } : {}),
+      signal,
+      onEvent: (event) => {
+        view.fitEvent(event);
+        if (!UNLOGGED.includes(event.event)) log(event);
+      },
+      onCheckpoint: async (state) => {
+        await saveCheckpoint(folder.checkpoint, model, state, description);
+        saved = true;
+        await logging;
+      },
+    });
+    await logging;
+    return result;
+  } catch (error) {
+    view.end();
+    await logging.catch(() => undefined);
+    if (error instanceof DivergedError && saved) {
+      error.message += `. The last good checkpoint is ${folder.checkpoint}`;
+    }
+    throw error;
+  }
+}
+
+/** Too many for a log, or said by the command itself. */
+const UNLOGGED: readonly TrainEvent['event'][] = ['step', 'validating', 'done'];
 
 /** Undefined where Ctrl-C came in between. */
 async function evaluateTest(
