@@ -1,5 +1,6 @@
 import type { Operator } from '../graph/operator.js';
 import { applyOperator } from '../graph/trace.js';
+import type { SpatialAxis } from '../kernel/contraction.js';
 import {
   apply,
   axisIndex,
@@ -19,15 +20,8 @@ import { formatShape, formatType, type Shape, sameShape, sizeOf, stridesOf, type
 import type { Tensor } from '../tensor/tensor.js';
 import { forEachPosition } from './loops.js';
 
-/** One spatial axis of a pooling window; see `SpatialAxis` of `kernel/contraction.ts`. */
-export interface WindowAxis {
-  readonly input: number;
-  readonly kernel: number;
-  readonly output: number;
-  readonly stride: number;
-  readonly dilation: number;
-  readonly padLow: number;
-}
+/** One spatial axis of a pooling window: the same relation as a convolution's. */
+export type WindowAxis = SpatialAxis;
 
 interface WindowAttributes {
   /** one row per spatial axis; tensors are [batch, channels, …spatial] */

@@ -1,6 +1,7 @@
 import { axisIndex, countOperations } from '../../kernel/expression.js';
 import { type Nest, type Reducer, reducerIdentity } from '../../kernel/kernel.js';
 import { DTYPES } from '../../tensor/dtype.js';
+import { Arithmetic } from './arithmetic.js';
 import { type Environment, emitConstant, emitExpression, Scope } from './expression.js';
 import { addIndex, type Form, FormValues, makeForm } from './form.js';
 import type { KernelCode } from './kernel-code.js';
@@ -192,19 +193,11 @@ class NestEmitter {
     const m = this.#m;
     const plan = this.#plan;
     const start = FormValues.start(m, this.#analysis.forms, pointers);
+    const arithmetic = new Arithmetic(m);
     m.loop({ from: begin, to: end }, (item) => {
-      let rest: Register = item;
-      let part: Register | undefined;
-      if (plan.vectorParts > 1) {
-        part = m.remainder(rest, plan.vectorParts);
-        rest = m.divide(rest, plan.vectorParts);
-      }
-      const positions: Register[] = [];
-      for (let i = plan.itemLoops.length - 1; i > 0; i--) {
-        positions.unshift(m.remainder(rest, plan.itemLoops[i].extent));
-        rest = m.divide(rest, plan.itemLoops[i].extent);
-      }
-      if (plan.itemLoops.length > 0) positions.unshift(rest);
+      const parts = plan.vectorParts > 1 ? [plan.vectorParts] : [];
+      const positions = arithmetic.decode(item, [...plan.itemLoops.map((loop) => loop.extent), ...parts]);
+      const part = parts.length > 0 ? positions[plan.itemLoops.length] : undefined;
       let values = start;
       plan.itemLoops.forEach((loop, i) => {
         values = values.enter(loop.axis, positions[i]);

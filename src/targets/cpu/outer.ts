@@ -1,4 +1,5 @@
 import type { OuterAxis, OuterKernel } from '../../kernel/tile.js';
+import { Arithmetic } from './arithmetic.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
@@ -79,6 +80,7 @@ class OuterEmitter {
   readonly #output: View;
   readonly #result: View;
   readonly #m: VectorMachine;
+  readonly #a: Arithmetic;
 
   constructor(
     k: OuterKernel,
@@ -95,51 +97,36 @@ class OuterEmitter {
     this.#output = operands[1];
     this.#result = result;
     this.#m = m;
-  }
-
-  #times(a: Register, factor: number): Register {
-    return this.#m.binary('mul', a, this.#m.constant('i32', factor));
-  }
-
-  #plus(a: Register, b: Register | number): Register {
-    if (typeof b === 'number') return b === 0 ? a : this.#m.binary('add', a, this.#m.constant('i32', b));
-    return this.#m.binary('add', a, b);
+    this.#a = new Arithmetic(m);
   }
 
   item(item: Register, [aPointer, zPointer, resultPointer]: readonly Register[]): void {
     const m = this.#m;
     const k = this.#k;
     const plan = this.#plan;
-    let rest: Register = item;
-    const decoded: Register[] = [];
-    for (let i = plan.itemExtents.length - 1; i > 0; i--) {
-      decoded.unshift(m.remainder(rest, plan.itemExtents[i]));
-      rest = m.divide(rest, plan.itemExtents[i]);
-    }
-    decoded.unshift(rest);
-    const [chunk, group, ...tapsAndRun] = decoded;
+    const [chunk, group, ...tapsAndRun] = this.#a.decode(item, plan.itemExtents);
     const runItem = tapsAndRun[tapsAndRun.length - 1];
     const { strides } = this.#result;
     // result: [chunk, group, …taps, ci, co]
-    let result = this.#plus(resultPointer, this.#times(chunk, strides[0] * 4));
-    result = this.#plus(result, this.#times(group, strides[1] * 4));
+    let result = this.#a.plus(resultPointer, this.#a.times(chunk, strides[0] * 4));
+    result = this.#a.plus(result, this.#a.times(group, strides[1] * 4));
     const start = k.axes.reduce((sum, axis, s) => sum + axis.start * this.#input.strides[2 + s], 0);
-    let a = this.#plus(aPointer, start * 4);
-    a = this.#plus(a, this.#times(group, k.channelsIn * this.#input.strides[1] * 4));
-    const z = this.#plus(zPointer, this.#times(group, k.channelsOut * this.#output.strides[1] * 4));
+    let a = this.#a.plus(aPointer, start * 4);
+    a = this.#a.plus(a, this.#a.times(group, k.channelsIn * this.#input.strides[1] * 4));
+    const z = this.#a.plus(zPointer, this.#a.times(group, k.channelsOut * this.#output.strides[1] * 4));
     plan.tapAxes.forEach((axis, s) => {
-      result = this.#plus(result, this.#times(tapsAndRun[s], strides[2 + s] * 4));
-      a = this.#plus(a, this.#times(tapsAndRun[s], axis.dilation * this.#input.strides[2 + s] * 4));
+      result = this.#a.plus(result, this.#a.times(tapsAndRun[s], strides[2 + s] * 4));
+      a = this.#a.plus(a, this.#a.times(tapsAndRun[s], axis.dilation * this.#input.strides[2 + s] * 4));
     });
-    const firstTile = this.#times(runItem, plan.rowTilesPerItem);
-    const endTile = m.binary('min', this.#plus(firstTile, plan.rowTilesPerItem), m.constant('i32', plan.rowTiles));
+    const firstTile = this.#a.times(runItem, plan.rowTilesPerItem);
+    const endTile = this.#a.atMost(this.#a.plus(firstTile, plan.rowTilesPerItem), plan.rowTiles);
     this.#clear(result, firstTile, endTile);
     const perChunk = k.batch / k.chunks;
-    const firstElement = this.#times(chunk, perChunk);
+    const firstElement = this.#a.times(chunk, perChunk);
     if (k.axes.length === 0) {
       // No spatial axes: positions are the batch.
       const at = (base: Register, view: View): Register =>
-        this.#plus(base, this.#times(firstElement, view.strides[0] * 4));
+        this.#a.plus(base, this.#a.times(firstElement, view.strides[0] * 4));
       this.#tiles(result, firstTile, endTile, (body) =>
         this.#positions(
           body,
@@ -153,11 +140,11 @@ class OuterEmitter {
       return;
     }
     m.loop({ to: perChunk }, (i) => {
-      const n = this.#plus(firstElement, i);
-      const image = this.#plus(a, this.#times(n, this.#input.strides[0] * 4));
-      const gradient = this.#plus(z, this.#times(n, this.#output.strides[0] * 4));
+      const n = this.#a.plus(firstElement, i);
+      const image = this.#a.plus(a, this.#a.times(n, this.#input.strides[0] * 4));
+      const gradient = this.#a.plus(z, this.#a.times(n, this.#output.strides[0] * 4));
       m.loop({ to: plan.lines, step: plan.linesPerBlock }, (line) => {
-        const end = m.binary('min', this.#plus(line, plan.linesPerBlock), m.constant('i32', plan.lines));
+        const end = this.#a.atMost(this.#a.plus(line, plan.linesPerBlock), plan.lines);
         this.#tiles(result, firstTile, endTile, (body) => this.#lines(body, image, gradient, line, end));
       });
     });
@@ -167,14 +154,14 @@ class OuterEmitter {
   #clear(result: Register, firstTile: Register, endTile: Register): void {
     const m = this.#m;
     const { rows, channelsOut } = this.#k;
-    const from = this.#times(firstTile, rows * channelsOut);
+    const from = this.#a.times(firstTile, rows * channelsOut);
     const to = m.binary(
       'min',
-      this.#times(endTile, rows * channelsOut),
+      this.#a.times(endTile, rows * channelsOut),
       m.constant('i32', this.#plan.run * channelsOut),
     );
     m.loop({ from, to }, (i) => {
-      m.store(m.constant('f32', 0), this.#plus(result, this.#times(i, 4)));
+      m.store(m.constant('f32', 0), this.#a.plus(result, this.#a.times(i, 4)));
     });
   }
 
@@ -184,12 +171,12 @@ class OuterEmitter {
     const k = this.#k;
     const plan = this.#plan;
     const block = (rowTile: Register, rows: number): void => {
-      const runOffset = this.#times(rowTile, k.rows);
-      const rowResult = this.#plus(result, this.#times(runOffset, k.channelsOut * 4));
-      const aOffset = this.#times(runOffset, 4);
+      const runOffset = this.#a.times(rowTile, k.rows);
+      const rowResult = this.#a.plus(result, this.#a.times(runOffset, k.channelsOut * 4));
+      const aOffset = this.#a.times(runOffset, 4);
       const panel = (index: Register, channels: number): void => {
-        const target = this.#plus(rowResult, this.#times(index, k.width * 4));
-        const zOffset = this.#times(index, k.width * 4);
+        const target = this.#a.plus(rowResult, this.#a.times(index, k.width * 4));
+        const zOffset = this.#a.times(index, k.width * 4);
         this.#tile(target, rows, channels, aOffset, zOffset, positions);
       };
       const lastChannels = k.channelsOut - (plan.blocks - 1) * k.width;
@@ -200,7 +187,7 @@ class OuterEmitter {
     const lastRows = plan.run - (plan.rowTiles - 1) * k.rows;
     const whole = lastRows === k.rows ? plan.rowTiles : plan.rowTiles - 1;
     if (whole > 0) {
-      const to = m.binary('min', endTile, m.constant('i32', whole));
+      const to = this.#a.atMost(endTile, whole);
       m.loop({ from: firstTile, to }, (rowTile) => block(rowTile, k.rows));
     }
     if (whole < plan.rowTiles) {
@@ -262,23 +249,24 @@ class OuterEmitter {
       return;
     }
     m.loop({ from, to }, (line) => {
-      let rest: Register = line;
+      const positions = this.#a.decode(
+        line,
+        outer.map((axis) => axis.count),
+      );
       let a = image;
       let z = gradient;
-      for (let s = outer.length - 1; s >= 0; s--) {
-        const o = s === 0 ? rest : m.remainder(rest, outer[s].count);
-        if (s > 0) rest = m.divide(rest, outer[s].count);
-        a = this.#plus(a, this.#times(o, outer[s].stride * this.#input.strides[2 + s] * 4));
-        z = this.#plus(z, this.#times(o, this.#output.strides[2 + s] * 4));
-      }
+      outer.forEach((axis, s) => {
+        a = this.#a.plus(a, this.#a.times(positions[s], axis.stride * this.#input.strides[2 + s] * 4));
+        z = this.#a.plus(z, this.#a.times(positions[s], this.#output.strides[2 + s] * 4));
+      });
       run(a, z);
     });
   }
 
   #positions(body: TileBody, a: Register, z: Register, count: number, aStep: number, zStep: number): void {
     const m = this.#m;
-    const aPointer = m.copy(this.#plus(a, body.aOffset));
-    const zPointer = m.copy(this.#plus(z, body.zOffset));
+    const aPointer = m.copy(this.#a.plus(a, body.aOffset));
+    const zPointer = m.copy(this.#a.plus(z, body.zOffset));
     m.loop({ to: count }, () => {
       body.step(aPointer, zPointer);
       m.bump(aPointer, aStep * 4);

@@ -1,6 +1,7 @@
 import { axisIndex } from '../../kernel/expression.js';
 import type { TileAxis, TileKernel, TilePhase } from '../../kernel/tile.js';
 import { DTYPES } from '../../tensor/dtype.js';
+import { Arithmetic } from './arithmetic.js';
 import { emitExpression, Scope } from './expression.js';
 import { addIndex, type Form, FormValues, makeForm } from './form.js';
 import type { KernelCode } from './kernel-code.js';
@@ -98,6 +99,7 @@ class TileEmitter {
   readonly #analysis: Analysis;
   readonly #output: Form;
   readonly #m: VectorMachine;
+  readonly #a: Arithmetic;
   readonly #lanes: number;
 
   constructor(
@@ -117,21 +119,13 @@ class TileEmitter {
     this.#analysis = analysis;
     this.#output = output;
     this.#m = m;
+    this.#a = new Arithmetic(m);
     this.#lanes = lanes;
-  }
-
-  #times(a: Register, factor: number): Register {
-    return this.#m.binary('mul', a, this.#m.constant('i32', factor));
-  }
-
-  #plus(a: Register, b: Register | number): Register {
-    if (typeof b === 'number') return b === 0 ? a : this.#m.binary('add', a, this.#m.constant('i32', b));
-    return this.#m.binary('add', a, b);
   }
 
   /** outStart + outStep · q */
   #outPosition(axis: TileAxis, q: Register): Register {
-    return this.#plus(axis.outStep === 1 ? q : this.#times(q, axis.outStep), axis.outStart);
+    return this.#a.plus(axis.outStep === 1 ? q : this.#a.times(q, axis.outStep), axis.outStart);
   }
 
   item(item: Register, first: number, pointers: readonly Register[]): void {
@@ -139,33 +133,26 @@ class TileEmitter {
     const k = this.#k;
     const plan = this.#plan;
     const { strides } = this.#input;
-    let rest = this.#plus(item, -first);
-    const decoded: Register[] = [];
-    for (let i = plan.itemExtents.length - 1; i > 0; i--) {
-      decoded.unshift(plan.itemExtents[i] === 1 ? m.constant('i32', 0) : m.remainder(rest, plan.itemExtents[i]));
-      if (plan.itemExtents[i] !== 1) rest = m.divide(rest, plan.itemExtents[i]);
-    }
-    const [group, blockItem, rowItem, positionItem] = decoded;
-    const n = rest;
+    const [n, group, blockItem, rowItem, positionItem] = this.#a.decode(this.#a.plus(item, -first), plan.itemExtents);
     // A: batch element and group; the constant start of every axis.
     const start = plan.phase.axes.reduce((sum, axis, s) => sum + axis.inStart * strides[2 + s], 0);
-    let a = this.#plus(pointers[0], start * 4);
-    if (k.groups > 1) a = this.#plus(a, this.#times(group, k.channelsIn * strides[1] * 4));
+    let a = this.#a.plus(pointers[0], start * 4);
+    if (k.groups > 1) a = this.#a.plus(a, this.#a.times(group, k.channelsIn * strides[1] * 4));
     let values = FormValues.start(m, this.#analysis.forms, pointers);
     if (plan.last !== undefined) {
-      a = this.#plus(a, this.#times(n, strides[0] * 4));
+      a = this.#a.plus(a, this.#a.times(n, strides[0] * 4));
       values = values.enter(0, n);
     }
     const panel = plan.phase.axes.reduce((size, axis) => size * axis.taps, 1) * k.channelsIn * k.width * 4;
-    const filter = this.#plus(pointers[plan.phase.filter], this.#times(group, plan.blocks * panel));
-    const firstBlock = this.#times(blockItem, plan.blocksPerItem);
-    const endBlock = m.binary('min', this.#plus(firstBlock, plan.blocksPerItem), m.constant('i32', plan.blocks));
-    const firstRow = this.#times(rowItem, plan.rowsPerItem);
-    const endRow = m.binary('min', this.#plus(firstRow, plan.rowsPerItem), m.constant('i32', plan.rowCount));
-    const firstPosition = this.#times(positionItem, plan.positionsPerItem);
+    const filter = this.#a.plus(pointers[plan.phase.filter], this.#a.times(group, plan.blocks * panel));
+    const firstBlock = this.#a.times(blockItem, plan.blocksPerItem);
+    const endBlock = this.#a.atMost(this.#a.plus(firstBlock, plan.blocksPerItem), plan.blocks);
+    const firstRow = this.#a.times(rowItem, plan.rowsPerItem);
+    const endRow = this.#a.atMost(this.#a.plus(firstRow, plan.rowsPerItem), plan.rowCount);
+    const firstPosition = this.#a.times(positionItem, plan.positionsPerItem);
     m.loop({ from: firstBlock, to: endBlock }, (block) => {
-      const b = this.#plus(filter, this.#times(block, panel));
-      const channel = this.#plus(this.#times(group, k.channelsOut), this.#times(block, k.width));
+      const b = this.#a.plus(filter, this.#a.times(block, panel));
+      const channel = this.#a.plus(this.#a.times(group, k.channelsOut), this.#a.times(block, k.width));
       const inBlock = values.enter(1, channel);
       const row = (channels: number): void =>
         this.#rows(firstRow, endRow, a, inBlock, (rowA, rowValues) =>
@@ -201,16 +188,17 @@ class TileEmitter {
       return;
     }
     m.loop({ from, to }, (row) => {
-      let rest: Register = row;
+      const positions = this.#a.decode(
+        row,
+        outer.map((axis) => axis.count),
+      );
       let address = a;
       let inner = values;
-      for (let s = outer.length - 1; s >= 0; s--) {
-        const axis = outer[s];
-        const q = s === 0 ? rest : m.remainder(rest, axis.count);
-        if (s > 0) rest = m.divide(rest, axis.count);
-        address = this.#plus(address, this.#times(q, axis.stride * this.#input.strides[2 + s] * 4));
+      outer.forEach((axis, s) => {
+        const q = positions[s];
+        address = this.#a.plus(address, this.#a.times(q, axis.stride * this.#input.strides[2 + s] * 4));
         inner = inner.enter(2 + s, this.#outPosition(axis, q));
-      }
+      });
       body(address, inner);
     });
   }
@@ -225,7 +213,7 @@ class TileEmitter {
     const oneItem = plan.positionsPerItem >= plan.positions;
     const step = this.#positionStep();
     const tile = (position: Register, count: number): void => {
-      const address = this.#plus(a, this.#times(position, step * 4));
+      const address = this.#a.plus(a, this.#a.times(position, step * 4));
       const place =
         plan.last === undefined
           ? values.enter(0, position)
@@ -233,14 +221,14 @@ class TileEmitter {
       this.#tile(address, b, place, count, channels);
     };
     if (whole > 0) {
-      const to = oneItem ? whole : m.binary('min', this.#plus(from, plan.positionsPerItem), m.constant('i32', whole));
+      const to = oneItem ? whole : this.#a.atMost(this.#a.plus(from, plan.positionsPerItem), whole);
       m.loop({ from: oneItem ? 0 : from, to, step: rows }, (position) => tile(position, rows));
     }
     if (rest === 0) return;
     if (oneItem) {
       tile(m.constant('i32', whole), rest);
     } else {
-      const isLast = m.compare('ge', this.#plus(from, plan.positionsPerItem), m.constant('i32', plan.positions));
+      const isLast = m.compare('ge', this.#a.plus(from, plan.positionsPerItem), m.constant('i32', plan.positions));
       m.when(isLast, () => tile(m.constant('i32', whole), rest));
     }
   }
