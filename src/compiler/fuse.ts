@@ -31,13 +31,17 @@ const CHEAP = 6;
 /** A trivial map is computed at most so often for one element, by the overlapping windows of its reader. */
 const WINDOW = 16;
 
+/** Kernels stop growing here: larger ones gain nothing, and take long to compile or exceed what engines accept. */
+const NODES = 256;
+const OPERANDS = 64;
+
 function inlineMaps(program: Steps): Steps {
   const escapes = escaping(program);
-  const producers = new Map<Buffer, { step: Step; nest: Nest }>();
+  const producers = new Map<Buffer, Step>();
   for (const step of program.steps) {
     const { kernel } = step;
     const isMap = kernel.kind === 'nest' && kernel.reducers.length === 0 && kernel.outputs.length === 1;
-    if (isMap && kernel.outputIndex === undefined) producers.set(step.results[0], { step, nest: kernel });
+    if (isMap && kernel.outputIndex === undefined) producers.set(step.results[0], step);
   }
   const readers = new Map<Buffer, Step[]>();
   for (const step of program.steps) {
@@ -47,35 +51,34 @@ function inlineMaps(program: Steps): Steps {
       else list.push(step);
     }
   }
-  const inlined = new Set<Buffer>();
-  for (const [buffer, { step, nest }] of producers) {
-    const [expression] = nest.outputs;
-    const uses = readers.get(buffer) ?? [];
-    if (isFree(expression)) {
-      inlined.add(buffer);
-    } else if (!escapes.has(buffer) && uses.every((use) => canInline(use, buffer))) {
-      const once = uses.length === 1 && evaluations(uses[0], buffer) <= 1.01;
-      const cheap =
-        countOperations(expression) <= CHEAP &&
-        largeLoads(expression, step) <= 1 &&
-        uses.every((use) => evaluations(use, buffer) <= 1.01);
-      const window =
-        uses.length === 1 &&
-        countOperations(expression) <= 2 &&
-        largeLoads(expression, step) <= 1 &&
-        evaluations(uses[0], buffer) <= WINDOW;
-      if (once || cheap || window) inlined.add(buffer);
-    }
-  }
-  if (inlined.size === 0) return program;
   const done = new Map<Step, Step>();
+  const worthwhile = (buffer: Buffer, producer: Step): boolean => {
+    if (producer.kernel.kind !== 'nest') return false;
+    const [expression] = producer.kernel.outputs;
+    if (isFree(expression)) return true;
+    const uses = readers.get(buffer) ?? [];
+    if (escapes.has(buffer) || !uses.every((use) => canInline(use, buffer))) return false;
+    const reads = uses.map((use) => evaluations(use, buffer));
+    if (reads.length === 1 && reads[0] <= 1.01) return true;
+    const operations = countOperations(expression);
+    if (operations > CHEAP || largeLoads(expression, producer) > 1) return false;
+    if (reads.every((count) => count <= 1.01)) return true;
+    return reads.length === 1 && operations <= 2 && reads[0] <= WINDOW;
+  };
+  const decided = new Map<Buffer, boolean>();
   const steps = program.steps.map((step) => {
     let result = step;
-    // One at a time: the producer may itself have been rewritten, its operands then come along.
     for (const operand of step.operands) {
-      if (!inlined.has(operand) || !result.operands.includes(operand)) continue;
-      const producer = producers.get(operand) as { step: Step };
-      result = inlineInto(result, operand, done.get(producer.step) ?? producer.step) ?? result;
+      const original = producers.get(operand);
+      if (original === undefined || !result.operands.includes(operand)) continue;
+      // The producer may itself have grown by what moved into it: it counts as it is now, and its operands come along.
+      const producer = done.get(original) ?? original;
+      let inlined = decided.get(operand);
+      if (inlined === undefined) {
+        inlined = worthwhile(operand, producer);
+        decided.set(operand, inlined);
+      }
+      if (inlined) result = inlineInto(result, operand, producer) ?? result;
     }
     done.set(step, result);
     return result;
@@ -132,6 +135,7 @@ function largeLoads(expression: Expression, step: Step): number {
 function inlineInto(step: Step, buffer: Buffer, producer: Step): Step | undefined {
   const { kernel } = step;
   if (!canInline(step, buffer) || producer.kernel.kind !== 'nest') return undefined;
+  if (sizeOfKernel(producer) > NODES - sizeOfKernel(step)) return undefined;
   const [source] = producer.kernel.outputs;
   const operands = [...step.operands];
   const numbers = producer.operands.map((operand) => {
@@ -139,7 +143,9 @@ function inlineInto(step: Step, buffer: Buffer, producer: Step): Step | undefine
     return found >= 0 ? found : operands.push(operand) - 1;
   });
   const moved = rewriteExpression(source, (e) => (e.kind === 'load' ? { ...e, operand: numbers[e.operand] } : e));
-  let possible = true;
+  let possible = operands.length <= OPERANDS || operands.length === step.operands.length;
+  // Registers of a tile hold neighbouring channels, which a branch would have to treat alike.
+  if (kernel.kind === 'tile') possible &&= !contains(moved, 'guard');
   const replace = (expression: Expression): Expression =>
     rewriteExpression(expression, (e) => {
       if (e.kind !== 'load' || step.operands[e.operand] !== buffer) return e;
@@ -159,7 +165,26 @@ function inlineInto(step: Step, buffer: Buffer, producer: Step): Step | undefine
   } else {
     return undefined;
   }
-  return possible ? simplifyStep(dropUnusedOperands({ ...step, kernel: next, operands })) : undefined;
+  if (!possible) return undefined;
+  const inlined = simplifyStep(dropUnusedOperands({ ...step, kernel: next, operands }));
+  return sizeOfKernel(inlined) <= NODES ? inlined : undefined;
+}
+
+function contains(expression: Expression, kind: Expression['kind']): boolean {
+  let found = false;
+  visitExpression(expression, (e) => {
+    found ||= e.kind === kind;
+  });
+  return found;
+}
+
+/** Nodes of all expressions. */
+function sizeOfKernel({ kernel }: Step): number {
+  let nodes = 0;
+  const count = (expression: Expression): void => visitExpression(expression, () => nodes++);
+  if (kernel.kind === 'tile') count(kernel.epilogue);
+  if (kernel.kind === 'nest') for (const e of [...kernel.reducers.map((r) => r.body), ...kernel.outputs]) count(e);
+  return nodes;
 }
 
 /** Renumbers loads after an operand is no longer read. */
@@ -270,7 +295,8 @@ function mergeEpilogue(producer: Step, map: Step, buffer: Buffer): Step | undefi
   });
   const next: Nest | TileKernel =
     kernel.kind === 'nest' ? { ...kernel, outputs: [epilogue] } : { ...(kernel as TileKernel), epilogue };
-  return dropUnusedOperands({
+  if (operands.length > OPERANDS) return undefined;
+  const merged = dropUnusedOperands({
     name: `${producer.name}+${map.name}`,
     kernel: next,
     operands,
@@ -279,4 +305,5 @@ function mergeEpilogue(producer: Step, map: Step, buffer: Buffer): Step | undefi
     operandOrders: producer.operandOrders && operands.map((_, i) => producer.operandOrders?.[i]),
     resultOrder: producer.resultOrder,
   });
+  return sizeOfKernel(merged) <= NODES ? merged : undefined;
 }
