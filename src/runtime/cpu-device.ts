@@ -23,6 +23,10 @@ export interface CpuOptions {
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
 const PARALLEL_WORK = 200_000;
 
+function bytesOf({ shape, dtype }: TensorType): number {
+  return sizeOf(shape) * DTYPES[dtype].bytes;
+}
+
 class CpuStorage implements Storage {
   readonly type: TensorType;
   readonly #device: CpuDevice;
@@ -103,9 +107,8 @@ export class CpuDevice implements Device {
   }
 
   allocate(type: TensorType): CpuStorage {
-    const bytes = sizeOf(type.shape) * DTYPES[type.dtype].bytes;
     if (type.dtype === 'f64') throw new GaborError('the cpu device has no f64; use a reference device');
-    return new CpuStorage(this, type, this.memory.allocate(Math.max(bytes, 1)));
+    return new CpuStorage(this, type, this.memory.allocate(Math.max(bytesOf(type), 1)));
   }
 
   /** Frees memory, after the programs that may still use it. */
@@ -188,6 +191,8 @@ class CpuExecutable implements Executable {
   readonly #device: CpuDevice;
   readonly #outputs: readonly TensorType[];
   readonly #inputs: number;
+  /** Which inputs the program overwrites. */
+  readonly #updated: ReadonlySet<number>;
   readonly #pool: ThreadPool;
   readonly #program: ProgramHandle;
   readonly #table: number;
@@ -201,6 +206,7 @@ class CpuExecutable implements Executable {
     this.#device = device;
     this.#inputs = graph.inputs.length;
     this.#outputs = graph.outputs.map((value) => value.type);
+    this.#updated = new Set(graph.updates.map(({ input }) => input.index));
     this.#pool = device.pool(parallel);
     const { memory } = device;
     this.#table = memory.allocate(tableLayout(this.#inputs, this.#outputs.length).bytes);
@@ -234,8 +240,30 @@ class CpuExecutable implements Executable {
     return { addresses: [...addresses, ...outputs.map((output) => output.address)], outputs };
   }
 
-  #writeTable(addresses: readonly number[]): void {
-    this.#device.memory.view('i32', this.#table + TABLE_POINTERS, addresses.length).set(addresses);
+  /**
+   * Writes the table. Where a tensor is given twice and the program overwrites one of both inputs, the other one is a copy of the
+   * old contents; the copies are returned.
+   */
+  #writeTable(addresses: readonly number[], inputs: readonly Storage[]): CpuStorage[] {
+    const copies: CpuStorage[] = [];
+    const { memory } = this.#device;
+    const apart = addresses.map((address, slot) => {
+      const input = slot - 1;
+      const isInput = input >= 0 && input < inputs.length;
+      if (!isInput || this.#updated.has(input) || !this.#overwrites(address, addresses)) return address;
+      const copy = this.#device.allocate(inputs[input].type);
+      copies.push(copy);
+      const bytes = bytesOf(copy.type);
+      memory.view('u8', copy.address, bytes).set(memory.view('u8', address, bytes));
+      return copy.address;
+    });
+    memory.view('i32', this.#table + TABLE_POINTERS, apart.length).set(apart);
+    return copies;
+  }
+
+  #overwrites(address: number, addresses: readonly number[]): boolean {
+    for (const input of this.#updated) if (addresses[1 + input] === address) return true;
+    return false;
   }
 
   async run(inputs: readonly Storage[]): Promise<Storage[]> {
@@ -247,15 +275,17 @@ class CpuExecutable implements Executable {
     });
     this.#device.enter();
     this.#waiting++;
+    let copies: CpuStorage[] = [];
     try {
       await previous;
-      this.#writeTable(addresses);
+      copies = this.#writeTable(addresses, inputs);
       await this.#pool.run(this.#program, this.#table);
       return outputs;
     } catch (error) {
       for (const output of outputs) output.dispose();
       throw error;
     } finally {
+      for (const copy of copies) copy.dispose();
       if (--this.#waiting === 0 && this.#disposed) this.#free();
       this.#device.leave();
       done();
@@ -267,12 +297,15 @@ class CpuExecutable implements Executable {
       throw new GaborError('this program is running: await the earlier call before a synchronous one');
     }
     const { addresses, outputs } = this.#bind(inputs, arena);
-    this.#writeTable(addresses);
+    let copies: CpuStorage[] = [];
     try {
+      copies = this.#writeTable(addresses, inputs);
       this.#pool.runSync(this.#program, this.#table);
     } catch (error) {
       for (const output of outputs) output.dispose();
       throw error;
+    } finally {
+      for (const copy of copies) copy.dispose();
     }
     return outputs;
   }
