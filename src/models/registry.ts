@@ -64,7 +64,7 @@ export function findModel(name: string): ModelEntry {
 function normalizedNetDefaults(data: DataFacts): TrainingOptions {
   const few = data.splits.train.count < 10_000;
   return {
-    epochs: few ? 24 : 8,
+    epochs: few ? 20 : 8,
     batchSize: few ? 32 : 128,
     optimizer: 'sgd',
     lr: few ? 0.03 : 0.1,
@@ -72,7 +72,7 @@ function normalizedNetDefaults(data: DataFacts): TrainingOptions {
     nesterov: true,
     weightDecay: 5e-4,
     schedule: { type: 'cosine', warmup: 1 },
-    labelSmoothing: few ? 0.1 : 0.05,
+    labelSmoothing: 0.05,
     augment: suggestAugmentation(data),
   };
 }
@@ -89,11 +89,10 @@ export function suggestAugmentation({ kind, height, width }: DataFacts): Augment
       return {
         flip: true,
         shift: side / 10,
-        rotate: 12,
+        rotate: 10,
         scale: 0.15,
         brightness: 0.2,
         contrast: 0.2,
-        erase: 0.25,
         fill: 'reflect',
       };
     default:
