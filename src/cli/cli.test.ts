@@ -365,6 +365,8 @@ test('bad data: status 1 and a message that names it', async () => {
   const gzip = await train(torn);
   const nowhere = await train(folder('nowhere'));
   const unfit = await inside('train', '--data', 'strokes', '--test-split', '0.1');
+  const file = await train(bars, '--out', join(junk, 'a', 'notes.txt'));
+  const below = await train(bars, '--out', join(junk, 'a', 'notes.txt', 'run'));
   assert.equal(skipped.status, 0, skipped.stderr);
   assert.match(skipped.stderr, /skipped 2 files.*--strict/);
   assertFails(strict, 1, /(notes\.txt|cut\.png)/);
@@ -374,6 +376,8 @@ test('bad data: status 1 and a message that names it', async () => {
   assertFails(gzip, 1, /gz/);
   assertFails(nowhere, 1, /no such folder/);
   assertFails(unfit, 1, /--test-split/);
+  assertFails(file, 1, /notes\.txt: cannot be a run folder/);
+  assertFails(below, 1, /run: cannot be a run folder/);
 });
 
 test('bad models: status 1 and what is wrong with the file', async () => {

@@ -1,5 +1,6 @@
+import { existsSync, statSync } from 'node:fs';
 import { appendFile, mkdir, readdir } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { reasonOf } from '../formats/atomic-write.js';
 import { FileError } from '../tensor/errors.js';
 
@@ -37,36 +38,55 @@ export class RunFolder {
   }
 }
 
-/** A folder for a new training: `out`, which must not hold another one, or the first free `runs/<data>-<model>-<n>`. */
-export async function createRunFolder(out: string | undefined, data: string, model: string): Promise<RunFolder> {
-  if (out !== undefined) return new RunFolder(await claim(out));
-  const name = `${basename(resolve(data)).replace(/[^\p{L}\p{N}._-]+/gu, '-') || 'data'}-${model}`;
-  await make('runs', true);
-  for (let n = 1; ; n++) {
-    const path = join('runs', `${name}-${n}`);
-    if (await make(path, false)) return new RunFolder(path);
+/** Throws where `out` holds a training already or is no folder; before work is done that would be lost. */
+export async function checkFree(out: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(out);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw fileError(out, 'cannot be a run folder', error);
   }
-}
-
-async function claim(out: string): Promise<string> {
-  await make(out, true);
-  const taken = (await readdir(out)).filter((name) => /^(model|checkpoint)\.safetensors$|^log\.jsonl$/.test(name));
+  const taken = names.filter((name) => /^(model|checkpoint)\.safetensors$|^log\.jsonl$/.test(name));
   if (taken.length > 0) {
     throw new FileError(
       `${out}: holds a training already (${taken.join(', ')}); give another folder with --out, or go on with it: gabor train --resume --out ${shellWord(out)}`,
     );
   }
-  return out;
 }
 
-/** Returns false where it is there already, which is an error only for what is no folder. */
-async function make(path: string, may: boolean): Promise<boolean> {
+/** A folder for a new training: `out`, or the first free `runs/<data>-<model>-<n>`. */
+export async function createRunFolder(out: string | undefined, data: string, model: string): Promise<RunFolder> {
+  if (out !== undefined) {
+    await checkFree(out);
+    await makeAll(out);
+    return new RunFolder(out);
+  }
+  const name = `${basename(resolve(data)).replace(/[^\p{L}\p{N}._-]+/gu, '-') || 'data'}-${model}`;
+  await makeAll('runs');
+  for (let n = 1; ; n++) {
+    const path = join('runs', `${name}-${n}`);
+    if (await make(path)) return new RunFolder(path);
+  }
+}
+
+/** With all folders above. (Node's own `recursive` never ends where the file system takes no folders, as in /proc.) */
+async function makeAll(path: string): Promise<void> {
+  const parent = dirname(resolve(path));
+  if (parent !== resolve(path) && !existsSync(parent)) await makeAll(parent);
+  if (!(await make(path)) && !statSync(path).isDirectory()) {
+    throw new FileError(`${path}: cannot make this folder: there is a file of this name`);
+  }
+}
+
+/** Returns false where there is something of this name. */
+async function make(path: string): Promise<boolean> {
   try {
-    await mkdir(path, { recursive: may });
+    await mkdir(path);
     return true;
   } catch (error) {
-    if (!may && (error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw fileError(path, 'cannot make this folder', error);
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw new FileError(`${path}: cannot make this folder: ${reasonOf(error)}`, { cause: error });
   }
 }
 

@@ -29,7 +29,7 @@ import { EXIT, UsageError } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
 import type { Output } from '../output.js';
 import { environmentEntries, optionEntries } from '../run-facts.js';
-import { createRunFolder, RunFolder, shellWord } from '../run-folder.js';
+import { checkFree, createRunFolder, RunFolder, shellWord } from '../run-folder.js';
 import { showSamples } from '../samples.js';
 import {
   checkAgainstCheckpoint,
@@ -71,6 +71,7 @@ export async function train(flags: TrainFlags, output: Output): Promise<number> 
 
 async function planNew(flags: TrainFlags, view: TrainView): Promise<Plan> {
   const data = flags.data as string;
+  if (flags.out !== undefined) await checkFree(flags.out);
   const entry = findModel(flags.model ?? 'lenet');
   const record = { data: dataPlace(data), model: entry.name, options: dataChoice(flags), gabor: packageVersion() };
   const dataset = await open(data, record, flags, view);
