@@ -1,0 +1,67 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+
+/** `n` numbers from the uniform distribution over [-scale, scale), the same for every contestant (mulberry32). */
+export function uniform(n, seed, scale = 1) {
+  const numbers = new Float32Array(n);
+  let state = seed >>> 0;
+  for (let i = 0; i < n; i++) {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    numbers[i] = (((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1) * scale;
+  }
+  return numbers;
+}
+
+export function sizeOf(shape) {
+  return shape.reduce((product, extent) => product * extent, 1);
+}
+
+/** Little-endian f32, which is what contestants in other languages read, too. */
+export function writeFloats(file, numbers) {
+  writeFileSync(file, new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength));
+}
+
+export function readFloats(file) {
+  const { buffer, byteOffset, byteLength } = readFileSync(file);
+  return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+}
+
+/** Rearranges a row-major array: axis `i` of the result is axis `order[i]` of the source. */
+export function permute(source, shape, order) {
+  const strides = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
+  const extents = order.map((axis) => shape[axis]);
+  const steps = order.map((axis) => strides[axis]);
+  const result = new source.constructor(source.length);
+  const position = new Array(extents.length).fill(0);
+  for (let i = 0, at = 0; i < result.length; i++) {
+    result[i] = source[at];
+    for (let axis = extents.length - 1; axis >= 0; axis--) {
+      at += steps[axis];
+      if (++position[axis] < extents[axis]) break;
+      at -= steps[axis] * extents[axis];
+      position[axis] = 0;
+    }
+  }
+  return result;
+}
+
+/** [n, c, …spatial] → [n, …spatial, c]. */
+export function toChannelsLast(source, shape) {
+  return permute(source, shape, [0, ...shape.slice(2).map((_, s) => s + 2), 1]);
+}
+
+/** [n, …spatial, c] → [n, c, …spatial]; `shape` is the shape of the result. */
+export function toChannelsFirst(source, [n, c, ...spatial]) {
+  return permute(source, [n, ...spatial, c], [0, spatial.length + 1, ...spatial.map((_, s) => s + 1)]);
+}
+
+export function concatenate(parts) {
+  const result = new Float32Array(parts.reduce((n, part) => n + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    result.set(part, at);
+    at += part.length;
+  }
+  return result;
+}

@@ -1,0 +1,16 @@
+/** The middle of a list of numbers; the mean of the two middle ones where there is no middle. */
+export function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/**
+ * How many times as fast `a` is as `b`: the median over rounds of the ratio within a round, where both ran one right after
+ * the other. A machine that slows down for a while slows both.
+ *
+ * @param a, b one time per round, in the same unit
+ */
+export function speedRatio(a, b) {
+  return median(a.map((time, round) => b[round] / time));
+}

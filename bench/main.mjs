@@ -1,0 +1,123 @@
+// `npm run bench` from the project's folder; see README.md.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { build, importGabor } from './harness/gabor.mjs';
+import { describeMachine, machineText } from './harness/machine.mjs';
+import { installPeers } from './harness/peers.mjs';
+import { markdownTable } from './harness/table.mjs';
+
+const SUITES = {
+  conv: async (options) => {
+    const { runConv, convMarkdown, convGoals } = await import('./suites/conv.mjs');
+    const result = await runConv(options);
+    return { result, markdown: convMarkdown(result), goals: convGoals(result) };
+  },
+  train: async (options) => {
+    const { runTrain, trainMarkdown, trainGoals } = await import('./suites/train.mjs');
+    const result = await runTrain(options);
+    return { result, markdown: trainMarkdown(result), goals: trainGoals(result) };
+  },
+  memory: async (options) => {
+    const { runMemory, memoryMarkdown, memoryGoals } = await import('./suites/memory.mjs');
+    const result = await runMemory(options);
+    return { result, markdown: memoryMarkdown(result), goals: memoryGoals(result) };
+  },
+};
+
+const USAGE = `usage: npm run bench -- [conv] [train] [memory] [options]      (default: all three)
+
+  --threads 1,2     numbers of threads (default: 1 and 2, as far as there are processors)
+  --rounds N        interleaved rounds (default 7)
+  --seconds S       of each contestant in each round (default 0.2)
+  --steps N         of the loop in \`memory\` (default 1000)
+  --cases A01,B     only cases that begin so
+  --networks lenet  only these of lenet, vgg, resnet18
+  --only gabor,…    only these contestants
+  --slow            also networks that take a contestant minutes
+  --quick           one short round: whether everything runs, not how fast
+  --json FILE       write the results
+  --write           replace the tables in bench/README.md`;
+
+async function main() {
+  const list = { type: 'string' };
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      threads: list,
+      rounds: list,
+      seconds: list,
+      steps: list,
+      cases: list,
+      networks: list,
+      only: list,
+      json: list,
+      slow: { type: 'boolean' },
+      quick: { type: 'boolean' },
+      write: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  });
+  const unknown = positionals.filter((name) => !Object.hasOwn(SUITES, name));
+  if (values.help || unknown.length > 0) {
+    console.error(unknown.length > 0 ? `there is no suite ${unknown.join(', ')}\n\n${USAGE}` : USAGE);
+    process.exitCode = unknown.length > 0 ? 1 : 0;
+    return;
+  }
+  const split = (text) => text?.split(',');
+  const positive = (name, fallback) => {
+    const number = Number(values[name] ?? fallback);
+    if (!(number > 0)) throw new Error(`--${name} must be a number above 0, got ${values[name]}`);
+    return number;
+  };
+  const processors = availableParallelism();
+  const options = {
+    threads: split(values.threads)?.map(Number) ?? [1, 2].filter((n) => n <= processors),
+    rounds: positive('rounds', values.quick ? 1 : 7),
+    seconds: positive('seconds', values.quick ? 0.02 : 0.2),
+    steps: positive('steps', values.quick ? 100 : 1000),
+    cases: split(values.cases),
+    networks: split(values.networks),
+    only: split(values.only),
+    slow: values.slow ?? false,
+  };
+  if (!options.threads.every((n) => Number.isInteger(n) && n > 0))
+    throw new Error('--threads takes whole numbers: 1,2');
+  await importGabor();
+  installPeers();
+  const machine = describeMachine();
+  console.log(`Machine: ${machineText(machine)}.\n`);
+  const report = { date: new Date().toISOString(), machine, options };
+  console.error(`Gabor from ${build}`);
+  for (const name of positionals.length > 0 ? positionals : Object.keys(SUITES)) {
+    const { result, markdown, goals } = await SUITES[name](options);
+    const goalTable =
+      goals.length === 0
+        ? ''
+        : `\n\n#### Goals\n\n${markdownTable(
+            ['goal', 'measured', 'wanted', ''],
+            goals.map(({ what, value, wanted, met }) => [what, value, wanted, met ? 'met' : 'missed']),
+          )}`;
+    console.log(`${markdown}${goalTable}\n`);
+    report[name] = { ...result, goals };
+    if (values.write)
+      writeSection(name, `Machine: ${machineText(machine)}. ${report.date.slice(0, 10)}.\n\n${markdown}${goalTable}`);
+    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 1)}\n`);
+  }
+}
+
+/** Replaces what stands between the two marks of a section. */
+function writeSection(name, text) {
+  const file = new URL('./README.md', import.meta.url);
+  const before = readFileSync(file, 'utf8');
+  const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
+  if (!before.includes(begin) || !before.includes(end)) throw new Error(`README.md has no marks ${begin} and ${end}`);
+  const [head] = before.split(begin);
+  const tail = before.slice(before.indexOf(end));
+  writeFileSync(file, `${head}${begin}\n\n${text}\n\n${tail}`);
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});
