@@ -21,8 +21,9 @@ import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { assertSame, referenceRun, smallIntegers, traceInputs } from '../../testing/random-graphs.js';
 import { PlanRunner } from '../../testing/run-plan.js';
+import { TILE_SHAPES, tileShapes } from '../../testing/tile-shapes.js';
 
-const RUNS = Number(process.env.GABOR_RUNS ?? 150);
+const RUNS = Number(process.env.GABOR_RUNS ?? 100);
 const LARGEST = 6000;
 
 const runner = new PlanRunner();
@@ -76,7 +77,6 @@ const geometries: fc.Arbitrary<Geometry> = fc
     return shrink({ batch, ...channels, axes });
   });
 
-const tiles = fc.record({ rows: fc.integer({ min: 1, max: 8 }), vectors: fc.integer({ min: 1, max: 4 }) });
 const roles = fc.constantFrom<Role>('output', 'input', 'filter');
 const seeds = fc.nat({ max: 1_000_000 });
 
@@ -126,7 +126,7 @@ test('all roles, any geometry and epilogue: sums of integers are exact', () => {
   const cases = fc.record({
     geometry: geometries,
     role: roles,
-    tile: tiles,
+    tile: tileShapes,
     threads: fc.constantFrom(1, 1, 1, 2),
     first: sources,
     second: sources,
@@ -159,7 +159,7 @@ test('all roles, any geometry and epilogue: sums of integers are exact', () => {
 
 test('floats: the error of a sum of n products is below n · 2⁻²⁴ · Σ |a| |b|', () => {
   fc.assert(
-    fc.property(geometries, roles, tiles, fc.boolean(), seeds, (geometry, role, tile, relaxed, seed) => {
+    fc.property(geometries, roles, tileShapes, fc.boolean(), seeds, (geometry, role, tile, relaxed, seed) => {
       const [p, q] = ROLE_OPERANDS[role].map((which) => contractionShape(geometry, which));
       const random = new Random(seed);
       const { graph, inputs } = traceInputs(
@@ -188,7 +188,7 @@ test('floats: the error of a sum of n products is below n · 2⁻²⁴ · Σ |a|
 
 test('gradients of a convolution, and gradients of those', () => {
   fc.assert(
-    fc.property(geometries, roles, tiles, fc.constantFrom(1, 2), seeds, (geometry, role, tile, threads, seed) => {
+    fc.property(geometries, roles, tileShapes, fc.constantFrom(1, 2), seeds, (geometry, role, tile, threads, seed) => {
       const [p, q, r] = ROLE_OPERANDS[role].map((which) => contractionShape(geometry, which));
       const { graph, inputs } = traceInputs(
         [p, q, r, p],
@@ -229,6 +229,30 @@ test('extents of zero: no batch, no channels, no taps, nothing in or out', () =>
       );
       const expected: readonly TypedArray[] = referenceRun(graph, inputs).outputs;
       assertSame(runner.run(graph, inputs).outputs, expected, () => `${role} ${JSON.stringify(geometry)}`);
+    }
+  }
+});
+
+test('every register tile, in all roles: whole tiles, their edges and single elements', () => {
+  const axes = [
+    { input: 5, kernel: 3, output: 5, stride: 1, dilation: 1, padLow: 1 },
+    { input: 17, kernel: 2, output: 8, stride: 2, dilation: 1, padLow: 0 },
+  ];
+  for (const tile of TILE_SHAPES) {
+    const full = 4 * tile.vectors;
+    const wide: Geometry = { batch: 2, groups: 1, channelsIn: full + 3, channelsOut: full + 5, axes };
+    const cases: Geometry[] = [
+      wide,
+      { ...wide, groups: 2, channelsIn: 5, channelsOut: full },
+      { ...wide, batch: 2 * tile.rows + 1, axes: [] },
+    ];
+    for (const geometry of cases) {
+      for (const role of Object.keys(ROLE_OPERANDS) as Role[]) {
+        const [p, q] = ROLE_OPERANDS[role].map((which) => contractionShape(geometry, which));
+        const { graph, inputs } = traceInputs([p, q], smallIntegers, ([a, b]) => [contract(role, a, b, geometry)]);
+        const what = (): string => `${tile.rows} × ${tile.vectors}, ${role}`;
+        assertSame(runner.run(graph, inputs, { tile }).outputs, referenceRun(graph, inputs).outputs, what);
+      }
     }
   }
 });

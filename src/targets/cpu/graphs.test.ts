@@ -1,18 +1,21 @@
+import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { printSteps } from '../../compiler/steps.js';
+import type { TypedArray } from '../../tensor/dtype.js';
 import { assertSame, graphSpecs, referenceRun, traceSpec } from '../../testing/random-graphs.js';
 import { PlanRunner } from '../../testing/run-plan.js';
+import { tileShapes } from '../../testing/tile-shapes.js';
 
 /** More, by hand, after changes of code generation. */
-const RUNS = Number(process.env.GABOR_RUNS ?? 150);
+const RUNS = Number(process.env.GABOR_RUNS ?? 100);
 
 const runner = new PlanRunner();
 after(() => runner.close());
 
 const options = fc.record({
   threads: fc.constantFrom(1, 1, 1, 2, 3),
-  tile: fc.record({ rows: fc.integer({ min: 1, max: 8 }), vectors: fc.integer({ min: 1, max: 3 }) }),
+  tile: tileShapes,
 });
 
 test('random programs compute what the reference computes, and write nowhere else', () => {
@@ -28,3 +31,22 @@ test('random programs compute what the reference computes, and write nowhere els
     { numRuns: RUNS },
   );
 });
+
+test('the number of threads changes no bit of any result, of integers or not', () => {
+  fc.assert(
+    fc.property(graphSpecs, tileShapes, (spec, tile) => {
+      const { graph, inputs } = traceSpec(spec);
+      const fractions = inputs.map((data) => data.map((value) => value * 0.37));
+      const [one, ...more] = [1, 2, 4].map((threads) => runner.run(graph, fractions, { tile, threads }));
+      for (const other of more) {
+        assert.deepEqual(other.outputs.map(bitsOf), one.outputs.map(bitsOf));
+        assert.deepEqual(other.inputs.map(bitsOf), one.inputs.map(bitsOf));
+      }
+    }),
+    { numRuns: Math.ceil(RUNS / 4) },
+  );
+});
+
+function bitsOf({ buffer }: TypedArray): Uint8Array {
+  return new Uint8Array(buffer);
+}
