@@ -1,7 +1,6 @@
-import { existsSync, statSync } from 'node:fs';
-import { appendFile, mkdir, readdir } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { reasonOf } from '../formats/atomic-write.js';
+import { appendFile, readdir } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { makeFolder, makeFolders, reasonOf } from '../formats/folders.js';
 import { FileError } from '../tensor/errors.js';
 
 /** Where one training leaves what it makes. */
@@ -59,34 +58,14 @@ export async function checkFree(out: string): Promise<void> {
 export async function createRunFolder(out: string | undefined, data: string, model: string): Promise<RunFolder> {
   if (out !== undefined) {
     await checkFree(out);
-    await makeAll(out);
+    await makeFolders(out);
     return new RunFolder(out);
   }
   const name = `${basename(resolve(data)).replace(/[^\p{L}\p{N}._-]+/gu, '-') || 'data'}-${model}`;
-  await makeAll('runs');
+  await makeFolders('runs');
   for (let n = 1; ; n++) {
     const path = join('runs', `${name}-${n}`);
-    if (await make(path)) return new RunFolder(path);
-  }
-}
-
-/** With all folders above. (Node's own `recursive` never ends where the file system takes no folders, as in /proc.) */
-async function makeAll(path: string): Promise<void> {
-  const parent = dirname(resolve(path));
-  if (parent !== resolve(path) && !existsSync(parent)) await makeAll(parent);
-  if (!(await make(path)) && !statSync(path).isDirectory()) {
-    throw new FileError(`${path}: cannot make this folder: there is a file of this name`);
-  }
-}
-
-/** Returns false where there is something of this name. */
-async function make(path: string): Promise<boolean> {
-  try {
-    await mkdir(path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw new FileError(`${path}: cannot make this folder: ${reasonOf(error)}`, { cause: error });
+    if (await makeFolder(path)) return new RunFolder(path);
   }
 }
 

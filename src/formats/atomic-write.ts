@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, realpath, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, realpath, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FileError } from '../tensor/errors.js';
+import { makeFolders, reasonOf } from './folders.js';
 
 /**
  * Replaces a file as a whole or not at all: writes a temporary file in the same folder, syncs it to disk, renames it over
@@ -14,7 +15,7 @@ export async function writeFileAtomic(path: string, content: Uint8Array | Iterab
   let temporary: string | undefined;
   let handle: FileHandle | undefined;
   try {
-    await mkdir(dirname(resolve(path)), { recursive: true });
+    await makeFolders(dirname(resolve(path)));
     // Through a symbolic link, the file it points to is replaced, not the link.
     const target = await realpath(path).catch(() => resolve(path));
     temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
@@ -51,25 +52,4 @@ async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => undefined);
   await handle?.sync().catch(() => undefined);
   await handle?.close().catch(() => undefined);
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'the disk quota is used up',
-  EFBIG: 'the file would be larger than the system allows',
-  EACCES: 'no permission to write there',
-  EPERM: 'no permission to write there',
-  EROFS: 'the file system is read-only',
-  EISDIR: 'it is a folder',
-  ENOTDIR: 'a part of the path is not a folder',
-  EEXIST: 'a part of the path is not a folder',
-  ENOENT: 'the folder does not exist',
-  EMFILE: 'too many files are open',
-};
-
-/** What went wrong with a file, in words, with the system's code. */
-export function reasonOf(error: unknown): string {
-  const { code, message } = error as { code?: string; message?: string };
-  if (code === undefined) return message ?? String(error);
-  return REASONS[code] === undefined ? (message ?? code) : `${REASONS[code]} (${code})`;
 }

@@ -9,7 +9,8 @@ import { DTYPES, type DType, type TypedArray } from '../tensor/dtype.js';
 import { FileError } from '../tensor/errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import type { HostTensor } from '../train/host-tensor.js';
-import { reasonOf, writeFileAtomic } from './atomic-write.js';
+import { writeFileAtomic } from './atomic-write.js';
+import { reasonOf } from './folders.js';
 import { findDuplicateKey } from './json-keys.js';
 import { decodeElements, ELEMENTS } from './safetensors-elements.js';
 

@@ -8,8 +8,8 @@ import { OptionError } from '../tensor/errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/forward.js';
+import { describeKernel } from './describe-kernel.js';
 import { receptiveFields } from './receptive-field.js';
-import { describeKernel } from './summary-text.js';
 
 /** One call of one module. Shapes are without the batch axis; amounts are for one example and without those of its children. */
 export interface SummaryRow {
