@@ -191,9 +191,15 @@ export function convMarkdown({ versions, ceilings, rows }) {
       .filter(([name]) => name !== 'ceiling')
       .map(([name, version]) => `${name} ${version}`)
       .join(', ')}.`,
-    `WebAssembly SIMD ceiling, loops on registers alone: ${ceilings
-      .map(({ threads, form, gflops }) => `${form}, ${threads} thread${threads === 1 ? '' : 's'} ${digits(gflops)}`)
-      .join('; ')} GFLOP/s.`,
+    ...(ceilings.length === 0
+      ? []
+      : [
+          `WebAssembly SIMD ceiling, loops on registers alone: ${ceilings
+            .map(
+              ({ threads, form, gflops }) => `${form}, ${threads} thread${threads === 1 ? '' : 's'} ${digits(gflops)}`,
+            )
+            .join('; ')} GFLOP/s.`,
+        ]),
   ];
   for (const threads of new Set(rows.map((row) => row.threads))) {
     const own = rows.filter((row) => row.threads === threads);

@@ -17,13 +17,17 @@ function basicBlock(inChannels, channels, stride) {
   };
 }
 
-/** The networks that `train` trains; `optimizer` has PyTorch's options, `input` is [channels, height, width]. */
+/**
+ * The networks that `train` trains; `optimizer` has PyTorch's options, `input` is [channels, height, width], `tolerance` is how far
+ * the losses of the first three steps may be from Gabor's, relatively (batch normalisation magnifies rounding).
+ */
 export const NETWORKS = {
   lenet: {
     title: 'LeNet: 28×28×1, conv 5×5×6, pool, conv 5×5×16, pool, 120, 84, 10; batch 64, SGD',
     input: [1, 28, 28],
     batch: 64,
     optimizer: { type: 'sgd', lr: 0.05 },
+    tolerance: 1e-5,
     layers: [
       conv(1, 6, 5),
       relu,
@@ -44,6 +48,7 @@ export const NETWORKS = {
     input: [1, 28, 28],
     batch: 64,
     optimizer: { type: 'adam', lr: 0.001 },
+    tolerance: 1e-5,
     layers: [conv(1, 32, 3), relu, conv(32, 64, 3), relu, maxPool, flatten, linear(9216, 128), relu, linear(128, 10)],
   },
   resnet18: {
@@ -51,6 +56,7 @@ export const NETWORKS = {
     input: [3, 32, 32],
     batch: 32,
     optimizer: { type: 'sgd', lr: 0.01, momentum: 0.9 },
+    tolerance: 1e-3,
     layers: [
       conv(3, 64, 3, { padding: 1, bias: false }),
       { type: 'batchNorm', channels: 64 },

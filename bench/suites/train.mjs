@@ -11,8 +11,6 @@ import { initialParameters, NETWORKS } from './networks.mjs';
 
 /** How many different batches go round. */
 const BATCHES = 4;
-/** Largest relative difference from Gabor's losses in the first three steps that counts as the same training. */
-const TOLERANCE = 2e-3;
 const JAVASCRIPT = ['convnetjs', 'jax-js', 'tfjs-cpu'];
 
 export async function runTrain(options) {
@@ -60,7 +58,7 @@ async function runNetwork(name, network, opened, folder, options) {
         const difference = Math.max(
           ...losses.map((loss, i) => Math.abs(loss - expected.losses[i]) / expected.losses[i]),
         );
-        if (!(difference <= TOLERANCE)) {
+        if (!(difference <= network.tolerance)) {
           console.error(
             `${name}: ${column} with ${contestant.threads} thread(s) has losses ${losses}, ${expected.column} ${expected.losses}: not timed`,
           );
