@@ -4,12 +4,14 @@ import { gradients } from '../autodiff/gradients.js';
 import { compile } from '../graph/compile.js';
 import { setDevice } from '../graph/device.js';
 import { assign } from '../graph/trace.js';
+import type { Geometry } from '../kernel/contraction.js';
 import { sum } from '../ops/broadcast.js';
 import { conv2d } from '../ops/conv.js';
-import { matmul } from '../ops/convolution.js';
+import { contract, matmul } from '../ops/convolution.js';
 import { full, tensor } from '../ops/create.js';
 import { add, mul, relu, sub } from '../ops/elementwise.js';
 import { reshape } from '../ops/reshape.js';
+import { ReferenceDevice } from '../targets/reference/device.js';
 import { GaborError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
@@ -92,6 +94,24 @@ test('an argument that is also captured and assigned keeps its old contents with
     );
     run.dispose();
   }
+});
+
+test('axes that run backwards from the first bytes of memory', () => {
+  // The first tensor lies at the lowest address, and the gradient reads its taps in reverse.
+  const device = fresh(1);
+  const w = normal([2, 2, 9, 9], 1);
+  const g = normal([1, 2, 9, 9], 2);
+  const axis = { input: 9, kernel: 9, output: 9, stride: 1, dilation: 1, padLow: 4 };
+  const geometry: Geometry = { batch: 1, groups: 1, channelsIn: 2, channelsOut: 2, axes: [axis, axis] };
+  const got = contract('input', w, g, geometry).data();
+  const inputs = [w, g].map((t) => t.data());
+  setDevice(new ReferenceDevice());
+  const [a, b] = inputs.map((data, i) => tensor(data, { shape: [w, g][i].shape }));
+  const expected = contract('input', a, b, geometry).data();
+  got.forEach((value, i) => {
+    assert.ok(Math.abs(value - expected[i]) < 1e-4);
+  });
+  setDevice(device);
 });
 
 test('programs from two asynchronous contexts do not disturb each other', async () => {

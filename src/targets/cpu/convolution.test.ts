@@ -206,6 +206,21 @@ test('gradients of a convolution, and gradients of those', () => {
   );
 });
 
+test('convolutions of one image share its padded copy only where they pad alike', () => {
+  const geometry = (kernel: number, padLow: number, output: number): Geometry => {
+    const one = { input: 6, kernel, output, stride: 1, dilation: 1, padLow };
+    return { batch: 2, groups: 1, channelsIn: 3, channelsOut: 4, axes: [one, one] };
+  };
+  const all = [geometry(3, 1, 6), geometry(4, 1, 6), geometry(3, 0, 6), geometry(3, 1, 6), geometry(2, 0, 5)];
+  const shapes = [contractionShape(all[0], 'X'), ...all.map((g) => contractionShape(g, 'W'))];
+  const { graph, inputs } = traceInputs(shapes, smallIntegers, ([x, ...filters]) =>
+    filters.map((w, i) => contract('output', x, w, all[i])),
+  );
+  const { outputs, plan } = runner.run(graph, inputs);
+  assertSame(outputs, referenceRun(graph, inputs).outputs, () => printSteps(plan.program));
+  assert.equal(plan.program.steps.filter(({ name }) => name === 'pad').length, 3);
+});
+
 test('extents of zero: no batch, no channels, no taps, nothing in or out', () => {
   const usual = { input: 4, kernel: 2, output: 3, stride: 1, dilation: 1, padLow: 0 };
   const base: Geometry = { batch: 2, groups: 1, channelsIn: 3, channelsOut: 5, axes: [usual, usual] };
