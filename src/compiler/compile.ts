@@ -12,6 +12,7 @@ import { mergeCommon } from './rewrite-graph.js';
 import { simplify } from './simplify.js';
 import { splitReductions } from './split-reductions.js';
 import { printSteps, type Step, type Steps } from './steps.js';
+import { verifySteps } from './verify.js';
 
 /** A program before code generation. */
 export interface Plan {
@@ -44,6 +45,7 @@ export function compileGraph(graph: Graph, machine: MachineDescription): Plan {
   let program = lowerGraph(merged);
   for (const [name, run] of PASSES) {
     program = run(program, machine);
+    verifySteps(program, name);
     const now = program;
     debug(name, () => printSteps(now));
   }
