@@ -11,7 +11,7 @@ import { mergeCommon } from './rewrite-graph.js';
 import { type Buffer, printSteps, rootBuffer, type Steps } from './steps.js';
 
 /** More, by hand, after changes of a pass. */
-const RUNS = Number(process.env.GABOR_RUNS ?? 100);
+const RUNS = Number(process.env.GABOR_RUNS ?? 75);
 
 const machines: fc.Arbitrary<MachineDescription> = fc.record({
   lanes: fc.constantFrom(4, 8, 16),

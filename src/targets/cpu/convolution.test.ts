@@ -23,7 +23,7 @@ import { assertSame, referenceRun, smallIntegers, traceInputs } from '../../test
 import { PlanRunner } from '../../testing/run-plan.js';
 import { TILE_SHAPES, tileShapes } from '../../testing/tile-shapes.js';
 
-const RUNS = Number(process.env.GABOR_RUNS ?? 100);
+const RUNS = Number(process.env.GABOR_RUNS ?? 75);
 const LARGEST = 6000;
 
 const runner = new PlanRunner();

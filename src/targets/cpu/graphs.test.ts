@@ -8,7 +8,7 @@ import { PlanRunner } from '../../testing/run-plan.js';
 import { tileShapes } from '../../testing/tile-shapes.js';
 
 /** More, by hand, after changes of code generation. */
-const RUNS = Number(process.env.GABOR_RUNS ?? 100);
+const RUNS = Number(process.env.GABOR_RUNS ?? 75);
 
 const runner = new PlanRunner();
 after(() => runner.close());
