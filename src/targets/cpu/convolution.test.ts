@@ -153,7 +153,7 @@ test('all roles, any geometry and epilogue: sums of integers are exact', () => {
       const got = runner.run(graph, inputs, { tile, threads });
       assertSame(got.outputs, referenceRun(graph, inputs).outputs, () => `${printSteps(got.plan.program)}\n`);
     }),
-    { numRuns: 2 * RUNS },
+    { numRuns: RUNS },
   );
 });
 

@@ -24,7 +24,7 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { ReferenceDevice } from '../reference/device.js';
 
 /** Shapes tried for each operator. */
-const RUNS = Number(process.env.GABOR_RUNS ?? 5);
+const RUNS = Number(process.env.GABOR_RUNS ?? 4);
 
 const cpu = cpuDevice({ threads: 2 });
 const reference = new ReferenceDevice({ precision: 'f64' });
