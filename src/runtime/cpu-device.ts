@@ -86,6 +86,8 @@ export class CpuDevice implements Device {
   readonly #team: ThreadPool;
   readonly #solo: ThreadPool;
   #running = 0;
+  /** Runs happen in the order of the calls: one may read what an earlier one writes. */
+  #last: Promise<void> = Promise.resolve();
   #released: number[] = [];
 
   constructor(options: CpuOptions = {}) {
@@ -169,8 +171,15 @@ export class CpuDevice implements Device {
     return parallel ? this.#team : this.#solo;
   }
 
-  enter(): void {
+  /** Takes a place in the queue of runs. */
+  enter(): { readonly previous: Promise<void>; readonly done: () => void } {
     this.#running++;
+    const previous = this.#last;
+    let done: () => void = () => undefined;
+    this.#last = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    return { previous, done };
   }
 
   leave(): void {
@@ -197,8 +206,6 @@ class CpuExecutable implements Executable {
   readonly #program: ProgramHandle;
   readonly #table: number;
   readonly #arena: number;
-  /** Runs of one program share its arena: one after the other. */
-  #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #disposed = false;
 
@@ -268,12 +275,7 @@ class CpuExecutable implements Executable {
 
   async run(inputs: readonly Storage[]): Promise<Storage[]> {
     const { addresses, outputs } = this.#bind(inputs);
-    const previous = this.#last;
-    let done: () => void = () => undefined;
-    this.#last = new Promise<void>((resolve) => {
-      done = resolve;
-    });
-    this.#device.enter();
+    const { previous, done } = this.#device.enter();
     this.#waiting++;
     let copies: CpuStorage[] = [];
     try {
