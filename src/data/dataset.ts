@@ -66,7 +66,7 @@ export interface DatasetOptions {
   classes?: readonly string[];
   /** Threads that decode images; 0 = in this thread. Default: one per processor, at most 8. */
   threads?: number;
-  /** `strokes` only: how many images. Default 12,000 and 2,000. */
+  /** `strokes` only: how many images. Default 20,000 and 2,000. */
   trainCount?: number;
   testCount?: number;
   onProgress?: DatasetProgress;

@@ -9,7 +9,7 @@ import { conformImages, finishDataset, splitParts } from './finish.js';
 const CHUNK = 500;
 
 /**
- * The built-in handwritten digits, drawn on worker threads; 12,000 for training and 2,000 for testing, by different writers. The
+ * The built-in handwritten digits, drawn on worker threads; 20,000 for training and 2,000 for testing, by different writers. The
  * seed decides which.
  */
 export const strokesSource: DatasetSource = {
@@ -26,7 +26,7 @@ export const strokesSource: DatasetSource = {
     }
     const seed = options.seed ?? 0;
     const counts = {
-      train: checkCount('trainCount', options.trainCount ?? 12_000, 10),
+      train: checkCount('trainCount', options.trainCount ?? 20_000, 10),
       test: checkCount('testCount', options.testCount ?? 2_000, 1),
     };
     const total = counts.train + counts.test;
