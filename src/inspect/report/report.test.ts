@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { decode } from 'fast-png';
 import { Random } from '../../tensor/random.js';
+import { chromium, findChromium } from '../../testing/chromium.js';
 import { perClassMetrics } from '../../train/metrics.js';
 import { lineChart, niceTicks } from './chart.js';
 import { escapeHtml, html } from './html.js';
@@ -254,4 +257,33 @@ test('pictures are PNGs with the colours of their scale', () => {
   assert.deepEqual(pixels(sequentialPicture([0, 10], 1, 2, [0, 10])), [0, 0, 4, 252, 253, 191]);
   assert.deepEqual(pixels(sequentialPicture([3, 3], 1, 2, [3, 3])), [0, 0, 4, 0, 0, 4]);
   assert.deepEqual(pixels(colourFilterPicture([1, 0, -1], 1, 1, 1)), [255, 128, 0]);
+});
+
+test('a browser shows the page without complaint', async (t) => {
+  const browser = findChromium();
+  if (browser === undefined) {
+    t.skip('there is no Chromium here');
+    return;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'gabor-report-'));
+  try {
+    const page = join(folder, 'report.html');
+    const picture = join(folder, 'page.png');
+    writeFileSync(page, renderReport(sampleData([...'0123456789'])));
+    const { stdout, stderr } = await chromium(browser, [
+      '--dump-dom',
+      `--screenshot=${picture}`,
+      '--window-size=1000,2400',
+      `file://${page}`,
+    ]);
+    assert.doesNotMatch(stderr, /CONSOLE|Refused|Content Security Policy/);
+    assert.match(stdout, /<h1>lenet on strokes<\/h1>/);
+    const { width, height, data, channels } = decode(readFileSync(picture));
+    assert.deepEqual([width, height], [1000, 2400]);
+    const colours = new Set<number>();
+    for (let i = 0; i < data.length; i += channels) colours.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
+    assert.ok(colours.size > 100, `only ${colours.size} colours`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
