@@ -1,28 +1,11 @@
-import { axisIndex, countOperations } from '../../kernel/expression.js';
 import { type Nest, type Reducer, reducerIdentity } from '../../kernel/kernel.js';
-import { DTYPES } from '../../tensor/dtype.js';
 import { Arithmetic } from './arithmetic.js';
 import { type Environment, emitConstant, emitExpression, Scope } from './expression.js';
-import { addIndex, type Form, FormValues, makeForm } from './form.js';
+import { FormValues } from './form.js';
 import type { KernelCode } from './kernel-code.js';
-import {
-  type Analysis,
-  analyseExpressions,
-  emitChecks,
-  type GuardNode,
-  loopEnvironment,
-  type Reduced,
-  storeAs,
-  type View,
-} from './loops.js';
+import { emitChecks, type GuardNode, loopEnvironment, type Reduced, storeAs, type View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
-
-/** What the loops and expressions of a nest need. */
-interface NestAnalysis extends Analysis {
-  /** the flat position over the reduction axes, for argmax */
-  readonly position: Form;
-  readonly results: readonly Form[];
-}
+import { analyse, type Loop, type LoopPlan, type NestAnalysis, planLoops } from './nest-plan.js';
 
 /** Generates code for a loop nest: ordered, merged and vectorised loops. */
 export function nestCode(nest: Nest, lanes: number, operands: readonly View[], results: readonly View[]): KernelCode {
@@ -32,145 +15,6 @@ export function nestCode(nest: Nest, lanes: number, operands: readonly View[], r
     items: loops.items,
     emit: (m, begin, end, pointers) => new NestEmitter(nest, analysis, loops, results, m).emit(begin, end, pointers),
   };
-}
-
-function analyse(nest: Nest, operands: readonly View[], results: readonly View[]): NestAnalysis {
-  const count = nest.parallel.length + nest.reduce.length;
-  const analysis = analyseExpressions([...nest.reducers.map((r) => r.body), ...nest.outputs], count, operands);
-  const resultForms = results.map(({ dtype, strides }, i) => {
-    const form = makeForm(count, DTYPES[dtype].bytes, operands.length + i);
-    strides.forEach((stride, d) => {
-      addIndex(form, nest.outputIndex?.[d] ?? axisIndex(d), stride);
-    });
-    return analysis.share(form);
-  });
-  let position = makeForm(count);
-  if (nest.reducers.some((r) => r.kind === 'argmax')) {
-    let stride = 1;
-    for (let r = nest.reduce.length - 1; r >= 0; r--) {
-      position.factors[nest.parallel.length + r] = stride;
-      stride *= nest.reduce[r];
-    }
-    position = analysis.share(position);
-  }
-  return { ...analysis, position, results: resultForms };
-}
-
-interface Loop {
-  /** position in the factors of every form */
-  readonly axis: number;
-  extent: number;
-}
-
-interface LoopPlan {
-  /** Decoded from the item number, slowest first. */
-  readonly items: number;
-  readonly itemLoops: readonly Loop[];
-  /** How many parts the vector loop is cut into, and their length; part of the item number. */
-  readonly vectorParts: number;
-  readonly vectorPart: number;
-  readonly outer: readonly Loop[];
-  /** The parallel loop that fills vector registers. */
-  readonly vector: Loop | undefined;
-  readonly reduce: readonly Loop[];
-  /** The last reduction loop fills vector registers instead. */
-  readonly vectorReduce: boolean;
-  /** Vector registers worked on at a time. */
-  readonly unroll: number;
-}
-
-/** Items to aim for: enough to balance a few threads, few enough that each is worth a call. */
-const ITEMS = 64;
-const PART_ELEMENTS = 4096;
-
-function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): LoopPlan {
-  const { forms, results } = analysis;
-  const rank = nest.parallel.length;
-  const live = (axes: number[], extents: readonly number[], first: number): Loop[] =>
-    axes.filter((axis) => extents[axis - first] !== 1).map((axis) => ({ axis, extent: extents[axis - first] }));
-  const parallelAxes = nest.parallel.map((_, axis) => axis);
-  parallelAxes.sort((a, b) => results[0].factors[b] - results[0].factors[a] || a - b);
-  const parallel = merge(live(parallelAxes, nest.parallel, 0), forms);
-  const largest = [...analysis.loads.values()].reduce<Form | undefined>(
-    (best, { form }) => (best === undefined || span(form, nest) > span(best, nest) ? form : best),
-    undefined,
-  );
-  const reduceAxes = nest.reduce.map((_, r) => rank + r);
-  // The order of a floating-point sum is part of its result: sort by memory order, which is fixed by the layout.
-  const hasArgmax = nest.reducers.some((r) => r.kind === 'argmax');
-  if (largest !== undefined && !hasArgmax) {
-    reduceAxes.sort((a, b) => Math.abs(largest.factors[b]) - Math.abs(largest.factors[a]) || a - b);
-  }
-  const reduce = merge(live(reduceAxes, nest.reduce, rank), forms);
-  const guardForms = [...analysis.guards.values()].flat().map((check) => check.form);
-  const quotientForms = [...analysis.loads.values()].flatMap((l) => l.quotients.map((q) => q.form));
-  const scalarForms = [...guardForms, ...quotientForms, ...divided(analysis)];
-  const free = (loop: Loop): boolean => scalarForms.every((form) => form.factors[loop.axis] === 0);
-  const last = parallel[parallel.length - 1];
-  const unit = last !== undefined && results.every((form) => form.factors[last.axis] === 1);
-  let vector = unit && free(last) && last.extent >= 2 ? last : undefined;
-  const lastReduce = reduce[reduce.length - 1];
-  const streams = (loop: Loop): boolean =>
-    [...analysis.loads.values()].every(({ form }) => form.factors[loop.axis] === 0 || form.factors[loop.axis] === 1);
-  const vectorReduce =
-    lastReduce !== undefined &&
-    lastReduce.extent >= 2 * lanes &&
-    !hasArgmax &&
-    free(lastReduce) &&
-    streams(lastReduce) &&
-    (vector === undefined || !streams(vector));
-  if (vectorReduce) vector = undefined;
-  const outer = vector === undefined ? [...parallel] : parallel.slice(0, -1);
-  const itemLoops: Loop[] = [];
-  let items = 1;
-  const work = (nest.reduce.length > 0 ? nest.reduce.reduce((a, b) => a * b, 1) : 1) * (vector?.extent ?? 1);
-  while (outer.length > 0 && (items < ITEMS || (itemLoops.length === 0 && outer.length === 1))) {
-    const loop = outer.shift() as Loop;
-    itemLoops.push(loop);
-    items *= loop.extent;
-  }
-  let vectorPart = vector?.extent ?? 1;
-  if (vector !== undefined && items < 16 && work > PART_ELEMENTS) {
-    const wanted = Math.ceil(ITEMS / items);
-    const even = Math.ceil(vector.extent / wanted / (4 * lanes)) * 4 * lanes;
-    vectorPart = Math.min(vector.extent, Math.max(even, 4 * lanes));
-  }
-  const vectorParts = vector === undefined ? 1 : Math.ceil(vector.extent / vectorPart);
-  const operations = [...nest.reducers.map((r) => r.body), ...nest.outputs].reduce((n, e) => n + countOperations(e), 0);
-  const wanted = nest.reducers.length > 0 ? (operations <= 12 ? 4 : 1) : operations <= 8 ? 2 : 1;
-  return {
-    items: items * vectorParts,
-    itemLoops,
-    vectorParts,
-    vectorPart,
-    outer,
-    vector,
-    reduce,
-    vectorReduce,
-    unroll: Math.max(1, Math.min(wanted, Math.floor((vector?.extent ?? lastReduce?.extent ?? 1) / lanes))),
-  };
-}
-
-function divided(analysis: Analysis): Form[] {
-  return [...analysis.axes.values()].filter((a) => a.divisor !== 1).map((a) => a.form);
-}
-
-function span(form: Form, nest: Nest): number {
-  const extents = [...nest.parallel, ...nest.reduce];
-  return form.factors.reduce((n, factor, axis) => n + Math.abs(factor) * extents[axis], 0);
-}
-
-/** Joins neighbouring loops that every form sees as one: factor(outer) = factor(inner) · extent(inner). */
-function merge(loops: Loop[], forms: readonly Form[]): Loop[] {
-  const merged: Loop[] = [];
-  for (const loop of loops) {
-    const outer = merged[merged.length - 1];
-    const joins =
-      outer !== undefined && forms.every((form) => form.factors[outer.axis] === form.factors[loop.axis] * loop.extent);
-    if (joins) merged[merged.length - 1] = { axis: loop.axis, extent: outer.extent * loop.extent };
-    else merged.push({ ...loop });
-  }
-  return merged;
 }
 
 /** Emits one nest; the loops from the outside in. */
@@ -232,7 +76,7 @@ class NestEmitter {
     const body = (i: Register, vectors: number, count: number): void =>
       this.#point(values.enter(vector.axis, i), conditions, true, vectors, count);
     if (part === undefined) {
-      this.#segment(0, vector.extent, body);
+      this.#segment(vector.extent, body);
       return;
     }
     // Parts have one length but for the last.
@@ -243,23 +87,23 @@ class NestEmitter {
     const shifted = (i: Register, vectors: number, count: number): void =>
       body(m.binary('add', from, i), vectors, count);
     if (lastLength === vectorPart) {
-      this.#segment(0, vectorPart, shifted);
+      this.#segment(vectorPart, shifted);
       return;
     }
     m.when(
       isLast,
-      () => this.#segment(0, lastLength, shifted),
-      () => this.#segment(0, vectorPart, shifted),
+      () => this.#segment(lastLength, shifted),
+      () => this.#segment(vectorPart, shifted),
     );
   }
 
-  /** from ≤ i < to in steps of whole groups of vectors, then single vectors, then the rest of a vector. */
-  #segment(from: number, to: number, body: (i: Register, vectors: number, count: number) => void): void {
+  /** 0 ≤ i < to in steps of whole groups of vectors, then single vectors, then the rest of a vector. */
+  #segment(to: number, body: (i: Register, vectors: number, count: number) => void): void {
     const m = this.#m;
     const { lanes } = m;
     const group = this.#plan.unroll * lanes;
-    const groups = from + Math.floor((to - from) / group) * group;
-    if (groups > from) m.loop({ from, to: groups, step: group }, (i) => body(i, this.#plan.unroll, lanes));
+    const groups = Math.floor(to / group) * group;
+    if (groups > 0) m.loop({ to: groups, step: group }, (i) => body(i, this.#plan.unroll, lanes));
     const vectors = groups + Math.floor((to - groups) / lanes) * lanes;
     if (vectors > groups) m.loop({ from: groups, to: vectors, step: lanes }, (i) => body(i, 1, lanes));
     if (to > vectors) body(m.constant('i32', vectors), 1, to - vectors);

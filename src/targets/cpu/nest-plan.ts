@@ -1,0 +1,178 @@
+import { axisIndex, countOperations } from '../../kernel/expression.js';
+import type { Nest } from '../../kernel/kernel.js';
+import { DTYPES } from '../../tensor/dtype.js';
+import type { Shape } from '../../tensor/shape.js';
+import { addIndex, type Form, makeForm } from './form.js';
+import { type Analysis, analyseExpressions, type View } from './loops.js';
+
+/** What the loops and expressions of a nest need. */
+export interface NestAnalysis extends Analysis {
+  /** the flat position over the reduction axes, for argmax */
+  readonly position: Form;
+  readonly results: readonly Form[];
+}
+
+export function analyse(nest: Nest, operands: readonly View[], results: readonly View[]): NestAnalysis {
+  const count = nest.parallel.length + nest.reduce.length;
+  const analysis = analyseExpressions([...nest.reducers.map((r) => r.body), ...nest.outputs], count, operands);
+  const resultForms = results.map(({ dtype, strides }, i) => {
+    const form = makeForm(count, DTYPES[dtype].bytes, operands.length + i);
+    strides.forEach((stride, d) => {
+      addIndex(form, nest.outputIndex?.[d] ?? axisIndex(d), stride);
+    });
+    return analysis.share(form);
+  });
+  let position = makeForm(count);
+  if (nest.reducers.some((r) => r.kind === 'argmax')) {
+    let stride = 1;
+    for (let r = nest.reduce.length - 1; r >= 0; r--) {
+      position.factors[nest.parallel.length + r] = stride;
+      stride *= nest.reduce[r];
+    }
+    position = analysis.share(position);
+  }
+  return { ...analysis, position, results: resultForms };
+}
+
+export interface Loop {
+  /** position in the factors of every form */
+  readonly axis: number;
+  extent: number;
+}
+
+/** Which loops a nest runs, from the outside in. */
+export interface LoopPlan {
+  /** Decoded from the item number, slowest first. */
+  readonly items: number;
+  readonly itemLoops: readonly Loop[];
+  /** How many parts the vector loop is cut into, and their length; part of the item number. */
+  readonly vectorParts: number;
+  readonly vectorPart: number;
+  readonly outer: readonly Loop[];
+  /** The parallel loop that fills vector registers. */
+  readonly vector: Loop | undefined;
+  readonly reduce: readonly Loop[];
+  /** The last reduction loop fills vector registers instead. */
+  readonly vectorReduce: boolean;
+  /** Vector registers worked on at a time. */
+  readonly unroll: number;
+}
+
+/** Items to aim for: enough to balance a few threads, few enough that each is worth a call. */
+const ITEMS = 64;
+const PART_ELEMENTS = 4096;
+
+export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): LoopPlan {
+  const parallel = orderParallel(nest, analysis);
+  const reduce = orderReduction(nest, analysis);
+  const { vector, vectorReduce } = chooseVector(nest, lanes, analysis, parallel, reduce);
+  const outer = vector === undefined ? [...parallel] : parallel.slice(0, -1);
+  const itemLoops: Loop[] = [];
+  let items = 1;
+  while (outer.length > 0 && (items < ITEMS || (itemLoops.length === 0 && outer.length === 1))) {
+    const loop = outer.shift() as Loop;
+    itemLoops.push(loop);
+    items *= loop.extent;
+  }
+  // Too few items: the vector loop is cut into parts.
+  const work = nest.reduce.reduce((a, b) => a * b, 1) * (vector?.extent ?? 1);
+  let vectorPart = vector?.extent ?? 1;
+  if (vector !== undefined && items < 16 && work > PART_ELEMENTS) {
+    const wanted = Math.ceil(ITEMS / items);
+    const even = Math.ceil(vector.extent / wanted / (4 * lanes)) * 4 * lanes;
+    vectorPart = Math.min(vector.extent, Math.max(even, 4 * lanes));
+  }
+  const vectorParts = vector === undefined ? 1 : Math.ceil(vector.extent / vectorPart);
+  const longest = vector?.extent ?? reduce[reduce.length - 1]?.extent ?? 1;
+  return {
+    items: items * vectorParts,
+    itemLoops,
+    vectorParts,
+    vectorPart,
+    outer,
+    vector,
+    reduce,
+    vectorReduce,
+    unroll: Math.max(1, Math.min(wantedUnroll(nest), Math.floor(longest / lanes))),
+  };
+}
+
+/** Loops over `axes` but for those with one iteration. */
+function live(axes: readonly number[], extents: Shape): Loop[] {
+  return axes.filter((axis) => extents[axis] !== 1).map((axis) => ({ axis, extent: extents[axis] }));
+}
+
+/** In the order of the results' memory. */
+function orderParallel(nest: Nest, { forms, results }: NestAnalysis): Loop[] {
+  const axes = nest.parallel.map((_, axis) => axis);
+  axes.sort((a, b) => results[0].factors[b] - results[0].factors[a] || a - b);
+  return merge(live(axes, nest.parallel), forms);
+}
+
+/**
+ * In the order of the largest operand's memory. (The order of a floating-point sum is part of its result; memory order
+ * is fixed by the layout.) Positions of argmax are counted in the order of the axes, which therefore stays.
+ */
+function orderReduction(nest: Nest, { forms, loads }: NestAnalysis): Loop[] {
+  const extents = [...nest.parallel, ...nest.reduce];
+  const span = (form: Form): number => form.factors.reduce((n, f, axis) => n + Math.abs(f) * extents[axis], 0);
+  let largest: Form | undefined;
+  for (const { form } of loads.values()) if (largest === undefined || span(form) > span(largest)) largest = form;
+  const axes = nest.reduce.map((_, r) => nest.parallel.length + r);
+  const factors = largest?.factors;
+  if (factors !== undefined && !nest.reducers.some((r) => r.kind === 'argmax')) {
+    axes.sort((a, b) => Math.abs(factors[b]) - Math.abs(factors[a]) || a - b);
+  }
+  return merge(live(axes, extents), forms);
+}
+
+/** Which loop fills vector registers: the last parallel one if it can, or the last reduction if memory favours it. */
+function chooseVector(
+  nest: Nest,
+  lanes: number,
+  analysis: NestAnalysis,
+  parallel: readonly Loop[],
+  reduce: readonly Loop[],
+): Pick<LoopPlan, 'vector' | 'vectorReduce'> {
+  // Whatever decides or divides is computed once for all lanes.
+  const scalar = [
+    ...[...analysis.guards.values()].flat().map((check) => check.form),
+    ...[...analysis.loads.values()].flatMap(({ quotients }) => quotients.map((q) => q.form)),
+    ...[...analysis.axes.values()].filter((a) => a.divisor !== 1).map((a) => a.form),
+  ];
+  const free = (loop: Loop): boolean => scalar.every((form) => form.factors[loop.axis] === 0);
+  const streams = (loop: Loop): boolean =>
+    [...analysis.loads.values()].every(({ form }) => form.factors[loop.axis] === 0 || form.factors[loop.axis] === 1);
+  const last = parallel[parallel.length - 1];
+  const unit = last !== undefined && analysis.results.every((form) => form.factors[last.axis] === 1);
+  const vector = unit && free(last) && last.extent >= 2 ? last : undefined;
+  const lastReduce = reduce[reduce.length - 1];
+  const vectorReduce =
+    lastReduce !== undefined &&
+    lastReduce.extent >= 2 * lanes &&
+    !nest.reducers.some((r) => r.kind === 'argmax') &&
+    free(lastReduce) &&
+    streams(lastReduce) &&
+    (vector === undefined || !streams(vector));
+  return { vector: vectorReduce ? undefined : vector, vectorReduce };
+}
+
+/** Short bodies gain from several registers at a time; long ones would spill. */
+function wantedUnroll(nest: Nest): number {
+  const operations = [...nest.reducers.map((r) => r.body), ...nest.outputs].reduce((n, e) => n + countOperations(e), 0);
+  if (nest.reducers.length > 0) return operations <= 12 ? 4 : 1;
+  return operations <= 8 ? 2 : 1;
+}
+
+/** Joins neighbouring loops that every form sees as one: factor(outer) = factor(inner) · extent(inner). */
+function merge(loops: Loop[], forms: readonly Form[]): Loop[] {
+  const merged: Loop[] = [];
+  for (const loop of loops) {
+    const outer = merged[merged.length - 1];
+    const joins =
+      outer !== undefined && forms.every((form) => form.factors[outer.axis] === form.factors[loop.axis] * loop.extent);
+    if (joins) merged[merged.length - 1] = { axis: loop.axis, extent: outer.extent * loop.extent };
+    else merged.push({ ...loop });
+  }
+  return merged;
+}
