@@ -70,15 +70,17 @@ export function compile<Args extends readonly unknown[], Result>(
     if (currentTrace() !== undefined) throw new GaborError(NESTED);
     const device = getDevice();
     if (!numbers.has(device)) numbers.set(device, numbers.size);
-    const key = `${numbers.get(device)}|${JSON.stringify(options.key?.() ?? '')}|${signature(args as unknown as Tree)}`;
+    const tensors: Tensor[] = [];
+    const types = signature(args as unknown as Tree, tensors);
+    const key = `${numbers.get(device)}|${JSON.stringify(options.key?.() ?? '')}|${types}`;
     let program = programs.get(key);
     if (program === undefined) {
       const { graph, captured, result } = record(args);
       program = { executable: device.compile(graph), captured, result };
       programs.set(key, program);
     }
-    const inputs = leaves(args as unknown as Tree);
-    return { program, inputs: [...inputs, ...program.captured].map((tensor) => tensor.storage) };
+    for (const tensor of program.captured) tensors.push(tensor);
+    return { program, inputs: tensors.map((tensor) => tensor.storage) };
   };
 
   const wrap = (program: Program, storages: readonly Storage[]): Result => {
@@ -138,13 +140,19 @@ function leaves(tree: Tree): Tensor[] {
   return found;
 }
 
-/** Identifies what tracing depends on; keys and strings are quoted, so that they cannot imitate anything else. */
-function signature(tree: Tree): string {
-  if (tree instanceof Tensor) return formatType(tree.type);
-  if (Array.isArray(tree)) return `[${tree.map(signature).join(',')}]`;
+/**
+ * Identifies what tracing depends on; keys and strings are quoted, so that they cannot imitate anything else. The tensors
+ * found go into `tensors`, in the order of `mapTree`.
+ */
+function signature(tree: Tree, tensors: Tensor[]): string {
+  if (tree instanceof Tensor) {
+    tensors.push(tree);
+    return formatType(tree.type);
+  }
+  if (Array.isArray(tree)) return `[${tree.map((child) => signature(child, tensors)).join(',')}]`;
   if (typeof tree === 'object' && tree !== null) {
     return `{${Object.entries(tree)
-      .map(([key, child]) => `${JSON.stringify(key)}:${signature(child as Tree)}`)
+      .map(([key, child]) => `${JSON.stringify(key)}:${signature(child as Tree, tensors)}`)
       .join(',')}}`;
   }
   if (Object.is(tree, -0)) return '-0';
