@@ -133,7 +133,7 @@ test('arguments and results are trees; every result owns its memory', async () =
 
 test('anything but tensors, plain values, arrays and plain objects is refused', async () => {
   const refused = (value: unknown): void => {
-    assert.throws(() => compile((_: unknown) => 1).sync(value), GaborError);
+    assert.throws(() => compile<[unknown], number>(() => 1).sync(value), GaborError);
     assert.throws(() => compile(() => value).sync(), GaborError);
   };
   for (const value of [new Map(), new Date(), new Float32Array(2), () => 1, 1n, Symbol('s')]) refused(value);

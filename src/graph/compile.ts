@@ -48,6 +48,14 @@ interface Program {
  * of all else), differentiated where it asks, optimised and compiled; later calls only run it. Tensors with data that
  * the function uses from outside (parameters) are read at each call, and `assign` changes them in place.
  */
+export function compile<Args extends readonly Tensor[], Result>(
+  f: (...args: Args) => Result,
+  options?: CompileOptions,
+): Compiled<Args, Result>;
+export function compile<Args extends readonly unknown[], Result>(
+  f: (...args: Args) => Result,
+  options?: CompileOptions,
+): Compiled<Args, Result>;
 export function compile<Args extends readonly unknown[], Result>(
   f: (...args: Args) => Result,
   options: CompileOptions = {},
