@@ -44,9 +44,11 @@ export {
 } from './ops/create.js';
 export { dropout } from './ops/dropout.js';
 export * from './ops/elementwise.js';
+export { flip } from './ops/flip.js';
 export * from './ops/losses.js';
 export { maxPoolWithTaps, pickTaps, unpool, type WindowAxis } from './ops/maxpool.js';
 export * from './ops/normalization.js';
+export { type PaddingMode, type PadOptions, pad } from './ops/padding.js';
 export {
   type AdaptiveSize,
   type AvgPoolOptions,
@@ -61,7 +63,7 @@ export {
 export { uniform } from './ops/random.js';
 export { argmax, max, mean, min, product, variance } from './ops/reduce.js';
 export { flatten, reshape } from './ops/reshape.js';
-export { pad, slice } from './ops/slice.js';
+export { slice } from './ops/slice.js';
 export * from './ops/softmax.js';
 export { transpose } from './ops/transpose.js';
 export type { Padding, PerAxis } from './ops/window.js';

@@ -7,10 +7,11 @@ import { formatShape, type Shape } from '../tensor/shape.js';
 export type PerAxis = number | readonly number[];
 
 /**
- * Zeros around the input: one number, one per axis, or `[low, high]` per axis. `valid` is none; `same` makes the output
- * as large as the input (needs stride 1), the odd zero goes to the high side, as in PyTorch.
+ * What goes around the input: one number, one per axis, or `[low, high]` per axis. `valid` is none. `same` gives
+ * ⌈input / stride⌉ outputs, the odd element goes to the high side (as PyTorch, Keras and ONNX's SAME_UPPER have it).
+ * `causal`, for one spatial axis, puts all of it in front, so that no output sees a later input.
  */
-export type Padding = PerAxis | readonly (readonly [number, number])[] | 'same' | 'valid';
+export type Padding = PerAxis | readonly (readonly [number, number])[] | 'same' | 'valid' | 'causal';
 
 /** What the axes of an input of `rank` spatial axes are called in messages. */
 function extentWord(rank: number, axis: number): string {
@@ -29,23 +30,40 @@ export function perAxis(where: string, name: string, value: PerAxis, rank: numbe
   return [...list];
 }
 
-/** `[low, high]` per axis. */
+/**
+ * `[low, high]` per axis.
+ *
+ * @param inputs extents of the spatial axes, which `same` depends on where the stride is not 1; without them it is an
+ *   error there
+ * @throws OptionError for padding that is none
+ */
 export function resolvePadding(
   where: string,
   padding: Padding,
   kernel: readonly number[],
   stride: readonly number[],
   dilation: readonly number[],
+  inputs?: Shape,
 ): [number, number][] {
   if (padding === 'valid') return kernel.map(() => [0, 0]);
+  const spans = kernel.map((k, axis) => dilation[axis] * (k - 1) + 1);
   if (padding === 'same') {
-    if (stride.some((s) => s !== 1)) {
-      throw new OptionError(`${where}: padding "same" needs stride 1, got ${formatShape(stride)}`);
-    }
-    return kernel.map((k, axis) => {
-      const total = dilation[axis] * (k - 1);
-      return [Math.floor(total / 2), Math.ceil(total / 2)];
+    return spans.map((span, axis) => {
+      if (stride[axis] === 1) return halves(span - 1);
+      if (inputs === undefined) {
+        throw new OptionError(`${where}: padding "same" needs stride 1, got ${formatShape(stride)}`);
+      }
+      const outputs = Math.ceil(inputs[axis] / stride[axis]);
+      return halves(Math.max(0, (outputs - 1) * stride[axis] + span - inputs[axis]));
     });
+  }
+  if (padding === 'causal') {
+    if (kernel.length !== 1) {
+      throw new OptionError(
+        `${where}: padding "causal" is for one spatial axis, here are ${kernel.length}; give [low, high] for each`,
+      );
+    }
+    return [[spans[0] - 1, 0]];
   }
   const valid = typeof padding === 'number' || Array.isArray(padding);
   if (valid && Array.isArray(padding) && padding.some((p) => Array.isArray(p))) {
@@ -56,9 +74,19 @@ export function resolvePadding(
   } else if (valid) {
     return perAxis(where, 'padding', padding as PerAxis, kernel.length, 0).map((p) => [p, p]);
   }
+  const words = kernel.length === 1 ? '"same", "causal" or "valid"' : '"same" or "valid"';
   throw new OptionError(
-    `${where}: padding must be an integer ≥ 0, ${kernel.length} of them, ${kernel.length} pairs [low, high], "same" or "valid", got ${JSON.stringify(padding)}`,
+    `${where}: padding must be an integer ≥ 0, ${kernel.length} of them, ${kernel.length} pairs [low, high], ${words}, got ${JSON.stringify(padding)}`,
   );
+}
+
+function halves(total: number): [number, number] {
+  return [Math.floor(total / 2), Math.ceil(total / 2)];
+}
+
+/** `channels = quotient · groups + remainder`, where that is not what was meant. */
+export function splitText(channels: number, groups: number): string {
+  return `does not split into ${groups} groups: ${channels} = ${Math.floor(channels / groups)}·${groups} + ${channels % groups}`;
 }
 
 export interface WindowOptions {
