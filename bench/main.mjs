@@ -13,6 +13,11 @@ const SUITES = {
     const result = await runConv(options);
     return { result, markdown: convMarkdown(result), goals: convGoals(result) };
   },
+  tiles: async (options) => {
+    const { runTiles, tilesMarkdown, tilesGoals } = await import('./suites/tiles.mjs');
+    const result = await runTiles(options);
+    return { result, markdown: tilesMarkdown(result), goals: tilesGoals(result) };
+  },
   train: async (options) => {
     const { runTrain, trainMarkdown, trainGoals } = await import('./suites/train.mjs');
     const result = await runTrain(options);
@@ -25,7 +30,7 @@ const SUITES = {
   },
 };
 
-const USAGE = `usage: npm run bench -- [conv] [train] [memory] [options]      (default: all three)
+const USAGE = `usage: npm run bench -- [conv] [tiles] [train] [memory] [options]      (default: all four)
 
   --threads 1,2     numbers of threads (default: 1 and 2, as far as there are processors)
   --rounds N        interleaved rounds (default 7)

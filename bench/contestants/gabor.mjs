@@ -1,7 +1,7 @@
 import { concatenate, readFloats, toChannelsFirst, toChannelsLast } from '../harness/arrays.mjs';
 import { importGabor } from '../harness/gabor.mjs';
 import { packageVersion } from '../harness/peers.mjs';
-import { shapesOf } from '../suites/cases.mjs';
+import { geometryOf, shapesOf } from '../suites/cases.mjs';
 
 export async function open({ threads }) {
   const gabor = await importGabor();
@@ -32,20 +32,7 @@ function convolution(gabor, { case: c, role, variant, chain, files }) {
   const toLast = (t) => (last ? transpose(t, [0, ...c.in.map((_, s) => s + 2), 1]) : t);
   const w = tensor(readFloats(files.w), { shape: shapes.w });
   const transposed = c.kind.startsWith('convT');
-  const geometry = {
-    batch: c.N,
-    groups: c.g,
-    channelsIn: (transposed ? c.K : c.C) / c.g,
-    channelsOut: (transposed ? c.C : c.K) / c.g,
-    axes: c.in.map((_, s) => ({
-      input: transposed ? c.out[s] : c.in[s],
-      kernel: c.k[s],
-      output: transposed ? c.in[s] : c.out[s],
-      stride: c.s[s],
-      dilation: c.d[s],
-      padLow: c.p[s],
-    })),
-  };
+  const geometry = geometryOf(c);
 
   let inputs;
   let f;

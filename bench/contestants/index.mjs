@@ -5,8 +5,9 @@ import { Contestant } from '../harness/contestant.mjs';
  * by `--slow`. Tables have one column per variant.
  */
 const CONTESTANTS = [
-  { name: 'ceiling', file: 'ceiling.mjs', conv: [''] },
+  { name: 'ceiling', file: 'ceiling.mjs', conv: [''], tiles: [''] },
   { name: 'gabor', file: 'gabor.mjs', conv: ['nchw', 'nhwc', 'copies'], train: [''] },
+  { name: 'tiles', file: 'tiles.mjs', tiles: [''] },
   { name: 'onnxruntime-web', file: 'onnxruntime-web.mjs', conv: [''] },
   { name: 'tfjs-wasm', file: 'tfjs-wasm.mjs', threads: 1, conv: [''] },
   { name: 'onnxruntime-node', file: 'onnxruntime-node.mjs', conv: [''] },

@@ -65,3 +65,16 @@ export function concatenate(parts) {
   }
   return result;
 }
+
+/** The largest difference between elements of `a` and `b`, relative to the largest element of `b`; NaN where there is one. */
+export function largestDifference(a, b) {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  let largest = 0;
+  let difference = 0;
+  for (let i = 0; i < a.length; i++) {
+    largest = Math.max(largest, Math.abs(b[i]));
+    const d = Math.abs(a[i] - b[i]);
+    if (!(d <= difference)) difference = d; // NaN counts, too
+  }
+  return difference / largest;
+}

@@ -15,3 +15,22 @@ export function shapesOf(c) {
     y: [c.N, c.K, ...c.out],
   };
 }
+
+/** The contraction of a case, for `contract`. */
+export function geometryOf(c) {
+  const transposed = c.kind.startsWith('convT');
+  return {
+    batch: c.N,
+    groups: c.g,
+    channelsIn: (transposed ? c.K : c.C) / c.g,
+    channelsOut: (transposed ? c.C : c.K) / c.g,
+    axes: c.in.map((_, s) => ({
+      input: transposed ? c.out[s] : c.in[s],
+      kernel: c.k[s],
+      output: transposed ? c.in[s] : c.out[s],
+      stride: c.s[s],
+      dilation: c.d[s],
+      padLow: c.p[s],
+    })),
+  };
+}

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { columnName, openContestants } from '../contestants/index.mjs';
-import { readFloats, sizeOf, uniform, writeFloats } from '../harness/arrays.mjs';
+import { largestDifference, readFloats, sizeOf, uniform, writeFloats } from '../harness/arrays.mjs';
 import { Unsupported } from '../harness/protocol.mjs';
 import { race } from '../harness/race.mjs';
 import { speedRatio } from '../harness/statistics.mjs';
@@ -114,7 +114,7 @@ async function runRow(row, others, ceilings, folder, options) {
         await contestant.call('check', { key, file });
         const result = readFloats(file);
         expected ??= { result, column };
-        const difference = compare(result, expected.result);
+        const difference = largestDifference(result, expected.result);
         const same = difference <= TOLERANCE;
         if (!same) {
           console.error(
@@ -147,18 +147,6 @@ async function runRow(row, others, ceilings, folder, options) {
     console.error(`${name}, ${threads} thread(s): ${progressText(results)}`);
     return result;
   });
-}
-
-function compare(a, b) {
-  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
-  let largest = 0;
-  let difference = 0;
-  for (let i = 0; i < a.length; i++) {
-    largest = Math.max(largest, Math.abs(b[i]));
-    const d = Math.abs(a[i] - b[i]);
-    if (!(d <= difference)) difference = d; // NaN counts, too
-  }
-  return difference / largest;
 }
 
 function meanMagnitude(numbers) {

@@ -21,7 +21,8 @@ import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { assertSame, referenceRun, smallIntegers, traceInputs } from '../../testing/random-graphs.js';
 import { PlanRunner } from '../../testing/run-plan.js';
-import { TILE_SHAPES, tileShapes } from '../../testing/tile-shapes.js';
+import { tileShapes } from '../../testing/tile-shapes.js';
+import { TILE_SHAPES } from './wasm/tiles.js';
 
 const RUNS = Number(process.env.GABOR_RUNS ?? 75);
 const LARGEST = 6000;

@@ -1,4 +1,28 @@
+import { invariant } from '../../../tensor/errors.js';
 import { type WasmFeatures, wasmFeatures } from './features.js';
+
+/** A register tile: `rows · vectors` accumulators. */
+export interface WasmTile {
+  /** Broadcast elements, for example neighbouring pixels. */
+  readonly rows: number;
+  /** Vectors of four columns, for example output channels. */
+  readonly vectors: number;
+}
+
+/**
+ * Every register tile that code generation must get right. The tests check each row, `npm run bench -- tiles` times each row on
+ * the engine at hand, and {@link ENGINES} chooses among them.
+ */
+export const TILE_SHAPES: readonly WasmTile[] = [1, 2, 3, 4, 5, 6, 7, 8, 14].flatMap((rows) =>
+  [1, 2, 3, 4].map((vectors) => ({ rows, vectors })),
+);
+
+/** A row of the table. */
+function tileShape(rows: number, vectors: number): WasmTile {
+  const found = TILE_SHAPES.find((tile) => tile.rows === rows && tile.vectors === vectors);
+  invariant(found, `there is no register tile ${rows} × ${vectors}`);
+  return found;
+}
 
 /**
  * How an engine allocates registers for the inner loop of a tile with `rows × vectors` accumulators, which broadcasts one
@@ -13,10 +37,10 @@ interface WasmEngine {
    * iteration are alive at once and the loop must not be unrolled, or stay where they are emitted (Turboshaft).
    */
   readonly loadsFirst: boolean;
-  /** The best tile, rows × vectors, with and without fused multiply-add, and with pairs of vectors fused to 256 bits. */
-  readonly fused: readonly [rows: number, vectors: number];
-  readonly plain: readonly [rows: number, vectors: number];
-  readonly paired?: readonly [rows: number, vectors: number];
+  /** The best tile with and without fused multiply-add, and with pairs of vectors fused to 256 bits. */
+  readonly fused: WasmTile;
+  readonly plain: WasmTile;
+  readonly paired?: WasmTile;
 }
 
 /**
@@ -35,8 +59,15 @@ interface WasmEngine {
  * | 6×16, paired to 256 bits | – | – | – | 196 | 197 |
  */
 const ENGINES: readonly WasmEngine[] = [
-  { name: 'Turboshaft', v8: [13, 6], loadsFirst: false, fused: [6, 2], plain: [4, 2], paired: [6, 4] },
-  { name: 'TurboFan', v8: [0, 0], loadsFirst: true, fused: [4, 2], plain: [4, 2] },
+  {
+    name: 'Turboshaft',
+    v8: [13, 6],
+    loadsFirst: false,
+    fused: tileShape(6, 2),
+    plain: tileShape(4, 2),
+    paired: tileShape(6, 4),
+  },
+  { name: 'TurboFan', v8: [0, 0], loadsFirst: true, fused: tileShape(4, 2), plain: tileShape(4, 2) },
 ];
 /** Vector registers that V8 hands out on x64. */
 const REGISTERS = 15;
@@ -53,18 +84,10 @@ export function wasmEngine(version: readonly [number, number] = v8Version()): Wa
   return ENGINES.find(({ v8 }) => version[0] > v8[0] || (version[0] === v8[0] && version[1] >= v8[1]))!;
 }
 
-export interface WasmTile {
-  /** Broadcast elements, for example neighbouring pixels. */
-  readonly rows: number;
-  /** Vectors of four columns, for example output channels. */
-  readonly vectors: number;
-}
-
 /** The fastest register tile of this engine. Emit the vectors first, then per row the broadcast and its multiply-adds; don't unroll. */
 export function wasmTile(features: WasmFeatures = wasmFeatures(), engine: WasmEngine = wasmEngine()): WasmTile {
   const paired = features.paired ? engine.paired : undefined;
-  const [rows, vectors] = features.fused ? (paired ?? engine.fused) : engine.plain;
-  return { rows, vectors };
+  return features.fused ? (paired ?? engine.fused) : engine.plain;
 }
 
 /** The most rows that a tile of `vectors` vectors can have without spilling, at least one; for edges narrower than the best tile. */
