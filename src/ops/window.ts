@@ -98,12 +98,17 @@ export interface WindowOptions {
   readonly ceilMode?: boolean;
 }
 
+/** What `kernel` taps stretch over, the effective kernel size: dilation · (kernel − 1) + 1. */
+export function windowSpan(kernel: number, dilation: number): number {
+  return dilation * (kernel - 1) + 1;
+}
+
 /** How many windows fit along each axis: ⌊(input + low + high − span) / stride⌋ + 1, span = dilation · (kernel − 1) + 1. */
 export function windowOutputs(where: string, inputs: Shape, options: WindowOptions): number[] {
   const { kernel, stride, dilation, padding, ceilMode = false } = options;
   return inputs.map((input, axis) => {
     const [low, high] = padding[axis];
-    const span = dilation[axis] * (kernel[axis] - 1) + 1;
+    const span = windowSpan(kernel[axis], dilation[axis]);
     const room = input + low + high - span;
     if (room < 0) {
       const size =
@@ -118,6 +123,36 @@ export function windowOutputs(where: string, inputs: Shape, options: WindowOptio
     const count = Math.ceil(room / stride[axis]) + 1;
     // A window that would start in the high padding is dropped.
     return (count - 1) * stride[axis] >= input + low ? count - 1 : count;
+  });
+}
+
+export interface TransposedOptions extends Omit<WindowOptions, 'ceilMode'> {
+  /** Extra positions at the high side: with a stride, several extents have the same number of windows. */
+  readonly outputPadding: readonly number[];
+}
+
+/**
+ * The extents that a transposed convolution puts out: (input − 1) · stride − low − high + span + outputPadding. Exactly
+ * `inputs` windows fit into them, see {@link windowOutputs}.
+ */
+export function transposedOutputs(where: string, inputs: Shape, options: TransposedOptions): number[] {
+  const { kernel, stride, dilation, padding, outputPadding } = options;
+  return inputs.map((input, axis) => {
+    const [s, d, extra] = [stride[axis], dilation[axis], outputPadding[axis]];
+    if (extra >= Math.max(s, d)) {
+      throw new OptionError(
+        `${where}: outputPadding must be smaller than the stride or the dilation, got ${extra} with stride ${s} and dilation ${d}`,
+      );
+    }
+    const [low, high] = padding[axis];
+    const span = windowSpan(kernel[axis], d);
+    const output = (input - 1) * s - low - high + span + extra;
+    if (output < 1) {
+      throw new ShapeError(
+        `${where}: nothing is left of ${input} positions: (${input} − 1) · ${s} − ${low} − ${high} + ${span} + ${extra} = ${output} ${extentWord(inputs.length, axis)}`,
+      );
+    }
+    return output;
   });
 }
 
