@@ -374,3 +374,7 @@ write("layers", layers())
 write("losses", losses())
 write("optimizers", optimizers())
 write("training", training())
+
+import fixtures_activations  # it uses the functions above
+
+write("activations", fixtures_activations.activations())

@@ -27,6 +27,7 @@ export type { Geometry, Role, SpatialAxis } from './kernel/contraction.js';
 export * from './models/index.js';
 export * from './nn/index.js';
 // Functions of tensors
+export * from './ops/activations.js';
 export { broadcastTo, type ReduceOptions, sum } from './ops/broadcast.js';
 export { concat } from './ops/concat.js';
 export { type ConvOptions, conv, conv2d, linear } from './ops/conv.js';

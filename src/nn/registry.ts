@@ -1,6 +1,6 @@
 import { OptionError } from '../tensor/errors.js';
 import type { LayerConfig, ModuleFactory } from './config.js';
-import { Identity, LeakyReLU, ReLU, Sigmoid, Tanh } from './layers/activation.js';
+import * as activations from './layers/activation.js';
 import { Residual, Sequential } from './layers/container.js';
 import { Conv2d } from './layers/conv.js';
 import { Dropout } from './layers/dropout.js';
@@ -12,21 +12,39 @@ import type { Module } from './module.js';
 
 const factories = new Map<string, ModuleFactory<Module>>(
   Object.entries({
+    CELU: activations.CELU.fromConfig,
+    ELU: activations.ELU.fromConfig,
+    GELU: activations.GELU.fromConfig,
+    GLU: activations.GLU.fromConfig,
+    GatedTanh: activations.GatedTanh.fromConfig,
+    Hardsigmoid: activations.Hardsigmoid.fromConfig,
+    Hardswish: activations.Hardswish.fromConfig,
+    Hardtanh: activations.Hardtanh.fromConfig,
+    Identity: activations.Identity.fromConfig,
+    LeakyReLU: activations.LeakyReLU.fromConfig,
+    LogSigmoid: activations.LogSigmoid.fromConfig,
+    LogSoftmax: activations.LogSoftmax.fromConfig,
+    Mish: activations.Mish.fromConfig,
+    PReLU: activations.PReLU.fromConfig,
+    ReLU: activations.ReLU.fromConfig,
+    ReLU6: activations.ReLU6.fromConfig,
+    SELU: activations.SELU.fromConfig,
+    SiLU: activations.SiLU.fromConfig,
+    Sigmoid: activations.Sigmoid.fromConfig,
+    Softmax: activations.Softmax.fromConfig,
+    Softplus: activations.Softplus.fromConfig,
+    Softsign: activations.Softsign.fromConfig,
+    Tanh: activations.Tanh.fromConfig,
     AdaptiveAvgPool2d: AdaptiveAvgPool2d.fromConfig,
     AvgPool2d: AvgPool2d.fromConfig,
     BatchNorm2d: BatchNorm2d.fromConfig,
     Conv2d: Conv2d.fromConfig,
     Dropout: Dropout.fromConfig,
     Flatten: Flatten.fromConfig,
-    Identity: Identity.fromConfig,
-    LeakyReLU: LeakyReLU.fromConfig,
     Linear: Linear.fromConfig,
     MaxPool2d: MaxPool2d.fromConfig,
-    ReLU: ReLU.fromConfig,
     Residual: Residual.fromConfig,
     Sequential: Sequential.fromConfig,
-    Sigmoid: Sigmoid.fromConfig,
-    Tanh: Tanh.fromConfig,
   }),
 );
 
