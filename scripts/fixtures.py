@@ -378,3 +378,4 @@ write("training", training())
 import fixtures_activations  # it uses the functions above
 
 write("activations", fixtures_activations.activations())
+write("loss-modules", fixtures_activations.losses())

@@ -55,3 +55,96 @@ def activations():
     yield layer_case("GELU far out", {"type": "GELU"}, shape, scale=20.0)
     yield layer_case("Softplus far out", {"type": "Softplus"}, shape, scale=200.0)
     yield layer_case("Mish far out", {"type": "Mish"}, shape, scale=200.0)
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+class DiceLoss(nn.Module):
+    """By the definition, written with loops over samples and classes."""
+
+    def __init__(self, smooth=1e-5, squared=False, batch=False, include_background=True, reduction="mean"):
+        super().__init__()
+        self.smooth, self.squared, self.batch, self.reduction = smooth, squared, batch, reduction
+        self.first = 0 if include_background else 1
+
+    def forward(self, p, target):
+        if not target.is_floating_point():
+            target = torch.stack([(target == c).double() for c in range(p.shape[1])], 1)
+        parts = [p] if self.batch else p
+        truths = [target.transpose(0, 1)] if self.batch else target
+        rows = []
+        for part, truth in zip(parts, truths):
+            if self.batch:
+                part = part.transpose(0, 1)
+            row = []
+            for c in range(self.first, part.shape[0]):
+                a, b = part[c].flatten(), truth[c].flatten()
+                size = (a * a + b * b).sum() if self.squared else (a + b).sum()
+                row.append(1 - (2 * (a * b).sum() + self.smooth) / (size + self.smooth))
+            rows.append(torch.stack(row))
+        losses = rows[0] if self.batch else torch.stack(rows)
+        return {"mean": losses.mean(), "sum": losses.sum(), "none": losses}[self.reduction]
+
+
+nn.DiceLoss = DiceLoss
+
+
+def loss_module_case(config, x, target, tensors=None):
+    tensors = tensors or {}
+    options = {snake(key): value for key, value in config.items() if key != "type"}
+    module = getattr(nn, config["type"])(**options, **{snake(key): value for key, value in tensors.items()})
+    name = " ".join(str(part) for part in [*config.values(), *tensors, list(target.shape), target.dtype])
+    x = x.clone().requires_grad_()
+    y = module(x, target)
+    cotangent = draw(y.shape, generator_for(name))
+    (gradient,) = torch.autograd.grad((y * cotangent).sum(), [x])
+    return {
+        "name": name,
+        "loss": {**config, **{key: array(value) for key, value in tensors.items()}},
+        "input": array(x),
+        "target": {**array(target), "integer": not target.is_floating_point()},
+        "output": array(y),
+        "cotangent": array(cotangent),
+        "gradient": array(gradient),
+    }
+
+
+def losses():
+    generator = generator_for("loss modules")
+    x = draw([3, 4], generator, 2.0)
+    target = draw([3, 4], generator, 2.0)
+    chances = torch.rand([3, 4], generator=generator).mul(1000).round().div(1000)
+    truth = (torch.rand([3, 4], generator=generator) > 0.5).double()
+    some = torch.tensor([0.5, 2.0, 1.25, 0.125])
+    labels = torch.tensor([2, -100, 1])
+    volume = draw([2, 4, 2, 1, 2], generator, 2.0)
+    voxels = torch.tensor([[[[0, 2]], [[1, 3]]], [[[-100, 2]], [[0, 1]]]])
+    segments = F.softmax(volume, 1).mul(1000).round().div(1000)
+    for reduction in ["mean", "sum", "none"]:
+        r = {"reduction": reduction}
+        yield loss_module_case({"type": "MSELoss", **r}, x, target)
+        yield loss_module_case({"type": "L1Loss", **r}, x, target)
+        for beta in [1.0, 0.3, 0]:
+            yield loss_module_case({"type": "SmoothL1Loss", "beta": beta, **r}, x, target)
+        for delta in [1.0, 2.5]:
+            yield loss_module_case({"type": "HuberLoss", "delta": delta, **r}, x, target)
+        for other in [truth, chances]:
+            yield loss_module_case({"type": "BCELoss", **r}, chances.flip(0), other)
+            yield loss_module_case({"type": "BCELoss", **r}, chances.flip(0), other, {"weight": some})
+            yield loss_module_case({"type": "BCEWithLogitsLoss", **r}, x, other)
+            yield loss_module_case({"type": "BCEWithLogitsLoss", **r}, x, other, {"weight": some})
+            yield loss_module_case({"type": "BCEWithLogitsLoss", **r}, x, other, {"posWeight": some})
+            yield loss_module_case({"type": "BCEWithLogitsLoss", **r}, x * 100, other, {"weight": some[:1], "posWeight": some})
+        for scores, classes in [(x, labels), (volume, voxels)]:
+            for tensors in [{}, {"weight": some}]:
+                yield loss_module_case({"type": "NLLLoss", **r}, scores, classes, tensors)
+                yield loss_module_case({"type": "NLLLoss", "ignoreIndex": 2, **r}, scores, classes.abs() % 4, tensors)
+                yield loss_module_case({"type": "CrossEntropyLoss", **r}, scores, classes, tensors)
+                smooth = {"type": "CrossEntropyLoss", "labelSmoothing": 0.2, "ignoreIndex": 1, **r}
+                yield loss_module_case(smooth, scores, classes.abs() % 4, tensors)
+        yield loss_module_case({"type": "CrossEntropyLoss", **r}, volume, segments)
+        for options in [{}, {"smooth": 1}, {"squared": True}, {"batch": True}, {"includeBackground": False}]:
+            yield loss_module_case({"type": "DiceLoss", **options, **r}, segments, voxels)
+            yield loss_module_case({"type": "DiceLoss", **options, **r}, segments, segments.flip(0))
+        yield loss_module_case({"type": "DiceLoss", **r}, chances, torch.tensor([0, 3, 1]))

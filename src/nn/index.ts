@@ -2,6 +2,7 @@ export type { Json, LayerConfig, ModuleFactory, RandomOption } from './config.js
 export * as init from './init.js';
 export { manualSeed } from './init.js';
 export * from './layers/activation.js';
+export * from './layers/adaptive-pooling.js';
 export * from './layers/container.js';
 export * from './layers/conv.js';
 export * from './layers/dropout.js';
@@ -9,6 +10,7 @@ export * from './layers/flatten.js';
 export * from './layers/linear.js';
 export * from './layers/normalization.js';
 export * from './layers/pooling.js';
+export * from './losses.js';
 export {
   type LoadOptions,
   type LoadReport,
