@@ -88,8 +88,6 @@ test('binary cross-entropy at certain probabilities and huge logits', () => {
   const losses = binaryCrossEntropyWithLogits(logits, tensor([0, 1, 1, 0]), { reduction: 'none' });
   assertClose(losses, { shape: [4], data: [0, 0, 1000, 1000] }, 1e-9, 'huge logits');
 });
-  assertClose(losses, { shape: [4], data: [0, 0, 1000, 0].map((_, i) => [0, 0, 1000, 0][i]) }, 1, 'shape');
-});
 
 test('a perfect segmentation has the Dice loss 0, one that misses everything nearly 1', () => {
   setDevice(EXACT.make());
