@@ -379,3 +379,10 @@ import fixtures_activations  # it uses the functions above
 
 write("activations", fixtures_activations.activations())
 write("loss-modules", fixtures_activations.losses())
+write("resizing", fixtures_activations.resizing())
+
+import fixtures_pooling  # so does this
+
+write("pooling", fixtures_pooling.pooling())
+write("normalization", fixtures_pooling.normalization())
+write("unpooling", fixtures_pooling.unpooling())

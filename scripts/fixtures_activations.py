@@ -148,3 +148,33 @@ def losses():
             yield loss_module_case({"type": "DiceLoss", **options, **r}, segments, voxels)
             yield loss_module_case({"type": "DiceLoss", **options, **r}, segments, segments.flip(0))
         yield loss_module_case({"type": "DiceLoss", **r}, chances, torch.tensor([0, 3, 1]))
+
+
+# --- resizing and rearranging -----------------------------------------------------------------------------------------
+
+
+def resizing():
+    inputs = {1: [1, 2, 5], 2: [1, 1, 4, 5], 3: [1, 1, 3, 4, 2]}
+    modes = {"nearest": [1, 2, 3], "nearest-exact": [1, 2, 3], "area": [1, 2, 3]}
+    modes |= {"linear": [1], "bilinear": [2], "trilinear": [3], "bicubic": [2]}
+    sizes = {1: [[8], [3], [1], [5], [10]], 2: [[7, 3], [1, 6], [4, 5]], 3: [[5, 2, 3]]}
+    factors = [2, 1.7, 0.6]
+    for mode, ranks in modes.items():
+        for rank in ranks:
+            options = [{"size": size} for size in sizes[rank]]
+            options += [{"scaleFactor": factor} for factor in factors if rank < 3 or factor == 1.7]
+            options.append({"scaleFactor": [1.6, 2, 0.7][:rank] if rank > 1 else 1.3})
+            if mode != "area":
+                options.append({"scaleFactor": 1.7, "recomputeScaleFactor": True})
+            for option in options:
+                corners = [{"alignCorners": True}, {"alignCorners": False}, {}] if "linear" in mode or "cubic" in mode else [{}]
+                for corner in corners[: 3 if option is options[0] else 2]:
+                    config = {"type": "Upsample", **option, "mode": mode, **corner}
+                    name = f"upsample {rank}-D " + ", ".join(f"{key} {value}" for key, value in list(config.items())[1:])
+                    yield layer_case(name, config, inputs[rank])
+    for factor in [1, 2, 3]:
+        shuffle = {"type": "PixelShuffle", "upscaleFactor": factor}
+        yield layer_case(f"pixel shuffle {factor}", shuffle, [2, 2 * factor * factor, 2, 3])
+        unshuffle = {"type": "PixelUnshuffle", "downscaleFactor": factor}
+        yield layer_case(f"pixel unshuffle {factor}", unshuffle, [2, 2, 2 * factor, 3 * factor])
+    yield layer_case("pixel shuffle without batch", {"type": "PixelShuffle", "upscaleFactor": 2}, [4, 2, 3])

@@ -26,11 +26,34 @@ export * from './inspect/index.js';
 export type { Geometry, Role, SpatialAxis } from './kernel/contraction.js';
 export * from './models/index.js';
 export * from './nn/index.js';
-// Functions of tensors
 export * from './ops/activations.js';
+// Functions of tensors
+export {
+  type AdaptiveFunction,
+  type AdaptiveSize,
+  adaptiveAvgPool,
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  adaptiveAvgPool3d,
+  adaptiveMaxPool,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool2d,
+  adaptiveMaxPool3d,
+  adaptiveMaxPoolWithIndices,
+  type GlobalPoolOptions,
+  globalAvgPool,
+  globalMaxPool,
+} from './ops/adaptive-pooling.js';
 export { broadcastTo, type ReduceOptions, sum } from './ops/broadcast.js';
 export { concat } from './ops/concat.js';
-export { type ConvOptions, conv, conv2d, linear } from './ops/conv.js';
+export { type ConvOptions, conv, conv1d, conv2d, conv3d, linear } from './ops/conv.js';
+export {
+  type ConvTransposeOptions,
+  convTranspose,
+  convTranspose1d,
+  convTranspose2d,
+  convTranspose3d,
+} from './ops/conv-transpose.js';
 export { contract, matmul } from './ops/convolution.js';
 export {
   full,
@@ -43,27 +66,47 @@ export {
   tensor,
   zeros,
 } from './ops/create.js';
-export { dropout } from './ops/dropout.js';
+export { channelDropout, dropout, dropout1d, dropout2d, dropout3d } from './ops/dropout.js';
 export * from './ops/elementwise.js';
 export { flip } from './ops/flip.js';
 export * from './ops/losses.js';
 export { maxPoolWithTaps, pickTaps, unpool, type WindowAxis } from './ops/maxpool.js';
+export {
+  type MaxPoolResult,
+  type MaxUnpoolFunction,
+  type MaxUnpoolOptions,
+  maxPoolWithIndices,
+  maxUnpool,
+  maxUnpool1d,
+  maxUnpool2d,
+  maxUnpool3d,
+} from './ops/maxunpool.js';
 export * from './ops/normalization.js';
 export { type PaddingMode, type PadOptions, pad } from './ops/padding.js';
 export {
-  type AdaptiveSize,
   type AvgPoolOptions,
-  adaptiveAvgPool,
-  adaptiveAvgPool2d,
   avgPool,
+  avgPool1d,
   avgPool2d,
+  avgPool3d,
+  type LPPoolFunction,
+  type LPPoolOptions,
+  lpPool,
+  lpPool1d,
+  lpPool2d,
+  lpPool3d,
   type MaxPoolOptions,
   maxPool,
+  maxPool1d,
   maxPool2d,
+  maxPool3d,
+  type WindowFunction,
 } from './ops/pooling.js';
 export { uniform } from './ops/random.js';
 export { argmax, max, mean, min, product, variance } from './ops/reduce.js';
 export { flatten, reshape } from './ops/reshape.js';
+export { interpolate, type ResizeMode, type ResizeOptions } from './ops/resize.js';
+export * from './ops/shuffle.js';
 export { slice } from './ops/slice.js';
 export * from './ops/softmax.js';
 export { transpose } from './ops/transpose.js';

@@ -4,12 +4,24 @@ export { manualSeed } from './init.js';
 export * from './layers/activation.js';
 export * from './layers/adaptive-pooling.js';
 export * from './layers/container.js';
-export * from './layers/conv.js';
+export {
+  Conv1d,
+  Conv2d,
+  Conv3d,
+  type ConvLayerOptions,
+  ConvNd,
+} from './layers/conv.js';
+export type { ActivationName, ConvCommonOptions, GroupsOption, PaddingModeOptions } from './layers/conv-base.js';
+export * from './layers/conv-lazy.js';
+export * from './layers/conv-separable.js';
+export * from './layers/conv-transpose.js';
 export * from './layers/dropout.js';
 export * from './layers/flatten.js';
 export * from './layers/linear.js';
 export * from './layers/normalization.js';
 export * from './layers/pooling.js';
+export * from './layers/shuffle.js';
+export * from './layers/upsample.js';
 export * from './losses.js';
 export {
   type LoadOptions,

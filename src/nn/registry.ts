@@ -1,13 +1,26 @@
 import { OptionError } from '../tensor/errors.js';
 import type { LayerConfig, ModuleFactory } from './config.js';
 import * as activations from './layers/activation.js';
+import * as adaptive from './layers/adaptive-pooling.js';
 import { Residual, Sequential } from './layers/container.js';
-import { Conv2d } from './layers/conv.js';
-import { Dropout } from './layers/dropout.js';
+import { Conv1d, Conv2d, Conv3d } from './layers/conv.js';
+import { LazyConv1d, LazyConv2d, LazyConv3d } from './layers/conv-lazy.js';
+import {
+  DepthwiseConv1d,
+  DepthwiseConv2d,
+  DepthwiseConv3d,
+  SeparableConv1d,
+  SeparableConv2d,
+  SeparableConv3d,
+} from './layers/conv-separable.js';
+import { ConvTranspose1d, ConvTranspose2d, ConvTranspose3d } from './layers/conv-transpose.js';
+import { Dropout, Dropout1d, Dropout2d, Dropout3d } from './layers/dropout.js';
 import { Flatten } from './layers/flatten.js';
 import { Linear } from './layers/linear.js';
-import { BatchNorm2d } from './layers/normalization.js';
-import { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './layers/pooling.js';
+import * as normalization from './layers/normalization.js';
+import * as pooling from './layers/pooling.js';
+import { PixelShuffle, PixelUnshuffle } from './layers/shuffle.js';
+import { Upsample } from './layers/upsample.js';
 import type { Module } from './module.js';
 
 const factories = new Map<string, ModuleFactory<Module>>(
@@ -35,16 +48,65 @@ const factories = new Map<string, ModuleFactory<Module>>(
     Softplus: activations.Softplus.fromConfig,
     Softsign: activations.Softsign.fromConfig,
     Tanh: activations.Tanh.fromConfig,
-    AdaptiveAvgPool2d: AdaptiveAvgPool2d.fromConfig,
-    AvgPool2d: AvgPool2d.fromConfig,
-    BatchNorm2d: BatchNorm2d.fromConfig,
+    AdaptiveAvgPool1d: adaptive.AdaptiveAvgPool1d.fromConfig,
+    AdaptiveAvgPool2d: adaptive.AdaptiveAvgPool2d.fromConfig,
+    AdaptiveAvgPool3d: adaptive.AdaptiveAvgPool3d.fromConfig,
+    AdaptiveMaxPool1d: adaptive.AdaptiveMaxPool1d.fromConfig,
+    AdaptiveMaxPool2d: adaptive.AdaptiveMaxPool2d.fromConfig,
+    AdaptiveMaxPool3d: adaptive.AdaptiveMaxPool3d.fromConfig,
+    GlobalAvgPool1d: adaptive.GlobalAvgPool1d.fromConfig,
+    GlobalAvgPool2d: adaptive.GlobalAvgPool2d.fromConfig,
+    GlobalAvgPool3d: adaptive.GlobalAvgPool3d.fromConfig,
+    GlobalMaxPool1d: adaptive.GlobalMaxPool1d.fromConfig,
+    GlobalMaxPool2d: adaptive.GlobalMaxPool2d.fromConfig,
+    GlobalMaxPool3d: adaptive.GlobalMaxPool3d.fromConfig,
+    AvgPool1d: pooling.AvgPool1d.fromConfig,
+    AvgPool2d: pooling.AvgPool2d.fromConfig,
+    AvgPool3d: pooling.AvgPool3d.fromConfig,
+    LPPool1d: pooling.LPPool1d.fromConfig,
+    LPPool2d: pooling.LPPool2d.fromConfig,
+    LPPool3d: pooling.LPPool3d.fromConfig,
+    MaxPool1d: pooling.MaxPool1d.fromConfig,
+    MaxPool2d: pooling.MaxPool2d.fromConfig,
+    MaxPool3d: pooling.MaxPool3d.fromConfig,
+    MaxUnpool1d: pooling.MaxUnpool1d.fromConfig,
+    MaxUnpool2d: pooling.MaxUnpool2d.fromConfig,
+    MaxUnpool3d: pooling.MaxUnpool3d.fromConfig,
+    BatchNorm1d: normalization.BatchNorm1d.fromConfig,
+    BatchNorm2d: normalization.BatchNorm2d.fromConfig,
+    BatchNorm3d: normalization.BatchNorm3d.fromConfig,
+    GroupNorm: normalization.GroupNorm.fromConfig,
+    InstanceNorm1d: normalization.InstanceNorm1d.fromConfig,
+    InstanceNorm2d: normalization.InstanceNorm2d.fromConfig,
+    InstanceNorm3d: normalization.InstanceNorm3d.fromConfig,
+    LayerNorm: normalization.LayerNorm.fromConfig,
+    LocalResponseNorm: normalization.LocalResponseNorm.fromConfig,
+    Conv1d: Conv1d.fromConfig,
     Conv2d: Conv2d.fromConfig,
+    Conv3d: Conv3d.fromConfig,
+    LazyConv1d: LazyConv1d.fromConfig,
+    LazyConv2d: LazyConv2d.fromConfig,
+    LazyConv3d: LazyConv3d.fromConfig,
+    DepthwiseConv1d: DepthwiseConv1d.fromConfig,
+    DepthwiseConv2d: DepthwiseConv2d.fromConfig,
+    DepthwiseConv3d: DepthwiseConv3d.fromConfig,
+    SeparableConv1d: SeparableConv1d.fromConfig,
+    SeparableConv2d: SeparableConv2d.fromConfig,
+    SeparableConv3d: SeparableConv3d.fromConfig,
+    ConvTranspose1d: ConvTranspose1d.fromConfig,
+    ConvTranspose2d: ConvTranspose2d.fromConfig,
+    ConvTranspose3d: ConvTranspose3d.fromConfig,
     Dropout: Dropout.fromConfig,
+    Dropout1d: Dropout1d.fromConfig,
+    Dropout2d: Dropout2d.fromConfig,
+    Dropout3d: Dropout3d.fromConfig,
     Flatten: Flatten.fromConfig,
     Linear: Linear.fromConfig,
-    MaxPool2d: MaxPool2d.fromConfig,
+    PixelShuffle: PixelShuffle.fromConfig,
+    PixelUnshuffle: PixelUnshuffle.fromConfig,
     Residual: Residual.fromConfig,
     Sequential: Sequential.fromConfig,
+    Upsample: Upsample.fromConfig,
   }),
 );
 
