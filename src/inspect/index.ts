@@ -1,5 +1,18 @@
 export { type FeatureMap, type Filters, featureMaps, firstFilters } from './feature-maps.js';
+export {
+  effectiveKernelSize,
+  type InputRegion,
+  inputRegion,
+  multiplyAdds,
+  outputShape,
+  parameterCount,
+  type ReceptiveFieldOptions,
+  receptiveField,
+  type TransposedSizeOptions,
+  transposedOutputSize,
+} from './geometry.js';
 export { type AxisField, type ReceptiveField, receptiveFields } from './receptive-field.js';
 export { collectReport, type RunFacts } from './report/collect.js';
 export { type ReportData, type ReportImage, renderReport } from './report/report.js';
 export { type ModelSummary, type SummaryRow, summary } from './summary.js';
+export type { Network } from './trace-network.js';

@@ -1,8 +1,9 @@
 import type { Graph, Node, Value } from '../graph/graph.js';
 import { contractionNest } from '../kernel/contraction.js';
 import { type Expression, type Index, visitExpression } from '../kernel/expression.js';
-import type { Kernel, Nest } from '../kernel/kernel.js';
+import type { Nest } from '../kernel/kernel.js';
 import type { Shape } from '../tensor/shape.js';
+import { lowerNode } from './trace-network.js';
 
 /**
  * What elements of a value see of the input along one of its axes: the element at position p of dimension `dimension`
@@ -26,12 +27,15 @@ export type ReceptiveField = readonly AxisField[];
  * expressions of the kernels that the operators lower to, so every operator is covered: strides, dilation, padding,
  * pooling, slices. Where branches meet, the field is the smallest that holds all of them. (Araujo, Norris and Sim,
  * "Computing receptive fields of convolutional neural networks", Distill 2019, derive the same recurrence per layer.)
+ *
+ * @param first the first spatial axis of the input; they follow one another
  */
-export function receptiveFields(graph: Graph, input: Value): Map<Value, ReceptiveField> {
+export function receptiveFields(graph: Graph, input: Value, first = 2): Map<Value, ReceptiveField> {
   const fields = new Map<Value, ReceptiveField>();
+  const rank = input.type.shape.length - 2;
   fields.set(
     input,
-    input.type.shape.slice(2).map((_, s) => ({ dimension: 2 + s, size: 1, stride: 1, start: 0 })),
+    Array.from({ length: Math.max(0, rank) }, (_, s) => ({ dimension: first + s, size: 1, stride: 1, start: 0 })),
   );
   for (const node of graph.nodes) {
     if (!node.inputs.some((value) => fields.has(value))) continue;
@@ -42,11 +46,7 @@ export function receptiveFields(graph: Graph, input: Value): Map<Value, Receptiv
 }
 
 function nodeField(node: Node, fields: ReadonlyMap<Value, ReceptiveField>): ReceptiveField | undefined {
-  const kernel: Kernel = node.operator.lower(
-    node.inputs.map((value) => value.type),
-    node.outputs.map((value) => value.type),
-    node.attributes,
-  );
+  const kernel = lowerNode(node);
   if (kernel.kind === 'reshape') {
     const field = fields.get(node.inputs[0]);
     return field?.map((axis) => throughReshape(axis, node.inputs[0].type.shape, node.outputs[0].type.shape));
@@ -63,7 +63,8 @@ function nodeField(node: Node, fields: ReadonlyMap<Value, ReceptiveField>): Rece
   return result;
 }
 
-function loads(nest: Nest): { operand: number; index: readonly Index[] }[] {
+/** What a nest reads. */
+export function loads(nest: Nest): { operand: number; index: readonly Index[] }[] {
   const found: { operand: number; index: readonly Index[] }[] = [];
   const collect = (e: Expression): void => {
     if (e.kind === 'load') found.push({ operand: e.operand, index: e.index });

@@ -1,15 +1,13 @@
 import type { Graph, Node, Value } from '../graph/graph.js';
 import { trace } from '../graph/trace.js';
-import { multiplyAdds } from '../kernel/contraction.js';
-import type { Kernel } from '../kernel/kernel.js';
 import { type Module, type ModuleCall, withForwardHook } from '../nn/module.js';
 import { DTYPES } from '../tensor/dtype.js';
-import { OptionError } from '../tensor/errors.js';
-import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/forward.js';
 import { describeKernel } from './describe-kernel.js';
 import { receptiveFields } from './receptive-field.js';
+import { checkInputShape, lowerNode, nodeMultiplyAdds } from './trace-network.js';
 
 /** One call of one module. Shapes are without the batch axis; amounts are for one example and without those of its children. */
 export interface SummaryRow {
@@ -68,9 +66,7 @@ interface Call {
  * @throws ShapeError of the layer that does not fit.
  */
 export function summary(model: Module, inputShape: Shape): ModelSummary {
-  if (inputShape.length === 0 || !inputShape.every((extent) => Number.isInteger(extent) && extent > 0)) {
-    throw new OptionError(`summary: the input shape must be positive whole numbers, got ${formatShape(inputShape)}`);
-  }
+  checkInputShape('summary', inputShape);
   const { graph, input, root } = traceCalls(model, inputShape);
   const fields = receptiveFields(graph, input);
   const seenModules = new Set<Module>();
@@ -150,20 +146,7 @@ function elements(tensors: readonly Tensor[]): number {
   return tensors.reduce((sum, tensor) => sum + tensor.size, 0);
 }
 
-function lowered(node: Node): Kernel {
-  return node.operator.lower(
-    node.inputs.map((value) => value.type),
-    node.outputs.map((value) => value.type),
-    node.attributes,
-  );
-}
-
-function nodeMultiplyAdds(node: Node): number {
-  const kernel = lowered(node);
-  return kernel.kind === 'contraction' ? multiplyAdds(kernel.geometry) : 0;
-}
-
 function outputBytes(value: Value): number {
-  if (lowered(value.node as Node).kind === 'reshape') return 0;
+  if (lowerNode(value.node as Node).kind === 'reshape') return 0;
   return sizeOf(value.type.shape) * DTYPES[value.type.dtype].bytes;
 }

@@ -1,0 +1,139 @@
+import type { Module } from '../nn/module.js';
+import { type Padding, type PerAxis, perAxis, resolvePadding, transposedOutputs, windowSpan } from '../ops/window.js';
+import { checkOptions, GaborError, OptionError } from '../tensor/errors.js';
+import { formatShape, type Shape } from '../tensor/shape.js';
+import { regionSeen } from './input-region.js';
+import { type ReceptiveField, receptiveFields } from './receptive-field.js';
+import { type Network, nodeMultiplyAdds, traceNetwork } from './trace-network.js';
+
+// Questions about shapes and costs, answered from the graph and the rules that the operators themselves use.
+
+/**
+ * The shape that a network makes of one example, both without the batch axis. Traces it in evaluation mode; nothing runs.
+ *
+ * @example outputShape(new Conv2d(3, 10, 5, { padding: 'same' }), [3, 32, 32]) // [10, 32, 32]
+ * @param network a model, a layer or a function of a tensor
+ * @throws ShapeError of the layer that does not fit
+ */
+export function outputShape(network: Network, inputShape: Shape): Shape {
+  return traceNetwork('outputShape', network, inputShape).output.type.shape.slice(1);
+}
+
+/**
+ * How many numbers a model learns; a parameter that several layers share counts once. Layers that infer their input channels
+ * have none before their first call, which {@link outputShape} counts as.
+ */
+export function parameterCount(model: Module): number {
+  return [...new Set(model.parameters())].reduce((sum, parameter) => sum + parameter.size, 0);
+}
+
+/**
+ * Multiplications with an addition in the convolutions and matrix products for one example of shape `inputShape` (without the
+ * batch axis), counting taps that fall into the padding. Twice that is the number of floating-point operations.
+ */
+export function multiplyAdds(network: Network, inputShape: Shape): number {
+  const { graph } = traceNetwork('multiplyAdds', network, inputShape);
+  return graph.nodes.reduce((sum, node) => sum + nodeMultiplyAdds(node), 0);
+}
+
+export interface ReceptiveFieldOptions {
+  /** of the input: [channels, …spatial] or […spatial, channels]; default `channels-first` */
+  readonly dataFormat?: 'channels-first' | 'channels-last';
+}
+
+/**
+ * What an element of the output sees of the input, padding included: one entry per spatial axis of the input.
+ * The element at position p sees `start + stride · p` … `start + stride · p + size − 1`. Strides, dilation, branches, residual
+ * sums, pooling and slices are followed; where branches meet, it is the smallest stretch that holds all of them.
+ *
+ * @throws GaborError where the output does not depend on the input
+ */
+export function receptiveField(
+  network: Network,
+  inputShape: Shape,
+  options: ReceptiveFieldOptions = {},
+): ReceptiveField {
+  checkOptions('receptiveField', options, ['dataFormat']);
+  const { dataFormat = 'channels-first' } = options;
+  if (dataFormat !== 'channels-first' && dataFormat !== 'channels-last') {
+    throw new OptionError(
+      `receptiveField: dataFormat must be "channels-first" or "channels-last", got ${JSON.stringify(dataFormat)}`,
+    );
+  }
+  const { graph, input, output } = traceNetwork('receptiveField', network, inputShape);
+  const field = receptiveFields(graph, input, dataFormat === 'channels-last' ? 1 : 2).get(output);
+  if (field === undefined) throw new GaborError('receptiveField: the output does not depend on the input');
+  return field;
+}
+
+/** A box of the input, without the batch axis: `start[d]` … `end[d] − 1` along axis d. */
+export interface InputRegion {
+  readonly start: Shape;
+  readonly end: Shape;
+}
+
+/**
+ * The smallest box of the input that one neuron depends on, without the padding of any layer: as {@link receptiveField}, but
+ * exact at the borders, with channels (of a grouped convolution, those of the group) and through transposed convolutions.
+ *
+ * @param position of the neuron in the output, without the batch axis: [channel, …spatial]
+ * @returns undefined where the neuron sees padding only, or nothing at all
+ * @throws OptionError for a position outside of the output
+ */
+export function inputRegion(network: Network, inputShape: Shape, position: Shape): InputRegion | undefined {
+  const { graph, input, output } = traceNetwork('inputRegion', network, inputShape);
+  const shape = output.type.shape.slice(1);
+  const inside =
+    position.length === shape.length && position.every((p, d) => Number.isInteger(p) && p >= 0 && p < shape[d]);
+  if (!inside) {
+    throw new OptionError(
+      `inputRegion: the position must be one of the output ${formatShape(shape)}, counted from 0, got ${formatShape(position)}`,
+    );
+  }
+  const box = regionSeen(graph, input, output, [0, ...position])?.slice(1);
+  return box && { start: box.map((ps) => ps[0]), end: box.map((ps) => ps[ps.length - 1] + 1) };
+}
+
+/** What a dilated kernel stretches over, dilation · (kernel − 1) + 1 per axis: nine weights with dilation 2 cover 5×5. */
+export function effectiveKernelSize(kernelSize: number, dilation?: number): number;
+export function effectiveKernelSize(kernelSize: readonly number[], dilation?: PerAxis): number[];
+export function effectiveKernelSize(kernelSize: PerAxis, dilation: PerAxis = 1): number | number[] {
+  const where = 'effectiveKernelSize';
+  const rank = typeof kernelSize === 'number' ? 1 : kernelSize.length;
+  const kernel = perAxis(where, 'kernelSize', kernelSize, rank, 1);
+  const steps = perAxis(where, 'dilation', dilation, rank, 1);
+  const spans = kernel.map((k, axis) => windowSpan(k, steps[axis]));
+  return typeof kernelSize === 'number' ? spans[0] : spans;
+}
+
+export interface TransposedSizeOptions {
+  readonly kernelSize: PerAxis;
+  /** default 1 */
+  readonly stride?: PerAxis;
+  /** what the convolution that is transposed would pad; default 0 */
+  readonly padding?: Exclude<Padding, 'same' | 'causal'>;
+  /** extra positions at the high side; default 0 */
+  readonly outputPadding?: PerAxis;
+  /** default 1 */
+  readonly dilation?: PerAxis;
+}
+
+/**
+ * The spatial extents that a transposed convolution makes of `size`: (size − 1) · stride − 2 · padding + dilation · (kernelSize − 1)
+ * + outputPadding + 1 per axis, as `torch.nn.ConvTranspose2d`.
+ *
+ * @throws OptionError for outputPadding that is not below the stride or the dilation; ShapeError where nothing is left
+ */
+export function transposedOutputSize(size: Shape, options: TransposedSizeOptions): Shape {
+  const where = 'transposedOutputSize';
+  checkOptions(where, options, ['kernelSize', 'stride', 'padding', 'outputPadding', 'dilation']);
+  const rank = size.length;
+  const axes = (name: string, value: PerAxis, least: number): number[] => perAxis(where, name, value, rank, least);
+  const inputs = axes('size', size, 1);
+  const kernel = axes('kernelSize', options.kernelSize, 1);
+  const stride = axes('stride', options.stride ?? 1, 1);
+  const dilation = axes('dilation', options.dilation ?? 1, 1);
+  const outputPadding = axes('outputPadding', options.outputPadding ?? 0, 0);
+  const padding = resolvePadding(where, options.padding ?? 0, kernel, stride, dilation);
+  return transposedOutputs(where, inputs, { kernel, stride, dilation, padding, outputPadding });
+}

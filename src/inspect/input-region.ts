@@ -1,0 +1,122 @@
+import type { Graph, Node, Value } from '../graph/graph.js';
+import { contractionNest } from '../kernel/contraction.js';
+import type { Index } from '../kernel/expression.js';
+import type { Nest } from '../kernel/kernel.js';
+import { type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
+import { loads } from './receptive-field.js';
+import { lowerNode } from './trace-network.js';
+
+/** Sorted positions along one axis. Sets, not ranges: stride and dilation leave holes that a later layer may read alone. */
+type Positions = readonly number[];
+
+/** Positions per dimension; every combination of them. */
+type Box = readonly Positions[];
+
+/**
+ * The positions of `input` that one element of `output` depends on, per dimension, found by following the index expressions of the
+ * kernels backwards; undefined where it depends on nothing. What lies in the padding of any layer on the way is not part of it.
+ */
+export function regionSeen(graph: Graph, input: Value, output: Value, position: Shape): Box | undefined {
+  const seen = new Map<Value, Box>([[output, position.map((at) => [at])]]);
+  for (const node of [...graph.nodes].reverse()) {
+    for (const value of node.outputs) {
+      const box = seen.get(value);
+      if (box === undefined) continue;
+      for (const { operand, region } of regionsRead(node, box)) {
+        const source = node.inputs[operand];
+        const before = seen.get(source);
+        seen.set(source, before === undefined ? region : before.map((ps, d) => sortedSet([...ps, ...region[d]])));
+      }
+    }
+  }
+  return seen.get(input);
+}
+
+function regionsRead(node: Node, box: Box): { operand: number; region: Box }[] {
+  const kernel = lowerNode(node);
+  if (kernel.kind === 'reshape') {
+    return [{ operand: 0, region: throughReshape(box, node.outputs[0].type.shape, node.inputs[0].type.shape) }];
+  }
+  const nest = kernel.kind === 'contraction' ? contractionNest(kernel) : kernel;
+  const axes = axisPositions(nest, box);
+  return loads(nest).flatMap(({ operand, index }) => {
+    const region = index.map((one, d) => positions(one, axes, node.inputs[operand].type.shape[d]));
+    return region.some((ps) => ps.length === 0) ? [] : [{ operand, region }];
+  });
+}
+
+/** The positions of a nest's axes that compute a box of its outputs. */
+function axisPositions(nest: Nest, box: Box): Positions[] {
+  const axes: Positions[] = [...nest.parallel, ...nest.reduce].map((extent) => range(0, extent - 1));
+  if (nest.outputIndex === undefined) {
+    for (const [axis, ps] of box.entries()) axes[axis] = ps;
+    return axes;
+  }
+  for (const [d, { terms, offset }] of nest.outputIndex.entries()) {
+    // Group and channel within the group are digits of the channel, the largest first.
+    let rest = box[d].map((p) => p - offset);
+    for (const { axis, factor } of [...terms].sort((a, b) => b.factor - a.factor)) {
+      axes[axis] = sortedSet(rest.map((p) => Math.floor(p / factor)));
+      rest = rest.map((p) => p % factor);
+    }
+  }
+  return axes;
+}
+
+/** The positions below `extent` that (offset + Σ factor · axis) / divisor takes, without remainder. */
+function positions({ terms, offset, divisor }: Index, axes: readonly Positions[], extent: number): Positions {
+  let sums: Positions = [offset];
+  for (const { axis, factor } of terms) {
+    const sum = new Set<number>();
+    for (const a of sums) for (const p of axes[axis]) sum.add(a + factor * p);
+    sums = [...sum];
+  }
+  const inside = sums.filter((sum) => sum % divisor === 0 && sum >= 0 && sum < extent * divisor);
+  return sortedSet(inside.map((sum) => sum / divisor));
+}
+
+/**
+ * The same elements under another shape. Dimensions that stay are followed one by one; where several become one or one becomes
+ * several, the run between the first and the last element is.
+ */
+function throughReshape(box: Box, from: Shape, to: Shape): Box {
+  const region: Positions[] = [];
+  let [i, j] = [0, 0];
+  while (i < from.length || j < to.length) {
+    const [startFrom, startTo] = [i, j];
+    let [a, b] = [from[i++] ?? 1, to[j++] ?? 1];
+    while (a !== b) {
+      if (a < b) a *= from[i++];
+      else b *= to[j++];
+    }
+    const [run, target] = [from.slice(startFrom, i), to.slice(startTo, j)];
+    if (run.length === 1 && target.length === 1) {
+      region.push(box[startFrom]);
+      continue;
+    }
+    const strides = stridesOf(run);
+    const flat = (end: 0 | -1): number => run.reduce((sum, _, d) => sum + strides[d] * box[startFrom + d].at(end)!, 0);
+    region.push(...unravel(flat(0), flat(-1), target));
+  }
+  return region;
+}
+
+/** The smallest box of `shape` that holds the elements `first` … `last` in row-major order. */
+function unravel(first: number, last: number, shape: Shape): Positions[] {
+  let same = true;
+  return shape.map((extent, d) => {
+    if (!same) return range(0, extent - 1);
+    const inner = sizeOf(shape.slice(d + 1));
+    const [low, high] = [first, last].map((at) => Math.floor(at / inner) % extent);
+    same = low === high;
+    return range(low, high);
+  });
+}
+
+function range(first: number, last: number): Positions {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
+function sortedSet(numbers: readonly number[]): Positions {
+  return [...new Set(numbers)].sort((a, b) => a - b);
+}
