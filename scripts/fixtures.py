@@ -386,3 +386,7 @@ import fixtures_pooling  # so does this
 write("pooling", fixtures_pooling.pooling())
 write("normalization", fixtures_pooling.normalization())
 write("unpooling", fixtures_pooling.unpooling())
+
+import fixtures_conv
+
+write("convolutions", fixtures_conv.cases())

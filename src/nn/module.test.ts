@@ -129,7 +129,7 @@ test('modules of one’s own have parts, modes and configurations', () => {
   assert.equal(model.eval().conv.training, false);
   assert.throws(
     () => moduleFromConfig({ type: 'Scaled' }),
-    /unknown layer "Scaled"; known layers are AdaptiveAvgPool2d,/,
+    /unknown layer "Scaled"; known layers are AdaptiveAvgPool1d,/,
   );
   registerModule('Scaled', () => new Scaled());
   assert.ok(moduleFromConfig({ type: 'Sequential', layers: [{ type: 'Scaled' }] }) instanceof Sequential);
@@ -240,10 +240,10 @@ test('constructors refuse what makes no sense', () => {
     [() => new Conv2d(1, 1, 3, { stride: 0 }), /stride must be an integer ≥ 1/],
     [() => new Conv2d(1, 1, 3, { padding: -1 }), /padding must be an integer ≥ 0/],
     [() => new Conv2d(1, 1, 3, { padding: 'full' as 'same' }), /"same" or "valid", got "full"/],
-    [() => new Conv2d(1, 1, 3, { padding: 'same', stride: 2 }), /padding "same" needs stride 1, got \[2, 2\]/],
+    [() => new Conv2d(1, 1, 3, { padding: 'causal' }), /padding "causal" is for one spatial axis, here are 2/],
     [() => new Conv2d(3, 4, 3, { groups: 2 }), /inChannels 3 does not split into 2 groups/],
     [() => new Conv2d(4, 3, 3, { groups: 2 }), /outChannels 3 does not split into 2 groups/],
-    [() => new Conv2d(1, 1, 3, { paddingMode: 'reflect' as 'zeros' }), /paddingMode "reflect" is not there/],
+    [() => new Conv2d(1, 1, 3, { paddingMode: 'mirror' as 'zeros' }), /paddingMode must be one of .* got "mirror"/],
     [() => new Conv2d(1, 1, 3, { strides: 2 } as object), /unknown option "strides"; known options are stride,/],
     [() => new Conv2d(1, 1, 3, { bias: 1 as unknown as boolean }), /bias must be true or false, got 1/],
     [() => new MaxPool2d(2, { padding: 2 }), /MaxPool2d: padding 2 is more than half of the window of 2/],

@@ -126,6 +126,9 @@ export abstract class Module {
     return module;
   }
 
+  /** Throws where parameters do not exist yet; layers that make them at their first call override it. */
+  protected checkInitialized(_path: string): void {}
+
   #checkName(name: string): string {
     if (name === '' || name.includes('.')) {
       throw new OptionError(`${this.type}: "${name}" does not name a part; names are not empty and have no dots`);
@@ -180,6 +183,7 @@ export abstract class Module {
     const seen = new Set<Tensor>();
     const found: [string, Tensor][] = [];
     const visit = (path: string, module: Module): void => {
+      module.checkInitialized(path.slice(0, -1));
       for (const [name, tensor] of pick(module)) {
         if (once && seen.has(tensor)) continue;
         seen.add(tensor);
@@ -243,8 +247,10 @@ export abstract class Module {
 
   /** Frees the memory of parameters, buffers and random states. */
   dispose(): void {
-    for (const [, tensor] of [...this.namedParameters(), ...this.namedBuffers(), ...this.namedRandomStates()]) {
-      tensor.dispose();
+    for (const module of this.modules()) {
+      for (const parts of [module.#parameters, module.#buffers, module.#randomStates]) {
+        for (const tensor of parts.values()) tensor.dispose();
+      }
     }
   }
 

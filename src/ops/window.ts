@@ -126,24 +126,37 @@ export function windowOutputs(where: string, inputs: Shape, options: WindowOptio
   });
 }
 
+/** @throws OptionError unless every `outputPadding` is less than the stride or the dilation of its axis. */
+export function checkOutputPadding(
+  where: string,
+  outputPadding: readonly number[],
+  stride: readonly number[],
+  dilation: readonly number[],
+): void {
+  outputPadding.forEach((extra, axis) => {
+    const [s, d] = [stride[axis], dilation[axis]];
+    if (extra >= Math.max(s, d)) {
+      throw new OptionError(
+        `${where}: outputPadding must be smaller than the stride or the dilation, got ${extra} with stride ${s} and dilation ${d}: ${extra} ≥ max(${s}, ${d})`,
+      );
+    }
+  });
+}
+
 export interface TransposedOptions extends Omit<WindowOptions, 'ceilMode'> {
   /** Extra positions at the high side: with a stride, several extents have the same number of windows. */
   readonly outputPadding: readonly number[];
 }
 
 /**
- * The extents that a transposed convolution puts out: (input − 1) · stride − low − high + span + outputPadding. Exactly
- * `inputs` windows fit into them, see {@link windowOutputs}.
+ * The extents that a transposed convolution puts out: (input − 1) · stride − low − high + span + outputPadding. With
+ * outputPadding below the stride, exactly `inputs` windows fit into them, see {@link windowOutputs}.
  */
 export function transposedOutputs(where: string, inputs: Shape, options: TransposedOptions): number[] {
   const { kernel, stride, dilation, padding, outputPadding } = options;
+  checkOutputPadding(where, outputPadding, stride, dilation);
   return inputs.map((input, axis) => {
     const [s, d, extra] = [stride[axis], dilation[axis], outputPadding[axis]];
-    if (extra >= Math.max(s, d)) {
-      throw new OptionError(
-        `${where}: outputPadding must be smaller than the stride or the dilation, got ${extra} with stride ${s} and dilation ${d}`,
-      );
-    }
     const [low, high] = padding[axis];
     const span = windowSpan(kernel[axis], d);
     const output = (input - 1) * s - low - high + span + extra;
@@ -156,18 +169,29 @@ export function transposedOutputs(where: string, inputs: Shape, options: Transpo
   });
 }
 
-/** Throws unless `shape` is [batch, channels, …rank spatial axes]. */
-export function checkImages(where: string, shape: Shape, rank: number, channels?: number): void {
-  const axes = ['batch', channels === undefined ? 'channels' : String(channels)];
-  axes.push(
-    ...(rank === 1 ? ['length'] : rank === 2 ? ['height', 'width'] : ['depth', 'height', 'width']).slice(0, rank),
+/** Throws unless `shape` is [batch, channels, …rank spatial axes], or [batch, …rank spatial axes, channels]. */
+export function checkImages(
+  where: string,
+  shape: Shape,
+  rank: number,
+  channels?: number,
+  dataFormat: 'channels-first' | 'channels-last' = 'channels-first',
+): void {
+  const last = dataFormat === 'channels-last';
+  const spatial = (rank === 1 ? ['length'] : rank === 2 ? ['height', 'width'] : ['depth', 'height', 'width']).slice(
+    0,
+    rank,
   );
-  const expected = `[${axes.join(', ')}]`;
+  const count = channels === undefined ? 'channels' : String(channels);
+  const expected = `[${['batch', ...(last ? [...spatial, count] : [count, ...spatial])].join(', ')}]`;
   if (shape.length !== rank + 2) {
     const hint = shape.length === rank + 1 ? '; put a batch axis of extent 1 in front' : '';
     throw new ShapeError(`${where}: expected ${expected}, got ${formatShape(shape)}${hint}`);
   }
-  if (channels !== undefined && shape[1] !== channels) {
-    throw new ShapeError(`${where}: expected ${channels} channels (axis 1), got ${shape[1]} in ${formatShape(shape)}`);
+  const axis = last ? rank + 1 : 1;
+  if (channels !== undefined && shape[axis] !== channels) {
+    throw new ShapeError(
+      `${where}: expected ${channels} channels (axis ${axis}), got ${shape[axis]} in ${formatShape(shape)}`,
+    );
   }
 }

@@ -1,97 +1,102 @@
 import { conv } from '../../ops/conv.js';
-import { zeros } from '../../ops/create.js';
-import { type Padding, type PerAxis, perAxis, resolvePadding } from '../../ops/window.js';
-import { checkOptions, OptionError } from '../../tensor/errors.js';
+import type { PaddingMode } from '../../ops/padding.js';
+import { type Padding, type PerAxis, resolvePadding } from '../../ops/window.js';
+import { checkOptions } from '../../tensor/errors.js';
+import type { Shape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { checkBoolean, checkCount, type LayerConfig, type RandomOption } from '../config.js';
-import { defaultInit } from '../init.js';
-import { Module } from '../module.js';
+import type { LayerConfig } from '../config.js';
+import {
+  type ConvCommonOptions,
+  type ConvFactory,
+  ConvLayer,
+  configOptions,
+  type GroupsOption,
+  type PaddingModeOptions,
+} from './conv-base.js';
 
-export interface ConvLayerOptions extends RandomOption {
-  /** default 1 */
-  readonly stride?: PerAxis;
-  /** zeros around the input: a number, one per axis, `same` (stride 1 only) or `valid`; default 0 */
+export interface ConvLayerOptions extends ConvCommonOptions, PaddingModeOptions, GroupsOption {
+  /** around the input: a number, one per axis, `[low, high]` per axis, `same`, `valid` or (1-D) `causal`; default 0 */
   readonly padding?: Padding;
-  /** distance between taps; default 1 */
-  readonly dilation?: PerAxis;
-  /** channels are split into so many independent convolutions; default 1 */
-  readonly groups?: number;
-  /** default true */
-  readonly bias?: boolean;
-  /** only `zeros` */
-  readonly paddingMode?: 'zeros';
 }
 
-const OPTIONS = ['stride', 'padding', 'dilation', 'groups', 'bias', 'paddingMode'];
+export const CONV_OPTIONS: readonly string[] = [
+  'stride',
+  'padding',
+  'dilation',
+  'groups',
+  'bias',
+  'paddingMode',
+  'paddingValue',
+  'dataFormat',
+  'activation',
+];
 
-/** Convolution layers of every rank; see {@link Conv2d}. */
-export abstract class ConvNd extends Module {
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernelSize: readonly number[];
-  readonly stride: readonly number[];
+/** Convolution layers of every rank; see {@link Conv2d}. The weight is [out channels, in channels / groups, …kernel]. */
+export abstract class ConvNd extends ConvLayer {
   readonly padding: Padding;
-  readonly dilation: readonly number[];
-  readonly groups: number;
-  /** [out channels, in channels / groups, …kernel] */
-  readonly weight: Tensor;
-  /** [out channels] */
-  readonly bias: Tensor | undefined;
+  readonly paddingMode: PaddingMode;
+  readonly paddingValue: number | undefined;
 
   constructor(
     where: string,
     rank: number,
-    inChannels: number,
+    inChannels: number | undefined,
     outChannels: number,
     kernelSize: PerAxis,
     options: ConvLayerOptions,
   ) {
-    super();
-    checkOptions(where, options, [...OPTIONS, 'random']);
-    const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, paddingMode = 'zeros' } = options;
-    checkCount(where, 'inChannels', inChannels);
-    checkCount(where, 'outChannels', outChannels);
-    checkCount(where, 'groups', groups);
-    checkBoolean(where, 'bias', bias);
-    if (paddingMode !== 'zeros') {
-      throw new OptionError(`${where}: paddingMode ${JSON.stringify(paddingMode)} is not there; only "zeros" is`);
-    }
-    for (const [name, channels] of Object.entries({ inChannels, outChannels })) {
-      if (channels % groups !== 0) {
-        throw new OptionError(`${where}: ${name} ${channels} does not split into ${groups} groups`);
-      }
-    }
-    this.inChannels = inChannels;
-    this.outChannels = outChannels;
-    this.kernelSize = perAxis(where, 'kernelSize', kernelSize, rank, 1);
-    this.stride = perAxis(where, 'stride', stride, rank, 1);
-    this.dilation = perAxis(where, 'dilation', dilation, rank, 1);
-    this.padding = padding;
-    resolvePadding(where, padding, this.kernelSize, this.stride, this.dilation); // throws for padding that makes no sense
-    this.groups = groups;
-    this.weight = this.parameter('weight', zeros([outChannels, inChannels / groups, ...this.kernelSize]));
-    this.bias = bias ? this.parameter('bias', zeros([outChannels])) : undefined;
-    defaultInit(this.weight, this.bias, options.random);
+    checkOptions(where, options, [...CONV_OPTIONS, 'random']);
+    super(where, rank, inChannels, outChannels, kernelSize, options);
+    this.padding = options.padding ?? 0;
+    this.paddingMode = options.paddingMode ?? 'zeros';
+    this.paddingValue = options.paddingValue;
+    // Throws for padding that makes no sense.
+    resolvePadding(where, this.padding, this.kernelSize, this.stride, this.dilation, this.kernelSize);
+    if (inChannels !== undefined) this.initialize(where, inChannels);
+  }
+
+  protected weightShape(inChannels: number): Shape {
+    return [this.outChannels, inChannels / this.groups, ...this.kernelSize];
   }
 
   forward(x: Tensor): Tensor {
-    const { bias, stride, padding, dilation, groups } = this;
-    return conv(x, this.weight, { bias, stride, padding, dilation, groups }, this.type);
+    this.prepare(x);
+    const { bias, stride, padding, dilation, groups, paddingMode, paddingValue, dataFormat } = this;
+    const options = { bias, stride, padding, dilation, groups, paddingMode, paddingValue, dataFormat };
+    return this.activate(conv(x, this.weight, options, this.type));
   }
 
   override config(): LayerConfig {
-    const { type, inChannels, outChannels, kernelSize, stride, padding, dilation, groups } = this;
+    const { padding, paddingMode, paddingValue } = this;
     return {
-      type,
-      inChannels,
-      outChannels,
-      kernelSize,
-      stride,
+      ...this.commonConfig(),
       padding,
-      dilation,
-      groups,
-      bias: this.bias !== undefined,
+      ...(paddingMode === 'zeros' ? {} : { paddingMode }),
+      ...(paddingValue === undefined ? {} : { paddingValue }),
     };
+  }
+}
+
+/** A factory for layers of (inChannels, outChannels, kernelSize, options). */
+function factory<M>(make: (a: number, b: number, kernel: PerAxis, options: ConvLayerOptions) => M): ConvFactory<M> {
+  return (config, build) => {
+    const options = configOptions<ConvLayerOptions>(
+      config,
+      ['inChannels', 'outChannels', 'kernelSize'],
+      CONV_OPTIONS,
+      build,
+    );
+    return make(config.inChannels as number, config.outChannels as number, config.kernelSize as PerAxis, options);
+  };
+}
+
+/** Convolution of sequences [batch, in channels, length]; see {@link Conv2d}. As `torch.nn.Conv1d`. */
+export class Conv1d extends ConvNd {
+  readonly type = 'Conv1d';
+  static readonly fromConfig: ConvFactory<Conv1d> = factory((...args) => new Conv1d(...args));
+
+  constructor(inChannels: number, outChannels: number, kernelSize: PerAxis, options: ConvLayerOptions = {}) {
+    super('Conv1d', 1, inChannels, outChannels, kernelSize, options);
   }
 }
 
@@ -103,14 +108,19 @@ export abstract class ConvNd extends Module {
  */
 export class Conv2d extends ConvNd {
   readonly type = 'Conv2d';
+  static readonly fromConfig: ConvFactory<Conv2d> = factory((...args) => new Conv2d(...args));
 
   constructor(inChannels: number, outChannels: number, kernelSize: PerAxis, options: ConvLayerOptions = {}) {
     super('Conv2d', 2, inChannels, outChannels, kernelSize, options);
   }
+}
 
-  static fromConfig(this: void, config: LayerConfig): Conv2d {
-    const { type, inChannels, outChannels, kernelSize, ...options } = config;
-    checkOptions(type, options, OPTIONS);
-    return new Conv2d(inChannels as number, outChannels as number, kernelSize as PerAxis, options as ConvLayerOptions);
+/** Convolution of volumes [batch, in channels, depth, height, width]; see {@link Conv2d}. As `torch.nn.Conv3d`. */
+export class Conv3d extends ConvNd {
+  readonly type = 'Conv3d';
+  static readonly fromConfig: ConvFactory<Conv3d> = factory((...args) => new Conv3d(...args));
+
+  constructor(inChannels: number, outChannels: number, kernelSize: PerAxis, options: ConvLayerOptions = {}) {
+    super('Conv3d', 3, inChannels, outChannels, kernelSize, options);
   }
 }
