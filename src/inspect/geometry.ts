@@ -20,8 +20,9 @@ export function outputShape(network: Network, inputShape: Shape): Shape {
 }
 
 /**
- * How many numbers a model learns; a parameter that several layers share counts once. Layers that infer their input channels
- * have none before their first call, which {@link outputShape} counts as.
+ * How many numbers a model learns; a parameter that several layers share counts once.
+ *
+ * @throws GaborError before the first call of a layer that infers its input channels
  */
 export function parameterCount(model: Module): number {
   return [...new Set(model.parameters())].reduce((sum, parameter) => sum + parameter.size, 0);
