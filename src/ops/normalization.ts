@@ -1,9 +1,14 @@
-import { ShapeError } from '../tensor/errors.js';
-import { formatShape } from '../tensor/shape.js';
+import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { sum } from './broadcast.js';
 import { channelwise } from './conv.js';
-import { add, div, mul, sqrt, stopGradient, sub } from './elementwise.js';
+import { contract } from './convolution.js';
+import { iota } from './create.js';
+import { add, cast, div, lessEqual, logicalAnd, mul, pow, sqrt, stopGradient, sub } from './elementwise.js';
+import { mean as meanOver } from './reduce.js';
+import { reshape } from './reshape.js';
+import { splitText } from './window.js';
 
 /** Batch statistics and what they were taken of. */
 export interface BatchNormResult {
@@ -93,4 +98,177 @@ export function batchNormInference(
   const scale = div(weight ?? 1, sqrt(add(variance, options.eps ?? 1e-5)));
   const shift = sub(bias ?? 0, mul(mean, scale));
   return add(mul(x, channelwise(scale, x.rank)), channelwise(shift, x.rank));
+}
+
+export interface NormOptions {
+  /** added to the variance; default 1e-5 */
+  readonly eps?: number;
+}
+
+/** x over `axes` with mean 0 and variance 1 (biased), and both with those axes kept at extent one. */
+function standardize(x: Tensor, axes: readonly number[], eps: number): { y: Tensor; mean: Tensor; variance: Tensor } {
+  const mean = meanOver(x, axes, { keepDims: true });
+  const centred = sub(x, mean);
+  const variance = meanOver(mul(centred, centred), axes, { keepDims: true });
+  return { y: mul(centred, div(1, sqrt(add(variance, eps)))), mean, variance };
+}
+
+/** y · weight + bias, each where given; they broadcast against `y`. */
+function scaleAndShift(y: Tensor, weight: Tensor | undefined, bias: Tensor | undefined): Tensor {
+  const scaled = weight === undefined ? y : mul(y, weight);
+  return bias === undefined ? scaled : add(scaled, bias);
+}
+
+/**
+ * Normalises over the last axes, whose extents are `normalizedShape`, then scales and shifts (Ba, Kiros and Hinton, "Layer
+ * Normalization", 2016).
+ *
+ * @param affine weight and bias of shape `normalizedShape`
+ */
+export function layerNorm(
+  x: Tensor,
+  normalizedShape: number | Shape,
+  affine: Affine = {},
+  options: NormOptions = {},
+  where = 'layerNorm',
+): Tensor {
+  checkOptions(where, affine, ['weight', 'bias']);
+  checkOptions(where, options, ['eps']);
+  const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+  const fits = (t: Tensor): boolean => {
+    const last = t.shape.slice(Math.max(0, t.rank - shape.length));
+    return last.length === shape.length && last.every((extent, i) => extent === shape[i]);
+  };
+  if (shape.length === 0) throw new OptionError(`${where}: normalizedShape must have at least one extent, got []`);
+  if (!fits(x)) throw new ShapeError(`${where}: expected […, ${shape.join(', ')}], got ${formatShape(x.shape)}`);
+  for (const [name, t] of Object.entries(affine) as [string, Tensor | undefined][]) {
+    if (t !== undefined && (t.rank !== shape.length || !fits(t))) {
+      throw new ShapeError(`${where}: the ${name} must be ${formatShape(shape)}, got ${formatShape(t.shape)}`);
+    }
+  }
+  const axes = shape.map((_, i) => x.rank - shape.length + i);
+  return scaleAndShift(standardize(x, axes, options.eps ?? 1e-5).y, affine.weight, affine.bias);
+}
+
+/**
+ * Splits the channels into groups and normalises each group of each sample, then scales and shifts every channel (Wu and He,
+ * "Group Normalization", 2018). One group is layer normalisation over all but the batch; as many as channels is
+ * instance normalisation.
+ *
+ * @param x [batch, channels, …]
+ */
+export function groupNorm(
+  x: Tensor,
+  numGroups: number,
+  affine: Affine = {},
+  options: NormOptions = {},
+  where = 'groupNorm',
+): Tensor {
+  checkOptions(where, affine, ['weight', 'bias']);
+  checkOptions(where, options, ['eps']);
+  const { weight, bias } = affine;
+  checkChannels(where, x, weight, bias);
+  if (!Number.isInteger(numGroups) || numGroups < 1) {
+    throw new OptionError(`${where}: numGroups must be an integer ≥ 1, got ${numGroups}`);
+  }
+  const [batch, channels, ...rest] = x.shape;
+  if (channels % numGroups !== 0) {
+    throw new ShapeError(
+      `${where}: ${channels} channels (axis 1 of ${formatShape(x.shape)}) ${splitText(channels, numGroups)}`,
+    );
+  }
+  const grouped = reshape(x, [batch, numGroups, channels / numGroups, ...rest]);
+  const axes = grouped.shape.map((_, axis) => axis).slice(2);
+  const y = reshape(standardize(grouped, axes, options.eps ?? 1e-5).y, x.shape);
+  return scaleAndShift(y, weight && channelwise(weight, x.rank), bias && channelwise(bias, x.rank));
+}
+
+/** Statistics of every channel of every sample, and what they were taken of. */
+export interface InstanceNormResult {
+  /** of the shape of the input */
+  readonly y: Tensor;
+  /** [batch, channels] */
+  readonly mean: Tensor;
+  /** [batch, channels], biased */
+  readonly variance: Tensor;
+  /** positions per channel */
+  readonly count: number;
+}
+
+/**
+ * Normalises every channel of every sample over its positions, then scales and shifts (Ulyanov, Vedaldi and Lempitsky,
+ * "Instance Normalization", 2016).
+ *
+ * @param x [batch, channels, …spatial], of more than one position
+ */
+export function instanceNorm(
+  x: Tensor,
+  affine: Affine = {},
+  options: NormOptions = {},
+  where = 'instanceNorm',
+): InstanceNormResult {
+  checkOptions(where, affine, ['weight', 'bias']);
+  checkOptions(where, options, ['eps']);
+  const { weight, bias } = affine;
+  checkChannels(where, x, weight, bias);
+  const [batch, channels, ...extents] = x.shape;
+  const count = sizeOf(extents);
+  if (count < 2) {
+    throw new ShapeError(
+      `${where}: needs more than one position per channel, got ${count} in ${formatShape(x.shape)}; one value minus its mean is always 0`,
+    );
+  }
+  const axes = extents.map((_, s) => 2 + s);
+  const { y, mean, variance } = standardize(x, axes, options.eps ?? 1e-5);
+  return {
+    y: scaleAndShift(y, weight && channelwise(weight, x.rank), bias && channelwise(bias, x.rank)),
+    mean: reshape(mean, [batch, channels]),
+    variance: reshape(variance, [batch, channels]),
+    count,
+  };
+}
+
+export interface LocalResponseNormOptions {
+  /** default 1e-4 */
+  readonly alpha?: number;
+  /** default 0.75 */
+  readonly beta?: number;
+  /** default 1 */
+  readonly k?: number;
+}
+
+/**
+ * x / (k + alpha · mean of x² over `size` neighbouring channels)^beta; channels beyond the first and last count as zeros
+ * (Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional networks", 2012, section 3.3, with PyTorch's
+ * mean in place of the sum).
+ *
+ * @param x [batch, channels, …spatial]
+ * @param size for even numbers there is one channel more below than above
+ */
+export function localResponseNorm(
+  x: Tensor,
+  size: number,
+  options: LocalResponseNormOptions = {},
+  where = 'localResponseNorm',
+): Tensor {
+  checkOptions(where, options, ['alpha', 'beta', 'k']);
+  const { alpha = 1e-4, beta = 0.75, k = 1 } = options;
+  checkChannels(where, x);
+  if (!Number.isInteger(size) || size < 1) throw new OptionError(`${where}: size must be an integer ≥ 1, got ${size}`);
+  const [batch, channels, ...extents] = x.shape;
+  // The sum over neighbours is a pointwise convolution with a band matrix of ones.
+  const distance = sub(iota([channels, channels], 1), iota([channels, channels], 0));
+  const near = logicalAnd(lessEqual(-Math.floor(size / 2), distance), lessEqual(distance, Math.floor((size - 1) / 2)));
+  const axes = extents.map((extent) => ({
+    input: extent,
+    kernel: 1,
+    output: extent,
+    stride: 1,
+    dilation: 1,
+    padLow: 0,
+  }));
+  const filter = reshape(cast(near, x.dtype), [channels, channels, ...extents.map(() => 1)]);
+  const geometry = { batch, groups: 1, channelsIn: channels, channelsOut: channels, axes };
+  const sums = contract('output', mul(x, x), filter, geometry);
+  return div(x, pow(add(mul(sums, alpha / size), k), beta));
 }

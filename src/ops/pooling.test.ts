@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { testOnDevices } from '../testing/devices.js';
 import { assertClose } from '../testing/fixtures.js';
+import { adaptiveAvgPool } from './adaptive-pooling.js';
 import { randomNormal } from './create.js';
-import { adaptiveAvgPool, avgPool, maxPool } from './pooling.js';
+import { avgPool, maxPool } from './pooling.js';
 
 // One axis against plain loops; two axes are compared with PyTorch beside the layers.
 

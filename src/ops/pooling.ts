@@ -1,16 +1,11 @@
 import type { Geometry } from '../kernel/contraction.js';
 import type { DType } from '../tensor/dtype.js';
 import { checkOptions, OptionError } from '../tensor/errors.js';
-import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { sum } from './broadcast.js';
-import { linear } from './conv.js';
 import { contract } from './convolution.js';
 import { full, iota } from './create.js';
-import { add, cast, div, greater, less, logicalAnd, maximum, minimum, mul, sub } from './elementwise.js';
+import { add, cast, div, maximum, minimum, mul, notEqual, pow, where as select, sqrt, sub } from './elementwise.js';
 import { maxPoolWithTaps, type WindowAxis } from './maxpool.js';
-import { mean } from './reduce.js';
-import { transpose } from './transpose.js';
 import { checkImages, type PerAxis, perAxis, resolvePadding, windowOutputs } from './window.js';
 
 export interface MaxPoolOptions {
@@ -37,14 +32,20 @@ export interface AvgPoolOptions {
   readonly divisorOverride?: number;
 }
 
-interface Windows {
+export interface PoolWindows {
   readonly axes: WindowAxis[];
   /** elements of padding behind the input, per axis */
   readonly padHigh: number[];
 }
 
 /** Checks the options of a pooling operator and computes its windows. */
-function poolWindows(where: string, x: Tensor, rank: number, kernel: PerAxis, options: MaxPoolOptions): Windows {
+export function poolWindows(
+  where: string,
+  x: Tensor,
+  rank: number,
+  kernel: PerAxis,
+  options: MaxPoolOptions,
+): PoolWindows {
   checkImages(where, x.shape, rank);
   const size = perAxis(where, 'kernelSize', kernel, rank, 1);
   const stride = perAxis(where, 'stride', options.stride ?? size, rank, 1);
@@ -86,10 +87,25 @@ export function maxPool(x: Tensor, kernel: PerAxis, options: MaxPoolOptions = {}
   return maxPoolWithTaps(x, poolWindows(where, x, x.rank - 2, kernel, options).axes).values;
 }
 
+/** {@link maxPool} of [batch, channels, length]. */
+export const maxPool1d: WindowFunction<MaxPoolOptions> = ofRank(1, 'maxPool1d', maxPool);
 /** {@link maxPool} of images [batch, channels, height, width]. */
-export function maxPool2d(x: Tensor, kernel: PerAxis, options: MaxPoolOptions = {}): Tensor {
-  checkImages('maxPool2d', x.shape, 2);
-  return maxPool(x, kernel, options, 'maxPool2d');
+export const maxPool2d: WindowFunction<MaxPoolOptions> = ofRank(2, 'maxPool2d', maxPool);
+/** {@link maxPool} of volumes [batch, channels, depth, height, width]. */
+export const maxPool3d: WindowFunction<MaxPoolOptions> = ofRank(3, 'maxPool3d', maxPool);
+
+/** A pooling function of one rank. */
+export type WindowFunction<O> = (x: Tensor, kernel: PerAxis, options?: O) => Tensor;
+
+function ofRank<O extends object>(
+  rank: number,
+  where: string,
+  pool: (x: Tensor, kernel: PerAxis, options: O | undefined, where: string) => Tensor,
+): WindowFunction<O> {
+  return (x, kernel, options) => {
+    checkImages(where, x.shape, rank);
+    return pool(x, kernel, options, where);
+  };
 }
 
 /** Average of every window; x is [batch, channels, …spatial]. */
@@ -110,11 +126,69 @@ export function avgPool(x: Tensor, kernel: PerAxis, options: AvgPoolOptions = {}
   return div(windowSum(x, axes, 1), windowCounts(axes, countIncludePad ? padHigh : undefined, x.dtype));
 }
 
+/** {@link avgPool} of [batch, channels, length]. */
+export const avgPool1d: WindowFunction<AvgPoolOptions> = ofRank(1, 'avgPool1d', avgPool);
 /** {@link avgPool} of images [batch, channels, height, width]. */
-export function avgPool2d(x: Tensor, kernel: PerAxis, options: AvgPoolOptions = {}): Tensor {
-  checkImages('avgPool2d', x.shape, 2);
-  return avgPool(x, kernel, options, 'avgPool2d');
+export const avgPool2d: WindowFunction<AvgPoolOptions> = ofRank(2, 'avgPool2d', avgPool);
+/** {@link avgPool} of volumes [batch, channels, depth, height, width]. */
+export const avgPool3d: WindowFunction<AvgPoolOptions> = ofRank(3, 'avgPool3d', avgPool);
+
+export interface LPPoolOptions {
+  /** default: the window's size */
+  readonly stride?: PerAxis;
+  /** Count windows that start inside the input but do not end there, scaled up to a whole window; default false. */
+  readonly ceilMode?: boolean;
 }
+
+/** Throws unless `normType` is the exponent of a norm. */
+export function checkNormType(where: string, normType: number): void {
+  if (typeof normType === 'number' && Number.isFinite(normType) && normType > 0) return;
+  throw new OptionError(
+    `${where}: normType must be a finite number > 0, got ${normType}${normType === Infinity ? '; use max pooling of abs(x)' : ''}`,
+  );
+}
+
+/**
+ * (Σ xᵖ)^(1/p) over every window, p = `normType`; x is [batch, channels, …spatial]. As in PyTorch there is no absolute
+ * value, so odd and broken p want x ≥ 0, and the gradient is 0 where the sum is 0.
+ */
+export function lpPool(
+  x: Tensor,
+  normType: number,
+  kernel: PerAxis,
+  options: LPPoolOptions = {},
+  where = 'lpPool',
+): Tensor {
+  checkOptions(where, options, ['stride', 'ceilMode']);
+  checkNormType(where, normType);
+  const rank = x.rank - 2;
+  checkImages(where, x.shape, rank);
+  const size = perAxis(where, 'kernelSize', kernel, rank, 1);
+  const area = size.reduce((product, extent) => product * extent, 1);
+  const powers = normType === 1 ? x : normType === 2 ? mul(x, x) : pow(x, normType);
+  const sums = mul(avgPool(powers, size, options, where), area);
+  if (normType === 1) return sums;
+  const some = notEqual(sums, 0);
+  const safe = select(some, sums, 1);
+  return select(some, normType === 2 ? sqrt(safe) : pow(safe, 1 / normType), 0);
+}
+
+/** {@link lpPool} of one rank. */
+export type LPPoolFunction = (x: Tensor, normType: number, kernel: PerAxis, options?: LPPoolOptions) => Tensor;
+
+const lpPoolOfRank =
+  (rank: number, where: string): LPPoolFunction =>
+  (x, normType, kernel, options) => {
+    checkImages(where, x.shape, rank);
+    return lpPool(x, normType, kernel, options, where);
+  };
+
+/** {@link lpPool} of [batch, channels, length]. */
+export const lpPool1d: LPPoolFunction = lpPoolOfRank(1, 'lpPool1d');
+/** {@link lpPool} of images [batch, channels, height, width]. */
+export const lpPool2d: LPPoolFunction = lpPoolOfRank(2, 'lpPool2d');
+/** {@link lpPool} of volumes [batch, channels, depth, height, width]. */
+export const lpPool3d: LPPoolFunction = lpPoolOfRank(3, 'lpPool3d');
 
 /** `factor` times the sum of every window: a depthwise convolution with a constant filter. */
 function windowSum(x: Tensor, axes: readonly WindowAxis[], factor: number): Tensor {
@@ -136,68 +210,4 @@ function windowCounts(axes: readonly WindowAxis[], padHigh: readonly number[] | 
     counts.reduce((product, count) => mul(product, count)),
     dtype,
   );
-}
-
-/** An extent per axis; `null` keeps the input's. */
-export type AdaptiveSize = number | null | readonly (number | null)[];
-
-/** One extent (or null) per axis, checked. */
-export function adaptiveSize(where: string, size: AdaptiveSize, rank: number): (number | null)[] {
-  const list = size === null || typeof size === 'number' ? new Array<number | null>(rank).fill(size) : size;
-  const valid = (n: number | null): boolean => n === null || (Number.isInteger(n) && n >= 1);
-  if (!Array.isArray(list) || list.length !== rank || !list.every(valid)) {
-    throw new OptionError(
-      `${where}: outputSize must be an integer ≥ 1 or null, or ${rank} of them, got ${JSON.stringify(size)}`,
-    );
-  }
-  return [...list];
-}
-
-/**
- * Average pooling to a given size: output o averages the inputs ⌊o · in / out⌋ … ⌈(o + 1) · in / out⌉ − 1, as in
- * PyTorch, so neighbouring windows may overlap.
- */
-export function adaptiveAvgPool(x: Tensor, size: AdaptiveSize, where = 'adaptiveAvgPool'): Tensor {
-  const rank = x.rank - 2;
-  checkImages(where, x.shape, rank);
-  const inputs = x.shape.slice(2);
-  const outputs = adaptiveSize(where, size, rank).map((n, s) => n ?? inputs[s]);
-  if (outputs.every((n) => n === 1)) {
-    return mean(
-      x,
-      inputs.map((_, s) => 2 + s),
-      { keepDims: true },
-    );
-  }
-  if (inputs.every((input, s) => input % outputs[s] === 0)) {
-    const kernel = inputs.map((input, s) => input / outputs[s]);
-    return avgPool(x, kernel, {}, where);
-  }
-  return outputs.reduce((y, output, s) => (output === inputs[s] ? y : averageAlong(y, 2 + s, output)), x);
-}
-
-/** {@link adaptiveAvgPool} of images [batch, channels, height, width]. */
-export function adaptiveAvgPool2d(x: Tensor, size: AdaptiveSize): Tensor {
-  checkImages('adaptiveAvgPool2d', x.shape, 2);
-  return adaptiveAvgPool(x, size, 'adaptiveAvgPool2d');
-}
-
-/** A matrix product along one axis with the rows of averages. */
-function averageAlong(x: Tensor, axis: number, output: number): Tensor {
-  const input = x.shape[axis];
-  const shape: Shape = [output, input];
-  const o = iota(shape, 0);
-  const i = iota(shape, 1);
-  // i ≥ ⌊o · input / output⌋ and i < ⌈(o + 1) · input / output⌉ without division.
-  const inside = logicalAnd(
-    greater(mul(add(i, 1), output), mul(o, input)),
-    less(mul(i, output), mul(add(o, 1), input)),
-  );
-  const ones = cast(inside, x.dtype);
-  const rows = div(ones, sum(ones, 1, { keepDims: true }));
-  if (axis === x.rank - 1) return linear(x, rows);
-  const order = x.shape.map((_, a) => a);
-  order[axis] = x.rank - 1;
-  order[x.rank - 1] = axis;
-  return transpose(linear(transpose(x, order), rows), order);
 }

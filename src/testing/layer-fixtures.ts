@@ -22,11 +22,13 @@ export interface LayerCase {
   readonly output: FixtureArray;
   readonly cotangent: FixtureArray;
   readonly gradients: Record<string, FixtureArray>;
+  /** default: as before */
+  readonly buffersAfter?: Record<string, FixtureArray>;
 }
 
 /**
- * Tests layers without buffers against `tests/fixtures/NAME.jsonl` on every device: keys of the state, output inside and
- * outside of a program, all gradients, and that the configuration makes the same layer again.
+ * Tests layers against `tests/fixtures/NAME.jsonl` on every device: keys of the state, output inside and
+ * outside of a program, all gradients, buffers afterwards, and that the configuration makes the same layer again.
  */
 export function testLayerFixtures(name: string): void {
   const cases = readFixtures<LayerCase>(name);
@@ -51,6 +53,10 @@ export function testLayerFixtures(name: string): void {
           [...inputs, ...names].forEach((source, i) => {
             assertClose(grads[i], c.gradients[source], device.tolerance, `gradient of ${source}`);
           });
+          for (const [buffer, value] of module.namedBuffers()) {
+            assertClose(value, (c.buffersAfter ?? c.state)[buffer], device.tolerance, `${buffer} afterwards`);
+          }
+          module.loadStateDict(c.state);
           assertClose(module.forward(x), c.output, device.tolerance, 'output outside of compile');
         });
       }

@@ -1,9 +1,19 @@
 import { assign } from '../../graph/trace.js';
 import { ones, zeros } from '../../ops/create.js';
 import { add, cast, div, mul } from '../../ops/elementwise.js';
-import { batchNorm, batchNormInference } from '../../ops/normalization.js';
-import { checkImages } from '../../ops/window.js';
-import { checkOptions } from '../../tensor/errors.js';
+import {
+  batchNorm,
+  batchNormInference,
+  groupNorm,
+  instanceNorm,
+  type LocalResponseNormOptions,
+  layerNorm,
+  localResponseNorm,
+} from '../../ops/normalization.js';
+import { mean as meanOver } from '../../ops/reduce.js';
+import { checkImages, splitText } from '../../ops/window.js';
+import { checkOptions, OptionError, ShapeError } from '../../tensor/errors.js';
+import { formatShape, type Shape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, checkCount, checkNumber, type LayerConfig } from '../config.js';
 import { Module } from '../module.js';
@@ -21,8 +31,8 @@ export interface BatchNormOptions {
 
 const OPTIONS = ['eps', 'momentum', 'affine', 'trackRunningStats'];
 
-/** Batch normalisation of every rank; see {@link BatchNorm2d}. */
-export abstract class BatchNormNd extends Module {
+/** What batch and instance normalisation share: scale and shift, and running statistics, per channel. */
+abstract class ChannelNorm extends Module {
   readonly numFeatures: number;
   readonly eps: number;
   readonly momentum: number | null;
@@ -36,18 +46,19 @@ export abstract class BatchNormNd extends Module {
   readonly runningVar: Tensor | undefined;
   /** i32[]: training steps seen. (PyTorch holds it in 64 bits.) */
   readonly numBatchesTracked: Tensor | undefined;
-  readonly #rank: number;
+  protected readonly rank: number;
 
-  constructor(where: string, rank: number, numFeatures: number, options: BatchNormOptions) {
+  /** @param usual the default of `affine` and `trackRunningStats` */
+  constructor(where: string, rank: number, numFeatures: number, options: BatchNormOptions, usual: boolean) {
     super();
     checkOptions(where, options, OPTIONS);
-    const { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = options;
+    const { eps = 1e-5, momentum = 0.1, affine = usual, trackRunningStats = usual } = options;
     checkCount(where, 'numFeatures', numFeatures);
     checkNumber(where, 'eps', eps, 0);
     if (momentum !== null) checkNumber(where, 'momentum', momentum, 0, 1);
     checkBoolean(where, 'affine', affine);
     checkBoolean(where, 'trackRunningStats', trackRunningStats);
-    this.#rank = rank;
+    this.rank = rank;
     this.numFeatures = numFeatures;
     this.eps = eps;
     this.momentum = momentum;
@@ -64,12 +75,44 @@ export abstract class BatchNormNd extends Module {
     }
   }
 
-  forward(x: Tensor): Tensor {
+  /** With the running statistics; undefined while they are not to be used. */
+  protected withRunning(x: Tensor): Tensor | undefined {
     const { eps, weight, bias, runningMean, runningVar, type } = this;
-    checkImages(type, x.shape, this.#rank, this.numFeatures);
-    if (!this.training && runningMean !== undefined && runningVar !== undefined) {
-      return batchNormInference(x, { mean: runningMean, variance: runningVar }, { weight, bias }, { eps }, type);
-    }
+    if (this.training || runningMean === undefined || runningVar === undefined) return undefined;
+    return batchNormInference(x, { mean: runningMean, variance: runningVar }, { weight, bias }, { eps }, type);
+  }
+
+  override config(): LayerConfig {
+    const { type, numFeatures, eps, momentum, affine, trackRunningStats } = this;
+    return { type, numFeatures, eps, momentum, affine, trackRunningStats };
+  }
+}
+
+/** (1 − rate) · running + rate · batch */
+function moveTowards(running: Tensor, batch: Tensor, rate: number | Tensor): void {
+  const kept = typeof rate === 'number' ? 1 - rate : add(mul(rate, -1), 1);
+  assign(running, add(mul(running, kept), mul(batch, rate)));
+}
+
+/** Makes a layer of its configuration: the number of features comes first, the rest are options. */
+function featureLayer<L>(Layer: new (numFeatures: number, options: BatchNormOptions) => L, config: LayerConfig): L {
+  const { type, numFeatures, ...options } = config;
+  checkOptions(type, options, OPTIONS);
+  return new Layer(numFeatures as number, options as BatchNormOptions);
+}
+
+/** Batch normalisation of every rank; see {@link BatchNorm2d}. */
+export abstract class BatchNormNd extends ChannelNorm {
+  constructor(where: string, rank: number, numFeatures: number, options: BatchNormOptions) {
+    super(where, rank, numFeatures, options, true);
+  }
+
+  forward(x: Tensor): Tensor {
+    const { eps, weight, bias, type } = this;
+    // [batch, features], as after a linear layer, is a line of no extent.
+    checkImages(type, x.shape, this.rank === 1 && x.rank === 2 ? 0 : this.rank, this.numFeatures);
+    const running = this.withRunning(x);
+    if (running !== undefined) return running;
     const { y, mean, variance, count } = batchNorm(x, { weight, bias }, { eps }, type);
     if (this.training) this.#track(mean, mul(variance, count / (count - 1)));
     return y;
@@ -81,18 +124,26 @@ export abstract class BatchNormNd extends Module {
     if (runningMean === undefined || runningVar === undefined || numBatchesTracked === undefined) return;
     const seen = add(numBatchesTracked, 1);
     assign(numBatchesTracked, seen);
-    const move = (running: Tensor, batch: Tensor): void => {
-      const rate = momentum ?? div(1, cast(seen, batch.dtype));
-      const kept = momentum === null ? add(mul(rate, -1), 1) : 1 - momentum;
-      assign(running, add(mul(running, kept), mul(batch, rate)));
-    };
-    move(runningMean, mean);
-    move(runningVar, unbiased);
+    const rate = momentum ?? div(1, cast(seen, mean.dtype));
+    moveTowards(runningMean, mean, rate);
+    moveTowards(runningVar, unbiased, rate);
+  }
+}
+
+/**
+ * {@link BatchNorm2d} of [batch, features] or [batch, features, length]. As `torch.nn.BatchNorm1d`.
+ *
+ * @throws ShapeError in training for one value per channel.
+ */
+export class BatchNorm1d extends BatchNormNd {
+  readonly type = 'BatchNorm1d';
+
+  constructor(numFeatures: number, options: BatchNormOptions = {}) {
+    super('BatchNorm1d', 1, numFeatures, options);
   }
 
-  override config(): LayerConfig {
-    const { type, numFeatures, eps, momentum, affine, trackRunningStats } = this;
-    return { type, numFeatures, eps, momentum, affine, trackRunningStats };
+  static fromConfig(this: void, config: LayerConfig): BatchNorm1d {
+    return featureLayer(BatchNorm1d, config);
   }
 }
 
@@ -110,8 +161,269 @@ export class BatchNorm2d extends BatchNormNd {
   }
 
   static fromConfig(this: void, config: LayerConfig): BatchNorm2d {
-    const { type, numFeatures, ...options } = config;
-    checkOptions(type, options, OPTIONS);
-    return new BatchNorm2d(numFeatures as number, options as BatchNormOptions);
+    return featureLayer(BatchNorm2d, config);
+  }
+}
+
+/** {@link BatchNorm2d} of volumes [batch, features, depth, height, width]. As `torch.nn.BatchNorm3d`. */
+export class BatchNorm3d extends BatchNormNd {
+  readonly type = 'BatchNorm3d';
+
+  constructor(numFeatures: number, options: BatchNormOptions = {}) {
+    super('BatchNorm3d', 3, numFeatures, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): BatchNorm3d {
+    return featureLayer(BatchNorm3d, config);
+  }
+}
+
+export interface InstanceNormOptions {
+  /** added to the variance; default 1e-5 */
+  readonly eps?: number;
+  /** weight of a new batch in the running statistics; null leaves them as they are, as in PyTorch; default 0.1 */
+  readonly momentum?: number | null;
+  /** Learn a scale and a shift; default false. */
+  readonly affine?: boolean;
+  /** Keep running statistics for use after training; without them every image uses its own; default false. */
+  readonly trackRunningStats?: boolean;
+}
+
+/** Instance normalisation of every rank; see {@link InstanceNorm2d}. */
+export abstract class InstanceNormNd extends ChannelNorm {
+  constructor(where: string, rank: number, numFeatures: number, options: InstanceNormOptions) {
+    super(where, rank, numFeatures, options, false);
+  }
+
+  forward(x: Tensor): Tensor {
+    const { eps, weight, bias, runningMean, runningVar, momentum, type } = this;
+    checkImages(type, x.shape, this.rank, this.numFeatures);
+    const running = this.withRunning(x);
+    if (running !== undefined) return running;
+    const { y, mean, variance, count } = instanceNorm(x, { weight, bias }, { eps }, type);
+    if (this.training && runningMean !== undefined && runningVar !== undefined && momentum !== null) {
+      moveTowards(runningMean, meanOver(mean, 0), momentum);
+      moveTowards(runningVar, mul(meanOver(variance, 0), count / (count - 1)), momentum);
+    }
+    return y;
+  }
+}
+
+/** {@link InstanceNorm2d} of [batch, features, length]. As `torch.nn.InstanceNorm1d`. */
+export class InstanceNorm1d extends InstanceNormNd {
+  readonly type = 'InstanceNorm1d';
+
+  constructor(numFeatures: number, options: InstanceNormOptions = {}) {
+    super('InstanceNorm1d', 1, numFeatures, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): InstanceNorm1d {
+    return featureLayer(InstanceNorm1d, config);
+  }
+}
+
+/**
+ * Normalises every channel of every image [batch, features, height, width] over its positions. With
+ * `trackRunningStats` the statistics are averaged over training and used after `eval()`. As `torch.nn.InstanceNorm2d`, which
+ * never counts in `num_batches_tracked` either.
+ *
+ * @throws ShapeError for one position per channel.
+ */
+export class InstanceNorm2d extends InstanceNormNd {
+  readonly type = 'InstanceNorm2d';
+
+  constructor(numFeatures: number, options: InstanceNormOptions = {}) {
+    super('InstanceNorm2d', 2, numFeatures, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): InstanceNorm2d {
+    return featureLayer(InstanceNorm2d, config);
+  }
+}
+
+/** {@link InstanceNorm2d} of volumes [batch, features, depth, height, width]. As `torch.nn.InstanceNorm3d`. */
+export class InstanceNorm3d extends InstanceNormNd {
+  readonly type = 'InstanceNorm3d';
+
+  constructor(numFeatures: number, options: InstanceNormOptions = {}) {
+    super('InstanceNorm3d', 3, numFeatures, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): InstanceNorm3d {
+    return featureLayer(InstanceNorm3d, config);
+  }
+}
+
+export interface LayerNormOptions {
+  /** added to the variance; default 1e-5 */
+  readonly eps?: number;
+  /** Learn a scale and a shift per element; default true. */
+  readonly elementwiseAffine?: boolean;
+  /** Learn the shift, too; default true. */
+  readonly bias?: boolean;
+}
+
+const LAYER_NORM_OPTIONS = ['eps', 'elementwiseAffine', 'bias'];
+
+/** Normalises over the last axes, whose extents are `normalizedShape`. As `torch.nn.LayerNorm`. */
+export class LayerNorm extends Module {
+  readonly type = 'LayerNorm';
+  readonly normalizedShape: readonly number[];
+  readonly eps: number;
+  readonly elementwiseAffine: boolean;
+  /** of shape `normalizedShape`: the scale, 1 at first */
+  readonly weight: Tensor | undefined;
+  /** of shape `normalizedShape`: the shift, 0 at first */
+  readonly bias: Tensor | undefined;
+  readonly #bias: boolean;
+
+  constructor(normalizedShape: number | Shape, options: LayerNormOptions = {}) {
+    super();
+    checkOptions('LayerNorm', options, LAYER_NORM_OPTIONS);
+    const { eps = 1e-5, elementwiseAffine = true, bias = true } = options;
+    const shape: unknown = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    if (!Array.isArray(shape) || shape.length === 0 || !shape.every((n) => Number.isInteger(n) && n >= 1)) {
+      throw new OptionError(
+        `LayerNorm: normalizedShape must be an integer ≥ 1 or some of them, got ${JSON.stringify(normalizedShape)}`,
+      );
+    }
+    checkNumber('LayerNorm', 'eps', eps, 0);
+    checkBoolean('LayerNorm', 'elementwiseAffine', elementwiseAffine);
+    checkBoolean('LayerNorm', 'bias', bias);
+    this.normalizedShape = [...shape];
+    this.eps = eps;
+    this.elementwiseAffine = elementwiseAffine;
+    this.#bias = bias;
+    if (elementwiseAffine) {
+      this.weight = this.parameter('weight', ones(this.normalizedShape));
+      if (bias) this.bias = this.parameter('bias', zeros(this.normalizedShape));
+    }
+  }
+
+  forward(x: Tensor): Tensor {
+    const { normalizedShape, weight, bias, eps, type } = this;
+    return layerNorm(x, normalizedShape, { weight, bias }, { eps }, type);
+  }
+
+  override config(): LayerConfig {
+    const { type, normalizedShape, eps, elementwiseAffine } = this;
+    return { type, normalizedShape, eps, elementwiseAffine, bias: this.#bias };
+  }
+
+  static fromConfig(this: void, config: LayerConfig): LayerNorm {
+    const { type, normalizedShape, ...options } = config;
+    checkOptions(type, options, LAYER_NORM_OPTIONS);
+    return new LayerNorm(normalizedShape as number | Shape, options as LayerNormOptions);
+  }
+}
+
+export interface GroupNormOptions {
+  /** added to the variance; default 1e-5 */
+  readonly eps?: number;
+  /** Learn a scale and a shift per channel; default true. */
+  readonly affine?: boolean;
+}
+
+const GROUP_NORM_OPTIONS = ['eps', 'affine'];
+
+/**
+ * Splits the channels of [batch, channels, …] into groups and normalises each group of each sample. As `torch.nn.GroupNorm`.
+ *
+ * @throws OptionError for channels that do not split into the groups.
+ */
+export class GroupNorm extends Module {
+  readonly type = 'GroupNorm';
+  readonly numGroups: number;
+  readonly numChannels: number;
+  readonly eps: number;
+  readonly affine: boolean;
+  /** [channels]: the scale, 1 at first */
+  readonly weight: Tensor | undefined;
+  /** [channels]: the shift, 0 at first */
+  readonly bias: Tensor | undefined;
+
+  constructor(numGroups: number, numChannels: number, options: GroupNormOptions = {}) {
+    super();
+    checkOptions('GroupNorm', options, GROUP_NORM_OPTIONS);
+    const { eps = 1e-5, affine = true } = options;
+    checkCount('GroupNorm', 'numGroups', numGroups);
+    checkCount('GroupNorm', 'numChannels', numChannels);
+    checkNumber('GroupNorm', 'eps', eps, 0);
+    checkBoolean('GroupNorm', 'affine', affine);
+    if (numChannels % numGroups !== 0) {
+      throw new OptionError(`GroupNorm: numChannels ${numChannels} ${splitText(numChannels, numGroups)}`);
+    }
+    this.numGroups = numGroups;
+    this.numChannels = numChannels;
+    this.eps = eps;
+    this.affine = affine;
+    if (affine) {
+      this.weight = this.parameter('weight', ones([numChannels]));
+      this.bias = this.parameter('bias', zeros([numChannels]));
+    }
+  }
+
+  forward(x: Tensor): Tensor {
+    const { numGroups, numChannels, weight, bias, eps, type } = this;
+    if (x.rank < 2 || x.shape[1] !== numChannels) {
+      throw new ShapeError(`${type}: expected [batch, ${numChannels}, …], got ${formatShape(x.shape)}`);
+    }
+    return groupNorm(x, numGroups, { weight, bias }, { eps }, type);
+  }
+
+  override config(): LayerConfig {
+    const { type, numGroups, numChannels, eps, affine } = this;
+    return { type, numGroups, numChannels, eps, affine };
+  }
+
+  static fromConfig(this: void, config: LayerConfig): GroupNorm {
+    const { type, numGroups, numChannels, ...options } = config;
+    checkOptions(type, options, GROUP_NORM_OPTIONS);
+    return new GroupNorm(numGroups as number, numChannels as number, options as GroupNormOptions);
+  }
+}
+
+const RESPONSE_OPTIONS = ['alpha', 'beta', 'k'];
+
+/**
+ * x / (k + alpha · mean of x² over `size` neighbouring channels)^beta, for [batch, channels, …spatial]. As
+ * `torch.nn.LocalResponseNorm`.
+ */
+export class LocalResponseNorm extends Module {
+  readonly type = 'LocalResponseNorm';
+  readonly size: number;
+  readonly alpha: number;
+  readonly beta: number;
+  readonly k: number;
+
+  constructor(size: number, options: LocalResponseNormOptions = {}) {
+    super();
+    checkOptions('LocalResponseNorm', options, RESPONSE_OPTIONS);
+    const { alpha = 1e-4, beta = 0.75, k = 1 } = options;
+    checkCount('LocalResponseNorm', 'size', size);
+    for (const [name, value] of Object.entries({ alpha, beta, k })) {
+      checkNumber('LocalResponseNorm', name, value, Number.NEGATIVE_INFINITY);
+    }
+    this.size = size;
+    this.alpha = alpha;
+    this.beta = beta;
+    this.k = k;
+  }
+
+  forward(x: Tensor): Tensor {
+    const { size, alpha, beta, k, type } = this;
+    if (x.rank < 3) throw new ShapeError(`${type}: expected [batch, channels, …spatial], got ${formatShape(x.shape)}`);
+    return localResponseNorm(x, size, { alpha, beta, k }, type);
+  }
+
+  override config(): LayerConfig {
+    const { type, size, alpha, beta, k } = this;
+    return { type, size, alpha, beta, k };
+  }
+
+  static fromConfig(this: void, config: LayerConfig): LocalResponseNorm {
+    const { type, size, ...options } = config;
+    checkOptions(type, options, RESPONSE_OPTIONS);
+    return new LocalResponseNorm(size as number, options as LocalResponseNormOptions);
   }
 }

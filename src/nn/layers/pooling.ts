@@ -1,10 +1,11 @@
+import { type MaxPoolResult, type MaxUnpoolOptions, maxPoolWithIndices, maxUnpool } from '../../ops/maxunpool.js';
 import {
-  type AdaptiveSize,
   type AvgPoolOptions,
-  adaptiveAvgPool,
-  adaptiveSize,
   avgPool,
+  checkNormType,
   checkPoolPadding,
+  type LPPoolOptions,
+  lpPool,
   type MaxPoolOptions,
   maxPool,
 } from '../../ops/pooling.js';
@@ -15,16 +16,26 @@ import { checkBoolean, defined, type LayerConfig } from '../config.js';
 import { Module } from '../module.js';
 
 const MAX_OPTIONS = ['stride', 'padding', 'dilation', 'ceilMode'];
+const UNPOOL_OPTIONS = ['stride', 'padding'];
 const AVG_OPTIONS = ['stride', 'padding', 'ceilMode', 'countIncludePad', 'divisorOverride'];
+const LP_OPTIONS = ['stride', 'ceilMode'];
+
+interface WindowLayerOptions {
+  readonly stride?: PerAxis;
+  readonly padding?: PerAxis;
+}
 
 /** Pooling layers of every rank: size, stride and padding of the window, per axis. */
 abstract class Pool extends Module {
   readonly kernelSize: readonly number[];
   readonly stride: readonly number[];
   readonly padding: readonly number[];
+  protected readonly rank: number;
 
-  constructor(where: string, rank: number, kernelSize: PerAxis, options: MaxPoolOptions) {
+  constructor(where: string, rank: number, kernelSize: PerAxis, options: WindowLayerOptions, known: readonly string[]) {
     super();
+    checkOptions(where, options, known);
+    this.rank = rank;
     this.kernelSize = perAxis(where, 'kernelSize', kernelSize, rank, 1);
     this.stride = perAxis(where, 'stride', options.stride ?? this.kernelSize, rank, 1);
     this.padding = perAxis(where, 'padding', options.padding ?? 0, rank, 0);
@@ -36,57 +47,185 @@ abstract class Pool extends Module {
   }
 }
 
-/**
- * Largest element of every window: [batch, channels, height, width] to [batch, channels, height′, width′]. The stride
- * defaults to the window's size. As `torch.nn.MaxPool2d`.
- */
-export class MaxPool2d extends Pool {
-  readonly type = 'MaxPool2d';
+/** Makes a layer of its configuration: the window's size comes first, the rest are options. */
+function windowLayer<L, O>(
+  Layer: new (kernelSize: PerAxis, options: O) => L,
+  config: LayerConfig,
+  known: readonly string[],
+): L {
+  const { type, kernelSize, ...options } = config;
+  checkOptions(type, options, known);
+  return new Layer(kernelSize as PerAxis, options as O);
+}
+
+/** Max pooling of every rank; see {@link MaxPool2d}. */
+export abstract class MaxPoolNd extends Pool {
   readonly dilation: readonly number[];
   readonly ceilMode: boolean;
 
-  constructor(kernelSize: PerAxis, options: MaxPoolOptions = {}) {
-    super('MaxPool2d', 2, kernelSize, options);
-    checkOptions('MaxPool2d', options, MAX_OPTIONS);
+  constructor(where: string, rank: number, kernelSize: PerAxis, options: MaxPoolOptions) {
+    super(where, rank, kernelSize, options, MAX_OPTIONS);
     const { dilation = 1, ceilMode = false } = options;
-    checkBoolean('MaxPool2d', 'ceilMode', ceilMode);
-    this.dilation = perAxis('MaxPool2d', 'dilation', dilation, 2, 1);
+    checkBoolean(where, 'ceilMode', ceilMode);
+    this.dilation = perAxis(where, 'dilation', dilation, rank, 1);
     this.ceilMode = ceilMode;
   }
 
   forward(x: Tensor): Tensor {
-    checkImages('MaxPool2d', x.shape, 2);
-    const { kernelSize, stride, padding, dilation, ceilMode } = this;
-    return maxPool(x, kernelSize, { stride, padding, dilation, ceilMode }, 'MaxPool2d');
+    checkImages(this.type, x.shape, this.rank);
+    return maxPool(x, this.kernelSize, this.#options(), this.type);
+  }
+
+  /** {@link forward}, and where the elements were found, for unpooling: `returnIndices` in PyTorch. */
+  forwardWithIndices(x: Tensor): MaxPoolResult {
+    checkImages(this.type, x.shape, this.rank);
+    return maxPoolWithIndices(x, this.kernelSize, this.#options(), this.type);
+  }
+
+  #options(): MaxPoolOptions {
+    const { stride, padding, dilation, ceilMode } = this;
+    return { stride, padding, dilation, ceilMode };
   }
 
   override config(): LayerConfig {
     const { type, kernelSize, stride, padding, dilation, ceilMode } = this;
     return { type, kernelSize, stride, padding, dilation, ceilMode };
   }
+}
 
-  static fromConfig(this: void, config: LayerConfig): MaxPool2d {
-    const { type, kernelSize, ...options } = config;
-    checkOptions(type, options, MAX_OPTIONS);
-    return new MaxPool2d(kernelSize as PerAxis, options as MaxPoolOptions);
+/** {@link MaxPool2d} of [batch, channels, length]. As `torch.nn.MaxPool1d`. */
+export class MaxPool1d extends MaxPoolNd {
+  readonly type = 'MaxPool1d';
+
+  constructor(kernelSize: PerAxis, options: MaxPoolOptions = {}) {
+    super('MaxPool1d', 1, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): MaxPool1d {
+    return windowLayer(MaxPool1d, config, MAX_OPTIONS);
   }
 }
 
-/** Average of every window, shapes as {@link MaxPool2d}. As `torch.nn.AvgPool2d`. */
-export class AvgPool2d extends Pool {
-  readonly type = 'AvgPool2d';
+/**
+ * Largest element of every window: [batch, channels, height, width] to [batch, channels, height′, width′]. The stride
+ * defaults to the window's size. As `torch.nn.MaxPool2d`.
+ */
+export class MaxPool2d extends MaxPoolNd {
+  readonly type = 'MaxPool2d';
+
+  constructor(kernelSize: PerAxis, options: MaxPoolOptions = {}) {
+    super('MaxPool2d', 2, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): MaxPool2d {
+    return windowLayer(MaxPool2d, config, MAX_OPTIONS);
+  }
+}
+
+/** {@link MaxPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.MaxPool3d`. */
+export class MaxPool3d extends MaxPoolNd {
+  readonly type = 'MaxPool3d';
+
+  constructor(kernelSize: PerAxis, options: MaxPoolOptions = {}) {
+    super('MaxPool3d', 3, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): MaxPool3d {
+    return windowLayer(MaxPool3d, config, MAX_OPTIONS);
+  }
+}
+
+export interface MaxUnpoolLayerOptions {
+  /** default: the window's size */
+  readonly stride?: PerAxis;
+  /** of the pooling to undo; default 0 */
+  readonly padding?: PerAxis;
+}
+
+/** Max unpooling of every rank; see {@link MaxUnpool2d}. */
+export abstract class MaxUnpoolNd extends Pool {
+  constructor(where: string, rank: number, kernelSize: PerAxis, options: MaxUnpoolLayerOptions) {
+    super(where, rank, kernelSize, options, UNPOOL_OPTIONS);
+  }
+
+  /**
+   * @param indices i32, from the max pooling to undo
+   * @param outputSize spatial extents of that pooling's input, where the windows alone do not tell them
+   */
+  forward(x: Tensor, indices?: Tensor, outputSize?: PerAxis): Tensor {
+    if (indices === undefined) {
+      throw new OptionError(
+        `${this.type}: needs the indices of the max pooling to undo, forward(x, indices); maxPoolWithIndices gives them`,
+      );
+    }
+    checkImages(this.type, x.shape, this.rank);
+    const { stride, padding } = this;
+    const options: MaxUnpoolOptions = { stride, padding, outputSize };
+    return maxUnpool(x, indices, this.kernelSize, options, this.type);
+  }
+
+  override config(): LayerConfig {
+    const { type, kernelSize, stride, padding } = this;
+    return { type, kernelSize, stride, padding };
+  }
+}
+
+/** {@link MaxUnpool2d} of [batch, channels, length]. As `torch.nn.MaxUnpool1d`. */
+export class MaxUnpool1d extends MaxUnpoolNd {
+  readonly type = 'MaxUnpool1d';
+
+  constructor(kernelSize: PerAxis, options: MaxUnpoolLayerOptions = {}) {
+    super('MaxUnpool1d', 1, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): MaxUnpool1d {
+    return windowLayer(MaxUnpool1d, config, UNPOOL_OPTIONS);
+  }
+}
+
+/**
+ * Puts elements back where {@link MaxPool2d} with the same window had found them, zeros elsewhere:
+ * [batch, channels, height, width] to [batch, channels, (height − 1) · stride − 2 · padding + kernel, …]. As
+ * `torch.nn.MaxUnpool2d`; where overlapping windows name one place, it gets the mean of their elements.
+ */
+export class MaxUnpool2d extends MaxUnpoolNd {
+  readonly type = 'MaxUnpool2d';
+
+  constructor(kernelSize: PerAxis, options: MaxUnpoolLayerOptions = {}) {
+    super('MaxUnpool2d', 2, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): MaxUnpool2d {
+    return windowLayer(MaxUnpool2d, config, UNPOOL_OPTIONS);
+  }
+}
+
+/** {@link MaxUnpool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.MaxUnpool3d`. */
+export class MaxUnpool3d extends MaxUnpoolNd {
+  readonly type = 'MaxUnpool3d';
+
+  constructor(kernelSize: PerAxis, options: MaxUnpoolLayerOptions = {}) {
+    super('MaxUnpool3d', 3, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): MaxUnpool3d {
+    return windowLayer(MaxUnpool3d, config, UNPOOL_OPTIONS);
+  }
+}
+
+/** Average pooling of every rank; see {@link AvgPool2d}. */
+export abstract class AvgPoolNd extends Pool {
   readonly ceilMode: boolean;
   readonly countIncludePad: boolean;
   readonly divisorOverride: number | undefined;
 
-  constructor(kernelSize: PerAxis, options: AvgPoolOptions = {}) {
-    super('AvgPool2d', 2, kernelSize, options);
-    checkOptions('AvgPool2d', options, AVG_OPTIONS);
+  constructor(where: string, rank: number, kernelSize: PerAxis, options: AvgPoolOptions) {
+    super(where, rank, kernelSize, options, AVG_OPTIONS);
     const { ceilMode = false, countIncludePad = true, divisorOverride } = options;
-    checkBoolean('AvgPool2d', 'ceilMode', ceilMode);
-    checkBoolean('AvgPool2d', 'countIncludePad', countIncludePad);
+    checkBoolean(where, 'ceilMode', ceilMode);
+    checkBoolean(where, 'countIncludePad', countIncludePad);
     if (divisorOverride !== undefined && !(Number.isInteger(divisorOverride) && divisorOverride !== 0)) {
-      throw new OptionError(`AvgPool2d: divisorOverride must be an integer other than 0, got ${divisorOverride}`);
+      throw new OptionError(`${where}: divisorOverride must be an integer other than 0, got ${divisorOverride}`);
     }
     this.ceilMode = ceilMode;
     this.countIncludePad = countIncludePad;
@@ -94,48 +233,130 @@ export class AvgPool2d extends Pool {
   }
 
   forward(x: Tensor): Tensor {
-    checkImages('AvgPool2d', x.shape, 2);
+    checkImages(this.type, x.shape, this.rank);
     const { kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride } = this;
     const options = { stride, padding, ceilMode, countIncludePad, divisorOverride };
-    return avgPool(x, kernelSize, options, 'AvgPool2d');
+    return avgPool(x, kernelSize, options, this.type);
   }
 
   override config(): LayerConfig {
     const { type, kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride } = this;
     return defined({ type, kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride });
   }
+}
+
+/** {@link AvgPool2d} of [batch, channels, length]. As `torch.nn.AvgPool1d`. */
+export class AvgPool1d extends AvgPoolNd {
+  readonly type = 'AvgPool1d';
+
+  constructor(kernelSize: PerAxis, options: AvgPoolOptions = {}) {
+    super('AvgPool1d', 1, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): AvgPool1d {
+    return windowLayer(AvgPool1d, config, AVG_OPTIONS);
+  }
+}
+
+/** Average of every window, shapes as {@link MaxPool2d}. As `torch.nn.AvgPool2d`. */
+export class AvgPool2d extends AvgPoolNd {
+  readonly type = 'AvgPool2d';
+
+  constructor(kernelSize: PerAxis, options: AvgPoolOptions = {}) {
+    super('AvgPool2d', 2, kernelSize, options);
+  }
 
   static fromConfig(this: void, config: LayerConfig): AvgPool2d {
-    const { type, kernelSize, ...options } = config;
-    checkOptions(type, options, AVG_OPTIONS);
-    return new AvgPool2d(kernelSize as PerAxis, options as AvgPoolOptions);
+    return windowLayer(AvgPool2d, config, AVG_OPTIONS);
+  }
+}
+
+/** {@link AvgPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.AvgPool3d`. */
+export class AvgPool3d extends AvgPoolNd {
+  readonly type = 'AvgPool3d';
+
+  constructor(kernelSize: PerAxis, options: AvgPoolOptions = {}) {
+    super('AvgPool3d', 3, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): AvgPool3d {
+    return windowLayer(AvgPool3d, config, AVG_OPTIONS);
+  }
+}
+
+/** Lp pooling of every rank; see {@link LPPool2d}. */
+export abstract class LPPoolNd extends Pool {
+  readonly normType: number;
+  readonly ceilMode: boolean;
+
+  constructor(where: string, rank: number, normType: number, kernelSize: PerAxis, options: LPPoolOptions) {
+    super(where, rank, kernelSize, options, LP_OPTIONS);
+    const { ceilMode = false } = options;
+    checkNormType(where, normType);
+    checkBoolean(where, 'ceilMode', ceilMode);
+    this.normType = normType;
+    this.ceilMode = ceilMode;
+  }
+
+  forward(x: Tensor): Tensor {
+    checkImages(this.type, x.shape, this.rank);
+    const { kernelSize, normType, stride, ceilMode } = this;
+    return lpPool(x, normType, kernelSize, { stride, ceilMode }, this.type);
+  }
+
+  override config(): LayerConfig {
+    const { type, normType, kernelSize, stride, ceilMode } = this;
+    return { type, normType, kernelSize, stride, ceilMode };
+  }
+}
+
+function lpLayer<L>(
+  Layer: new (normType: number, kernelSize: PerAxis, options: LPPoolOptions) => L,
+  config: LayerConfig,
+): L {
+  const { type, normType, kernelSize, ...options } = config;
+  checkOptions(type, options, LP_OPTIONS);
+  return new Layer(normType as number, kernelSize as PerAxis, options as LPPoolOptions);
+}
+
+/** {@link LPPool2d} of [batch, channels, length]. As `torch.nn.LPPool1d`. */
+export class LPPool1d extends LPPoolNd {
+  readonly type = 'LPPool1d';
+
+  constructor(normType: number, kernelSize: PerAxis, options: LPPoolOptions = {}) {
+    super('LPPool1d', 1, normType, kernelSize, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): LPPool1d {
+    return lpLayer(LPPool1d, config);
   }
 }
 
 /**
- * Average pooling to a given size, whatever the input's: [batch, channels, height, width] to
- * [batch, channels, …outputSize]; `null` keeps an extent. As `torch.nn.AdaptiveAvgPool2d`.
+ * (Σ xᵖ)^(1/p) over every window, p = `normType`, shapes as {@link MaxPool2d}: the sum for 1, towards the largest element for
+ * large p. Odd and broken p want x ≥ 0. As `torch.nn.LPPool2d`.
  */
-export class AdaptiveAvgPool2d extends Module {
-  readonly type = 'AdaptiveAvgPool2d';
-  readonly outputSize: readonly (number | null)[];
+export class LPPool2d extends LPPoolNd {
+  readonly type = 'LPPool2d';
 
-  constructor(outputSize: AdaptiveSize) {
-    super();
-    this.outputSize = adaptiveSize('AdaptiveAvgPool2d', outputSize, 2);
+  constructor(normType: number, kernelSize: PerAxis, options: LPPoolOptions = {}) {
+    super('LPPool2d', 2, normType, kernelSize, options);
   }
 
-  forward(x: Tensor): Tensor {
-    checkImages('AdaptiveAvgPool2d', x.shape, 2);
-    return adaptiveAvgPool(x, this.outputSize, 'AdaptiveAvgPool2d');
+  static fromConfig(this: void, config: LayerConfig): LPPool2d {
+    return lpLayer(LPPool2d, config);
+  }
+}
+
+/** {@link LPPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.LPPool3d`. */
+export class LPPool3d extends LPPoolNd {
+  readonly type = 'LPPool3d';
+
+  constructor(normType: number, kernelSize: PerAxis, options: LPPoolOptions = {}) {
+    super('LPPool3d', 3, normType, kernelSize, options);
   }
 
-  override config(): LayerConfig {
-    return { type: this.type, outputSize: this.outputSize };
-  }
-
-  static fromConfig(this: void, config: LayerConfig): AdaptiveAvgPool2d {
-    checkOptions(config.type, config, ['type', 'outputSize']);
-    return new AdaptiveAvgPool2d(config.outputSize as AdaptiveSize);
+  static fromConfig(this: void, config: LayerConfig): LPPool3d {
+    return lpLayer(LPPool3d, config);
   }
 }

@@ -1,0 +1,258 @@
+import {
+  type AdaptiveSize,
+  adaptiveAvgPool,
+  adaptiveMaxPool,
+  adaptiveMaxPoolWithIndices,
+  adaptiveSize,
+  type GlobalPoolOptions,
+  globalAvgPool,
+  globalMaxPool,
+} from '../../ops/adaptive-pooling.js';
+import type { MaxPoolResult } from '../../ops/maxunpool.js';
+import { checkImages } from '../../ops/window.js';
+import { checkOptions } from '../../tensor/errors.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { checkBoolean, type LayerConfig } from '../config.js';
+import { Module } from '../module.js';
+
+/** Pooling to a given size, in every rank. */
+abstract class AdaptivePool extends Module {
+  readonly outputSize: readonly (number | null)[];
+  protected readonly rank: number;
+
+  constructor(where: string, rank: number, outputSize: AdaptiveSize) {
+    super();
+    this.rank = rank;
+    this.outputSize = adaptiveSize(where, outputSize, rank);
+  }
+
+  override config(): LayerConfig {
+    return { type: this.type, outputSize: this.outputSize };
+  }
+}
+
+function sizeOfConfig(config: LayerConfig): AdaptiveSize {
+  checkOptions(config.type, config, ['type', 'outputSize']);
+  return config.outputSize as AdaptiveSize;
+}
+
+/** Adaptive average pooling of every rank; see {@link AdaptiveAvgPool2d}. */
+export abstract class AdaptiveAvgPoolNd extends AdaptivePool {
+  forward(x: Tensor): Tensor {
+    checkImages(this.type, x.shape, this.rank);
+    return adaptiveAvgPool(x, this.outputSize, this.type);
+  }
+}
+
+/** Adaptive max pooling of every rank; see {@link AdaptiveMaxPool2d}. */
+export abstract class AdaptiveMaxPoolNd extends AdaptivePool {
+  forward(x: Tensor): Tensor {
+    checkImages(this.type, x.shape, this.rank);
+    return adaptiveMaxPool(x, this.outputSize, this.type);
+  }
+
+  /** {@link forward}, and where the elements were found: `returnIndices` in PyTorch. */
+  forwardWithIndices(x: Tensor): MaxPoolResult {
+    checkImages(this.type, x.shape, this.rank);
+    return adaptiveMaxPoolWithIndices(x, this.outputSize, this.type);
+  }
+}
+
+/** {@link AdaptiveAvgPool2d} of [batch, channels, length]. As `torch.nn.AdaptiveAvgPool1d`. */
+export class AdaptiveAvgPool1d extends AdaptiveAvgPoolNd {
+  readonly type = 'AdaptiveAvgPool1d';
+
+  constructor(outputSize: AdaptiveSize) {
+    super('AdaptiveAvgPool1d', 1, outputSize);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): AdaptiveAvgPool1d {
+    return new AdaptiveAvgPool1d(sizeOfConfig(config));
+  }
+}
+
+/**
+ * Average pooling to a given size, whatever the input's: [batch, channels, height, width] to
+ * [batch, channels, …outputSize]; `null` keeps an extent. As `torch.nn.AdaptiveAvgPool2d`.
+ */
+export class AdaptiveAvgPool2d extends AdaptiveAvgPoolNd {
+  readonly type = 'AdaptiveAvgPool2d';
+
+  constructor(outputSize: AdaptiveSize) {
+    super('AdaptiveAvgPool2d', 2, outputSize);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): AdaptiveAvgPool2d {
+    return new AdaptiveAvgPool2d(sizeOfConfig(config));
+  }
+}
+
+/** {@link AdaptiveAvgPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.AdaptiveAvgPool3d`. */
+export class AdaptiveAvgPool3d extends AdaptiveAvgPoolNd {
+  readonly type = 'AdaptiveAvgPool3d';
+
+  constructor(outputSize: AdaptiveSize) {
+    super('AdaptiveAvgPool3d', 3, outputSize);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): AdaptiveAvgPool3d {
+    return new AdaptiveAvgPool3d(sizeOfConfig(config));
+  }
+}
+
+/** {@link AdaptiveMaxPool2d} of [batch, channels, length]. As `torch.nn.AdaptiveMaxPool1d`. */
+export class AdaptiveMaxPool1d extends AdaptiveMaxPoolNd {
+  readonly type = 'AdaptiveMaxPool1d';
+
+  constructor(outputSize: AdaptiveSize) {
+    super('AdaptiveMaxPool1d', 1, outputSize);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): AdaptiveMaxPool1d {
+    return new AdaptiveMaxPool1d(sizeOfConfig(config));
+  }
+}
+
+/** Largest elements of the windows of {@link AdaptiveAvgPool2d}. As `torch.nn.AdaptiveMaxPool2d`. */
+export class AdaptiveMaxPool2d extends AdaptiveMaxPoolNd {
+  readonly type = 'AdaptiveMaxPool2d';
+
+  constructor(outputSize: AdaptiveSize) {
+    super('AdaptiveMaxPool2d', 2, outputSize);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): AdaptiveMaxPool2d {
+    return new AdaptiveMaxPool2d(sizeOfConfig(config));
+  }
+}
+
+/** {@link AdaptiveMaxPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.AdaptiveMaxPool3d`. */
+export class AdaptiveMaxPool3d extends AdaptiveMaxPoolNd {
+  readonly type = 'AdaptiveMaxPool3d';
+
+  constructor(outputSize: AdaptiveSize) {
+    super('AdaptiveMaxPool3d', 3, outputSize);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): AdaptiveMaxPool3d {
+    return new AdaptiveMaxPool3d(sizeOfConfig(config));
+  }
+}
+
+/** Pooling over all positions, in every rank. */
+abstract class GlobalPool extends Module {
+  readonly keepDims: boolean;
+  protected readonly rank: number;
+
+  constructor(where: string, rank: number, options: GlobalPoolOptions) {
+    super();
+    checkOptions(where, options, ['keepDims']);
+    const { keepDims = false } = options;
+    checkBoolean(where, 'keepDims', keepDims);
+    this.rank = rank;
+    this.keepDims = keepDims;
+  }
+
+  override config(): LayerConfig {
+    return { type: this.type, keepDims: this.keepDims };
+  }
+}
+
+function optionsOfConfig({ type, ...options }: LayerConfig): GlobalPoolOptions {
+  checkOptions(type, options, ['keepDims']);
+  return options as GlobalPoolOptions;
+}
+
+/** Global average pooling of every rank; see {@link GlobalAvgPool2d}. */
+export abstract class GlobalAvgPoolNd extends GlobalPool {
+  forward(x: Tensor): Tensor {
+    checkImages(this.type, x.shape, this.rank);
+    return globalAvgPool(x, { keepDims: this.keepDims }, this.type);
+  }
+}
+
+/** Global max pooling of every rank; see {@link GlobalMaxPool2d}. */
+export abstract class GlobalMaxPoolNd extends GlobalPool {
+  forward(x: Tensor): Tensor {
+    checkImages(this.type, x.shape, this.rank);
+    return globalMaxPool(x, { keepDims: this.keepDims }, this.type);
+  }
+}
+
+/** Average over all positions: [batch, channels, length] to [batch, channels], or to extents of one with `keepDims`. */
+export class GlobalAvgPool1d extends GlobalAvgPoolNd {
+  readonly type = 'GlobalAvgPool1d';
+
+  constructor(options: GlobalPoolOptions = {}) {
+    super('GlobalAvgPool1d', 1, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool1d {
+    return new GlobalAvgPool1d(optionsOfConfig(config));
+  }
+}
+
+/** Average over all positions: [batch, channels, height, width] to [batch, channels], or to extents of one with `keepDims`. */
+export class GlobalAvgPool2d extends GlobalAvgPoolNd {
+  readonly type = 'GlobalAvgPool2d';
+
+  constructor(options: GlobalPoolOptions = {}) {
+    super('GlobalAvgPool2d', 2, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool2d {
+    return new GlobalAvgPool2d(optionsOfConfig(config));
+  }
+}
+
+/** Average over all positions: [batch, channels, depth, height, width] to [batch, channels], or to extents of one with `keepDims`. */
+export class GlobalAvgPool3d extends GlobalAvgPoolNd {
+  readonly type = 'GlobalAvgPool3d';
+
+  constructor(options: GlobalPoolOptions = {}) {
+    super('GlobalAvgPool3d', 3, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool3d {
+    return new GlobalAvgPool3d(optionsOfConfig(config));
+  }
+}
+
+/** Largest element over all positions: [batch, channels, length] to [batch, channels], or to extents of one with `keepDims`. */
+export class GlobalMaxPool1d extends GlobalMaxPoolNd {
+  readonly type = 'GlobalMaxPool1d';
+
+  constructor(options: GlobalPoolOptions = {}) {
+    super('GlobalMaxPool1d', 1, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool1d {
+    return new GlobalMaxPool1d(optionsOfConfig(config));
+  }
+}
+
+/** Largest element over all positions: [batch, channels, height, width] to [batch, channels], or to extents of one with `keepDims`. */
+export class GlobalMaxPool2d extends GlobalMaxPoolNd {
+  readonly type = 'GlobalMaxPool2d';
+
+  constructor(options: GlobalPoolOptions = {}) {
+    super('GlobalMaxPool2d', 2, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool2d {
+    return new GlobalMaxPool2d(optionsOfConfig(config));
+  }
+}
+
+/** Largest element over all positions: [batch, channels, depth, height, width] to [batch, channels], or to extents of one with `keepDims`. */
+export class GlobalMaxPool3d extends GlobalMaxPoolNd {
+  readonly type = 'GlobalMaxPool3d';
+
+  constructor(options: GlobalPoolOptions = {}) {
+    super('GlobalMaxPool3d', 3, options);
+  }
+
+  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool3d {
+    return new GlobalMaxPool3d(optionsOfConfig(config));
+  }
+}

@@ -1,0 +1,193 @@
+import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
+import { formatShape, formatType, type Shape, sameShape, stridesOf } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { full, iota } from './create.js';
+import {
+  add,
+  cast,
+  div,
+  floor,
+  greaterEqual,
+  less,
+  logicalAnd,
+  maximum,
+  mul,
+  where as select,
+  sub,
+} from './elementwise.js';
+import { maxPoolWithTaps, unpool, type WindowAxis } from './maxpool.js';
+import { checkPoolPadding, type MaxPoolOptions, poolWindows } from './pooling.js';
+import { checkImages, type PerAxis, perAxis } from './window.js';
+
+/** What max pooling found, and where. */
+export interface MaxPoolResult {
+  readonly values: Tensor;
+  /** i32, of the shape of the values: the flat position in the input's spatial axes, row-major, as in PyTorch */
+  readonly indices: Tensor;
+}
+
+export interface MaxUnpoolOptions {
+  /** default: the window's size */
+  readonly stride?: PerAxis;
+  /** of the pooling to undo; default 0 */
+  readonly padding?: PerAxis;
+  /** Spatial extents of the result: those of the pooling's input; default (extent − 1) · stride − 2 · padding + kernel. */
+  readonly outputSize?: PerAxis;
+}
+
+/** Max pooling that also tells where it found each element; x is [batch, channels, …spatial], options as `maxPool`. */
+export function maxPoolWithIndices(
+  x: Tensor,
+  kernel: PerAxis,
+  options: MaxPoolOptions = {},
+  where = 'maxPoolWithIndices',
+): MaxPoolResult {
+  checkOptions(where, options, ['stride', 'padding', 'dilation', 'ceilMode']);
+  const { axes } = poolWindows(where, x, x.rank - 2, kernel, options);
+  const { values, taps } = maxPoolWithTaps(x, axes);
+  return { values, indices: indicesOfTaps(taps, axes) };
+}
+
+/**
+ * Puts every element where max pooling with the same window, stride and padding had found it, and zeros elsewhere.
+ * Where overlapping windows name one place, it gets the mean of their elements (PyTorch leaves open which it gets).
+ *
+ * @param indices i32, of the shape of `x`, from {@link maxPoolWithIndices}; an index outside of its own window is dropped.
+ */
+export function maxUnpool(
+  x: Tensor,
+  indices: Tensor,
+  kernel: PerAxis,
+  options: MaxUnpoolOptions = {},
+  where = 'maxUnpool',
+): Tensor {
+  checkOptions(where, options, ['stride', 'padding', 'outputSize']);
+  const rank = x.rank - 2;
+  checkImages(where, x.shape, rank);
+  if (indices.dtype !== 'i32' || !sameShape(indices.shape, x.shape)) {
+    throw new ShapeError(
+      `${where}: the indices must be i32${formatShape(x.shape)}, as the input, got ${formatType(indices)}`,
+    );
+  }
+  const size = perAxis(where, 'kernelSize', kernel, rank, 1);
+  const stride = perAxis(where, 'stride', options.stride ?? size, rank, 1);
+  const padding = perAxis(where, 'padding', options.padding ?? 0, rank, 0);
+  checkPoolPadding(
+    where,
+    padding.map((p) => [p, p]),
+    size,
+  );
+  const wanted =
+    options.outputSize === undefined ? undefined : perAxis(where, 'outputSize', options.outputSize, rank, 1);
+  const axes = x.shape.slice(2).map((output, s): WindowAxis => {
+    const usual = (output - 1) * stride[s] - 2 * padding[s] + size[s];
+    const sum = `(${output} − 1)·${stride[s]} − 2·${padding[s]} + ${size[s]} = ${usual}`;
+    const input = wanted?.[s] ?? usual;
+    if (input < 1) throw new ShapeError(`${where}: nothing is left along axis ${2 + s}: ${sum}`);
+    if (Math.abs(input - usual) >= stride[s]) {
+      throw new OptionError(
+        `${where}: outputSize ${input} along axis ${2 + s} must lie between ${Math.max(1, usual - stride[s] + 1)} and ${usual + stride[s] - 1}, less than the stride ${stride[s]} from ${sum}`,
+      );
+    }
+    return { input, kernel: size[s], output, stride: stride[s], dilation: 1, padLow: padding[s] };
+  });
+  const taps = tapsOfIndices(indices, axes);
+  const sums = unpool(x, taps, axes);
+  if (axes.every((a) => a.stride >= a.kernel)) return sums;
+  return div(sums, maximum(unpool(full(x.shape, 1, x.dtype), taps, axes), 1));
+}
+
+/** The position along spatial axis `s`, i32[1, 1, …] to broadcast. */
+function positionAlong(s: number, extents: Shape): Tensor {
+  const shape = new Array<number>(extents.length + 2).fill(1);
+  shape[2 + s] = extents[s];
+  return iota(shape, 2 + s);
+}
+
+/** i32[1, 1, …extents]: row-major positions. */
+export function flatPositions(extents: Shape): Tensor {
+  const strides = stridesOf(extents);
+  return extents.map((_, s) => mul(positionAlong(s, extents), strides[s])).reduce((total, part) => add(total, part));
+}
+
+/** Where each window starts along axis `s`: stride · o − padLow. */
+function starts(s: number, axes: readonly WindowAxis[]): Tensor {
+  return sub(
+    mul(
+      positionAlong(
+        s,
+        axes.map((a) => a.output),
+      ),
+      axes[s].stride,
+    ),
+    axes[s].padLow,
+  );
+}
+
+/** Flat positions in the input of taps, which are flat positions in the window. */
+function indicesOfTaps(taps: Tensor, axes: readonly WindowAxis[]): Tensor {
+  const positions = unravel(
+    taps,
+    axes.map((a) => a.kernel),
+  ).map((tap, s) => maximum(add(starts(s, axes), mul(tap, axes[s].dilation)), 0));
+  const strides = stridesOf(axes.map((a) => a.input));
+  return positions.map((i, s) => mul(i, strides[s])).reduce((total, part) => add(total, part));
+}
+
+/** The inverse for dilation 1; −1, which no tap equals, for positions outside of the window. */
+function tapsOfIndices(indices: Tensor, axes: readonly WindowAxis[]): Tensor {
+  const positions = unravel(
+    indices,
+    axes.map((a) => a.input),
+  );
+  const along = positions.map((i, s) => sub(i, starts(s, axes)));
+  const inside = along
+    .map((tap, s) => logicalAnd(greaterEqual(tap, 0), less(tap, axes[s].kernel)))
+    .reduce((all, one) => logicalAnd(all, one));
+  const strides = stridesOf(axes.map((a) => a.kernel));
+  const taps = along.map((tap, s) => mul(tap, strides[s])).reduce((total, part) => add(total, part));
+  return select(inside, taps, -1);
+}
+
+/** Row-major positions along each axis of flat ones; what is out of range ends up out of range along the first axis. */
+function unravel(flat: Tensor, extents: Shape): Tensor[] {
+  const positions: Tensor[] = [];
+  let rest = flat;
+  for (let s = extents.length - 1; s > 0; s--) {
+    const [quotient, remainder] = divide(rest, extents[s]);
+    positions.unshift(remainder);
+    rest = quotient;
+  }
+  return [rest, ...positions];
+}
+
+/**
+ * ⌊x / by⌋ and what remains, in i32, for every x. Single precision guesses the quotient; its 24 bits leave an error, which a
+ * second guess for the remainder brings down to one.
+ */
+export function divide(x: Tensor, by: number): [Tensor, Tensor] {
+  const guess = (n: Tensor): Tensor => cast(floor(div(cast(n, 'f32'), by)), 'i32');
+  const first = guess(x);
+  const left = sub(x, mul(first, by));
+  const second = guess(left);
+  const rest = sub(left, mul(second, by));
+  const error = sub(cast(greaterEqual(rest, by), 'i32'), cast(less(rest, 0), 'i32'));
+  return [add(add(first, second), error), sub(rest, mul(error, by))];
+}
+
+/** {@link maxUnpool} of one rank. */
+export type MaxUnpoolFunction = (x: Tensor, indices: Tensor, kernel: PerAxis, options?: MaxUnpoolOptions) => Tensor;
+
+const ofRank =
+  (rank: number, where: string): MaxUnpoolFunction =>
+  (x, indices, kernel, options) => {
+    checkImages(where, x.shape, rank);
+    return maxUnpool(x, indices, kernel, options, where);
+  };
+
+/** {@link maxUnpool} of [batch, channels, length]. */
+export const maxUnpool1d: MaxUnpoolFunction = ofRank(1, 'maxUnpool1d');
+/** {@link maxUnpool} of images [batch, channels, height, width]. */
+export const maxUnpool2d: MaxUnpoolFunction = ofRank(2, 'maxUnpool2d');
+/** {@link maxUnpool} of volumes [batch, channels, depth, height, width]. */
+export const maxUnpool3d: MaxUnpoolFunction = ofRank(3, 'maxUnpool3d');
