@@ -1,12 +1,12 @@
 import { test } from 'node:test';
 import { checkGradients } from '../autodiff/check.js';
 import { setDevice } from '../graph/device.js';
+import { adaptiveAvgPool2d } from '../ops/adaptive-pooling.js';
 import { conv, linear } from '../ops/conv.js';
 import { randomNormal, tensor } from '../ops/create.js';
 import { mul, tanh } from '../ops/elementwise.js';
 import { crossEntropy } from '../ops/losses.js';
 import { batchNorm, batchNormInference } from '../ops/normalization.js';
-import { adaptiveAvgPool2d } from '../ops/adaptive-pooling.js';
 import { avgPool2d, maxPool2d } from '../ops/pooling.js';
 import { logSoftmax, softmax } from '../ops/softmax.js';
 import type { Shape } from '../tensor/shape.js';
