@@ -129,18 +129,20 @@ export function transposedWindows(
   };
 }
 
-function outputExtents(where: string, inputs: Shape, windows: TransposedWindows, size?: PerAxis): number[] {
+/** The extents of the output: from the options, `same`, or `size` where it is among those that lead back to the inputs. */
+export function outputExtents(where: string, inputs: Shape, windows: TransposedWindows, size?: PerAxis): number[] {
   const { kernel, stride, dilation, padding, same } = windows;
   if (same) return inputs.map((input, axis) => input * stride[axis]);
-  const least = transposedOutputs(where, inputs, windows);
-  if (size === undefined) return least;
+  if (size === undefined) return transposedOutputs(where, inputs, windows);
   return perAxis(where, 'outputSize', size, inputs.length, 1).map((wanted, axis) => {
-    const most = least[axis] + Math.max(stride[axis], dilation[axis]) - 1;
-    if (wanted >= least[axis] && wanted <= most) return wanted;
     const [low, high] = padding[axis];
-    const sum = `(${inputs[axis]} − 1) · ${stride[axis]} − ${low} − ${high} + ${windowSpan(kernel[axis], dilation[axis])}`;
+    const span = windowSpan(kernel[axis], dilation[axis]);
+    const least = (inputs[axis] - 1) * stride[axis] - low - high + span;
+    const most = least + Math.max(stride[axis], dilation[axis]) - 1;
+    if (wanted >= least && wanted <= most) return wanted;
+    const sum = `(${inputs[axis]} − 1) · ${stride[axis]} − ${low} − ${high} + ${span}`;
     throw new ShapeError(
-      `${where}: outputSize ${wanted} (axis ${axis + 2}) cannot come from ${inputs[axis]} positions: ${sum} = ${least[axis]} to ${most} can`,
+      `${where}: outputSize ${wanted} (axis ${axis + 2}) cannot come from ${inputs[axis]} positions: ${sum} = ${least} to ${most} can`,
     );
   });
 }
