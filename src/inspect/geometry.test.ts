@@ -8,6 +8,8 @@ import { setDevice } from '../graph/device.js';
 import { ReLU } from '../nn/layers/activation.js';
 import { Residual, Sequential } from '../nn/layers/container.js';
 import { Conv2d, type ConvLayerOptions } from '../nn/layers/conv.js';
+import { SeparableConv2d } from '../nn/layers/conv-separable.js';
+import { ConvTranspose3d } from '../nn/layers/conv-transpose.js';
 import { Flatten } from '../nn/layers/flatten.js';
 import { Linear } from '../nn/layers/linear.js';
 import { MaxPool2d } from '../nn/layers/pooling.js';
@@ -102,6 +104,9 @@ test('depthwise separable costs 1 / C_out + 1 / K² of a standard convolution', 
     );
     const shape = [inputs, 14, 14];
     assert.deepEqual(outputShape(separable, shape), outputShape(standard, shape));
+    const layer = new SeparableConv2d(inputs, outputs, kernel, { padding: 'same', bias: false });
+    assert.equal(multiplyAdds(layer, shape), multiplyAdds(separable, shape));
+    assert.equal(parameterCount(layer), parameterCount(separable));
     const share = 1 / outputs + 1 / kernel ** 2;
     for (const ratio of [
       multiplyAdds(separable, shape) / multiplyAdds(standard, shape),
@@ -124,6 +129,11 @@ test('transposed: (W − 1) · S − 2 P + K + output padding', () => {
   assert.deepEqual(transposedOutputSize([7], { kernelSize: 4, stride: 2, padding: 1 }), [14]);
   assert.deepEqual(transposedOutputSize([7], { kernelSize: 3, stride: 2, padding: 1, outputPadding: 1 }), [14]);
   assert.deepEqual(transposedOutputSize([5, 6], { kernelSize: [3, 2], stride: [2, 3], dilation: [2, 1] }), [13, 17]);
+  assert.deepEqual(transposedOutputSize([5, 6], { kernelSize: 3, stride: [2, 3], padding: 'same' }), [10, 18]);
+  const layer = new ConvTranspose3d(2, 4, [3, 2, 1], { stride: 2, padding: [1, 0, 0], outputPadding: 1 });
+  assert.deepEqual(outputShape(layer, [2, 3, 4, 5]), [4, 6, 9, 10]);
+  assert.deepEqual(inputRegion(layer, [2, 3, 4, 5], [3, 3, 4, 9]), undefined); // between the taps
+  assert.deepEqual(inputRegion(layer, [2, 3, 4, 5], [3, 3, 4, 8]), { start: [0, 1, 2, 4], end: [2, 3, 3, 5] });
   const axis = fc.record({
     size: fc.integer({ min: 1, max: 20 }),
     kernel: fc.integer({ min: 1, max: 6 }),

@@ -1,5 +1,6 @@
 import type { Module } from '../nn/module.js';
-import { type Padding, type PerAxis, perAxis, resolvePadding, transposedOutputs, windowSpan } from '../ops/window.js';
+import { type ConvTransposeOptions, outputExtents, transposedWindows } from '../ops/conv-transpose.js';
+import { type PerAxis, perAxis, windowSpan } from '../ops/window.js';
 import { checkOptions, GaborError, OptionError } from '../tensor/errors.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
 import { regionSeen } from './input-region.js';
@@ -107,34 +108,22 @@ export function effectiveKernelSize(kernelSize: PerAxis, dilation: PerAxis = 1):
   return typeof kernelSize === 'number' ? spans[0] : spans;
 }
 
-export interface TransposedSizeOptions {
+export interface TransposedSizeOptions
+  extends Pick<ConvTransposeOptions, 'stride' | 'padding' | 'outputPadding' | 'dilation'> {
   readonly kernelSize: PerAxis;
-  /** default 1 */
-  readonly stride?: PerAxis;
-  /** what the convolution that is transposed would pad; default 0 */
-  readonly padding?: Exclude<Padding, 'same' | 'causal'>;
-  /** extra positions at the high side; default 0 */
-  readonly outputPadding?: PerAxis;
-  /** default 1 */
-  readonly dilation?: PerAxis;
 }
 
 /**
  * The spatial extents that a transposed convolution makes of `size`: (size − 1) · stride − 2 · padding + dilation · (kernelSize − 1)
- * + outputPadding + 1 per axis, as `torch.nn.ConvTranspose2d`.
+ * + outputPadding + 1 per axis, as `torch.nn.ConvTranspose2d`; size · stride with padding `same`.
  *
  * @throws OptionError for outputPadding that is not below the stride or the dilation; ShapeError where nothing is left
  */
 export function transposedOutputSize(size: Shape, options: TransposedSizeOptions): Shape {
   const where = 'transposedOutputSize';
   checkOptions(where, options, ['kernelSize', 'stride', 'padding', 'outputPadding', 'dilation']);
-  const rank = size.length;
-  const axes = (name: string, value: PerAxis, least: number): number[] => perAxis(where, name, value, rank, least);
-  const inputs = axes('size', size, 1);
-  const kernel = axes('kernelSize', options.kernelSize, 1);
-  const stride = axes('stride', options.stride ?? 1, 1);
-  const dilation = axes('dilation', options.dilation ?? 1, 1);
-  const outputPadding = axes('outputPadding', options.outputPadding ?? 0, 0);
-  const padding = resolvePadding(where, options.padding ?? 0, kernel, stride, dilation);
-  return transposedOutputs(where, inputs, { kernel, stride, dilation, padding, outputPadding });
+  const { kernelSize, ...rest } = options;
+  const kernel = perAxis(where, 'kernelSize', kernelSize, size.length, 1);
+  const inputs = perAxis(where, 'size', size, size.length, 1);
+  return outputExtents(where, inputs, transposedWindows(where, kernel, rest));
 }
