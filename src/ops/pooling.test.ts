@@ -1,9 +1,17 @@
+import { test } from 'node:test';
 import fc from 'fast-check';
-import { testOnDevices } from '../testing/devices.js';
+import { gradients } from '../autodiff/gradients.js';
+import { compile } from '../graph/compile.js';
+import { setDevice } from '../graph/device.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { EXACT, TEST_DEVICES, testOnDevices } from '../testing/devices.js';
 import { assertClose } from '../testing/fixtures.js';
-import { adaptiveAvgPool } from './adaptive-pooling.js';
+import { adaptiveAvgPool, adaptiveMaxPool, adaptiveMaxPoolWithIndices } from './adaptive-pooling.js';
+import { sum } from './broadcast.js';
 import { randomNormal } from './create.js';
-import { avgPool, maxPool } from './pooling.js';
+import { add, mul } from './elementwise.js';
+import { maxPoolWithIndices, maxUnpool } from './maxunpool.js';
+import { avgPool, lpPool, maxPool } from './pooling.js';
 
 // One axis against plain loops; two axes are compared with PyTorch beside the layers.
 
@@ -53,7 +61,7 @@ testOnDevices('average and max pooling agree with plain loops', ({ tolerance }) 
   );
 });
 
-testOnDevices('adaptive average pooling agrees with plain loops', ({ tolerance }) => {
+testOnDevices('adaptive pooling agrees with plain loops', ({ tolerance }) => {
   const extent = fc.integer({ min: 1, max: 9 });
   fc.assert(
     fc.property(extent, extent, extent, extent, (height, width, rows, columns) => {
@@ -64,17 +72,95 @@ testOnDevices('adaptive average pooling agrees with plain loops', ({ tolerance }
         return Array.from({ length: Math.ceil(((o + 1) * input) / size) - from }, (_, i) => from + i);
       };
       const expected: number[] = [];
+      const largest: number[] = [];
       for (let r = 0; r < rows; r++) {
         for (let c = 0; c < columns; c++) {
           const is = range(r, rows, height);
           const js = range(c, columns, width);
           const total = is.reduce((a, i) => a + js.reduce((b, j) => b + data[i * width + j], 0), 0);
           expected.push(total / (is.length * js.length));
+          const positions = is.flatMap((i) => js.map((j) => i * width + j));
+          largest.push(positions.reduce((best, at) => (data[at] > data[best] ? at : best)));
         }
       }
       const y = adaptiveAvgPool(x, [rows, columns]);
       assertClose(y, { shape: [1, 1, rows, columns], data: expected }, tolerance, 'average');
+      const shape = [1, 1, rows, columns];
+      const { values, indices } = adaptiveMaxPoolWithIndices(x, [rows, columns]);
+      assertClose(indices, { shape, data: largest }, 0, 'indices');
+      const most = { shape, data: largest.map((at) => data[at]) };
+      assertClose(values, most, 0, 'largest');
+      assertClose(adaptiveMaxPool(x, [rows, columns]), most, 0, 'largest, without indices');
     }),
-    { numRuns: 100 },
+    { numRuns: 40 },
+  );
+});
+
+/** One axis of a window that fits: [input, kernel, stride, dilation, padding]. */
+const fitting = (most: number): fc.Arbitrary<number[]> =>
+  fc
+    .tuple(
+      fc.integer({ min: 1, max: most }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: 1, max: 3 }),
+      fc.integer({ min: 1, max: 2 }),
+      fc.integer({ min: 0, max: 2 }),
+    )
+    .filter(([input, kernel, , dilation, padding]) => {
+      const fits = padding <= kernel / 2 && dilation * (kernel - 1) < input + 2 * padding;
+      // Otherwise all taps may fall into the padding.
+      return fits && (padding === 0 || dilation <= input);
+    });
+
+const geometry = fc.integer({ min: 1, max: 3 }).chain((rank) =>
+  fc.record({
+    outer: fc.tuple(fc.integer({ min: 1, max: 2 }), fc.constantFrom(1, 3, 4, 5)),
+    axes: fc.array(fitting([0, 12, 7, 5][rank]), { minLength: rank, maxLength: rank }),
+    ceilMode: fc.boolean(),
+    countIncludePad: fc.boolean(),
+    seed: fc.integer({ min: 0, max: 1000 }),
+  }),
+);
+
+test('every pooling and its gradient in one to three dimensions: cpu against the reference', () => {
+  const cpu = TEST_DEVICES[TEST_DEVICES.length - 1];
+  const devices = [EXACT.make(), cpu.make()];
+  fc.assert(
+    fc.property(geometry, ({ outer, axes, ceilMode, countIncludePad, seed }) => {
+      const [inputs, kernel, stride, dilation, padding] = [0, 1, 2, 3, 4].map((part) => axes.map((a) => a[part]));
+      const size = kernel.map((k) => k + 1);
+      const whole = axes.every(([input, k]) => k <= input);
+      const pools = (x: Tensor): Tensor[] => {
+        const { values, indices } = maxPoolWithIndices(x, kernel, { stride, dilation, padding, ceilMode });
+        const plain = maxPoolWithIndices(x, kernel, { stride: kernel, padding });
+        return [
+          values,
+          ...(axes.every(([input, k, , , p]) => k <= input + 2 * p)
+            ? [
+                avgPool(x, kernel, { stride, padding, ceilMode, countIncludePad }),
+                maxUnpool(plain.values, plain.indices, kernel, { padding, outputSize: inputs }),
+              ]
+            : []),
+          ...(whole ? [lpPool(x, 2, kernel, { stride, ceilMode })] : []),
+          adaptiveAvgPool(x, size),
+          adaptiveMaxPool(x, size),
+          indices,
+        ];
+      };
+      const [exact, measured] = devices.map((device) => {
+        setDevice(device);
+        const program = compile((x: Tensor) => {
+          const all = pools(x);
+          const floats = all.slice(0, -1);
+          return [...all, ...floats.flatMap((y, i) => gradients(sum(mul(y, add(y, i))), [x]))];
+        });
+        const results = program.sync(randomNormal([...outer, ...inputs], seed));
+        return results.map((y) => ({ shape: y.shape, data: Array.from(y.data()), tensor: y }));
+      });
+      exact.forEach((y, i) => {
+        assertClose(measured[i].tensor, y, cpu.tolerance, `result ${i}`);
+      });
+    }),
+    { numRuns: 25 },
   );
 });
