@@ -3,6 +3,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { checkGradients } from '../autodiff/check.js';
 import { gradients } from '../autodiff/gradients.js';
+import { printSteps } from '../compiler/steps.js';
 import { compile } from '../graph/compile.js';
 import { setDevice } from '../graph/device.js';
 import { cpuDevice } from '../runtime/cpu-device.js';
@@ -10,6 +11,8 @@ import { ReferenceDevice } from '../targets/reference/device.js';
 import { OptionError, ShapeError } from '../tensor/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { randomTensor, seeds } from '../testing/arbitraries.js';
+import { assertSame, referenceRun, smallIntegers, traceInputs } from '../testing/random-graphs.js';
+import { PlanRunner } from '../testing/run-plan.js';
 import { sum } from './broadcast.js';
 import { conv, conv1d, conv2d, conv3d } from './conv.js';
 import { convTranspose, convTranspose1d, convTranspose2d, convTranspose3d } from './conv-transpose.js';
@@ -312,4 +315,23 @@ test('impossible geometry is an error with the arithmetic', () => {
       return true;
     });
   }
+});
+
+test('between channels-last convolutions the transposes cancel', () => {
+  const runner = new PlanRunner();
+  const shapes = [
+    [1, 8, 8, 3],
+    [8, 3, 3, 3],
+    [8, 8, 3, 3],
+    [5, 8, 3, 3],
+  ];
+  const { graph, inputs } = traceInputs(shapes, smallIntegers, ([x, ...filters]) => [
+    filters.reduce((y, w) => conv(y, w, { dataFormat: 'channels-last', padding: 1, paddingMode: 'reflect' }), x),
+  ]);
+  assert.equal(graph.nodes.filter(({ operator }) => operator.name === 'transpose').length, 6);
+  const { outputs, plan } = runner.run(graph, inputs);
+  runner.close();
+  assertSame(outputs, referenceRun(graph, inputs).outputs, () => printSteps(plan.program));
+  const moving = plan.program.steps.filter(({ name }) => name === 'transpose' || name === 'relayout');
+  assert.ok(moving.length <= 2, printSteps(plan.program));
 });

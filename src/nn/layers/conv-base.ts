@@ -9,16 +9,57 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, checkCount, type LayerConfig, type RandomOption } from '../config.js';
 import { defaultInit } from '../init.js';
 import { Module } from '../module.js';
-import { Identity, LeakyReLU, ReLU, Sigmoid, Tanh } from './activation.js';
+import {
+  ELU,
+  GELU,
+  Hardsigmoid,
+  Hardswish,
+  Identity,
+  LeakyReLU,
+  Mish,
+  ReLU,
+  ReLU6,
+  SELU,
+  Sigmoid,
+  SiLU,
+  Softplus,
+  Softsign,
+  Tanh,
+} from './activation.js';
 
 /** Activations by name; others are given as a module. */
-export type ActivationName = 'leaky_relu' | 'linear' | 'relu' | 'sigmoid' | 'tanh';
+export type ActivationName =
+  | 'elu'
+  | 'gelu'
+  | 'hard_sigmoid'
+  | 'hard_swish'
+  | 'leaky_relu'
+  | 'linear'
+  | 'mish'
+  | 'relu'
+  | 'relu6'
+  | 'selu'
+  | 'sigmoid'
+  | 'silu'
+  | 'softplus'
+  | 'softsign'
+  | 'tanh';
 
 const ACTIVATIONS: Readonly<Record<ActivationName, () => Module>> = {
+  elu: () => new ELU(),
+  gelu: () => new GELU(),
+  hard_sigmoid: () => new Hardsigmoid(),
+  hard_swish: () => new Hardswish(),
   leaky_relu: () => new LeakyReLU(),
   linear: () => new Identity(),
+  mish: () => new Mish(),
   relu: () => new ReLU(),
+  relu6: () => new ReLU6(),
+  selu: () => new SELU(),
   sigmoid: () => new Sigmoid(),
+  silu: () => new SiLU(),
+  softplus: () => new Softplus(),
+  softsign: () => new Softsign(),
   tanh: () => new Tanh(),
 };
 

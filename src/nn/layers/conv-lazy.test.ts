@@ -8,20 +8,31 @@ import { GaborError, OptionError, ShapeError } from '../../tensor/errors.js';
 import { Random } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { testOnDevices } from '../../testing/devices.js';
+import type { Module } from '../module.js';
 import { moduleFromConfig } from '../registry.js';
 import { ReLU, Tanh } from './activation.js';
 import { Sequential } from './container.js';
-import { Conv1d, Conv2d, Conv3d, type ConvLayerOptions } from './conv.js';
-import { LazyConv1d, LazyConv2d, LazyConv3d } from './conv-lazy.js';
+import { Conv1d, Conv2d, Conv3d } from './conv.js';
+import {
+  LazyConv1d,
+  LazyConv2d,
+  LazyConv3d,
+  LazyConvTranspose1d,
+  LazyConvTranspose2d,
+  LazyConvTranspose3d,
+} from './conv-lazy.js';
 import { DepthwiseConv2d, SeparableConv2d } from './conv-separable.js';
-import { ConvTranspose2d, ConvTranspose3d } from './conv-transpose.js';
+import { ConvTranspose1d, ConvTranspose2d, ConvTranspose3d } from './conv-transpose.js';
 
 testOnDevices('lazy layers become ordinary ones at their first call', () => {
-  const options = (): ConvLayerOptions => ({ padding: 'same', groups: 3, random: new Random(7) });
+  const options = () => ({ padding: 'same', groups: 3, random: new Random(7) }) as const;
   const cases = [
     [new LazyConv1d(6, 3, options()), new Conv1d(3, 6, 3, options()), [2, 3, 7]],
     [new LazyConv2d(6, 3, options()), new Conv2d(3, 6, 3, options()), [2, 3, 7, 5]],
     [new LazyConv3d(6, 3, options()), new Conv3d(3, 6, 3, options()), [1, 3, 4, 3, 5]],
+    [new LazyConvTranspose1d(6, 3, options()), new ConvTranspose1d(3, 6, 3, options()), [2, 3, 7]],
+    [new LazyConvTranspose2d(6, 3, options()), new ConvTranspose2d(3, 6, 3, options()), [2, 3, 7, 5]],
+    [new LazyConvTranspose3d(6, 3, options()), new ConvTranspose3d(3, 6, 3, options()), [1, 3, 4, 3, 5]],
   ] as const;
   for (const [lazy, ordinary, shape] of cases) {
     const x = randomNormal(shape, 1);
@@ -141,4 +152,33 @@ testOnDevices('a transposed layer takes the size that is wanted; activations are
       .data()
       .every((value) => Math.abs(value) <= 1),
   );
+});
+
+testOnDevices('activations by name', () => {
+  const x = randomNormal([2, 3, 5], 4);
+  const names = [
+    'elu',
+    'gelu',
+    'hard_sigmoid',
+    'hard_swish',
+    'leaky_relu',
+    'linear',
+    'mish',
+    'relu',
+    'relu6',
+    'selu',
+  ] as const;
+  for (const activation of [...names, 'sigmoid', 'silu', 'softplus', 'softsign', 'tanh'] as const) {
+    const layer = new Conv1d(3, 4, 2, { activation });
+    const { activation: _, ...config } = layer.config();
+    const plain = moduleFromConfig(config);
+    plain.loadStateDict(layer.stateDict());
+    const applied = (layer.activation as Module).forward(plain.forward(x)).data();
+    layer
+      .forward(x)
+      .data()
+      .forEach((value, i) => {
+        assert.ok(Math.abs(value - applied[i]) < 1e-5, activation);
+      });
+  }
 });

@@ -15,7 +15,7 @@ export interface ConvTransposeLayerOptions extends ConvCommonOptions, GroupsOpti
   readonly paddingMode?: 'zeros';
 }
 
-const OPTIONS = [
+export const CONV_TRANSPOSE_OPTIONS: readonly string[] = [
   'stride',
   'padding',
   'outputPadding',
@@ -43,7 +43,7 @@ export abstract class ConvTransposeNd extends ConvLayer {
     kernelSize: PerAxis,
     options: ConvTransposeLayerOptions,
   ) {
-    checkOptions(where, options, [...OPTIONS, 'random']);
+    checkOptions(where, options, [...CONV_TRANSPOSE_OPTIONS, 'random']);
     super(where, rank, inChannels, outChannels, kernelSize, options);
     const { paddingMode = 'zeros' } = options;
     if (paddingMode !== 'zeros') {
@@ -82,7 +82,7 @@ type Make<M> = (a: number, b: number, kernel: PerAxis, options: ConvTransposeLay
 function factory<M>(make: Make<M>): ConvFactory<M> {
   return (config, build) => {
     const positional = ['inChannels', 'outChannels', 'kernelSize'];
-    const options = configOptions<ConvTransposeLayerOptions>(config, positional, OPTIONS, build);
+    const options = configOptions<ConvTransposeLayerOptions>(config, positional, CONV_TRANSPOSE_OPTIONS, build);
     return make(config.inChannels as number, config.outChannels as number, config.kernelSize as PerAxis, options);
   };
 }
