@@ -92,7 +92,7 @@ test('a damaged model is a FileError that names the tensor or layer, what was ex
     [(t) => (t.extra = f32(1)), /the file has extra, which the model lacks/],
     [
       architecture((text) => text.replace('"ReLU"', '"Swish"')),
-      /unknown layer "Swish"; known layers are AdaptiveAvgPool2d/,
+      /unknown layer "Swish"; known layers are AdaptiveAvgPool1d/,
     ],
     [
       architecture((text) => text.replace('"outChannels":4', '"outChannels":-4')),
