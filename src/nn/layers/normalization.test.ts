@@ -3,10 +3,12 @@ import { beforeEach, test } from 'node:test';
 import { checkGradients } from '../../autodiff/check.js';
 import { setDevice } from '../../graph/device.js';
 import { randomNormal } from '../../ops/create.js';
-import { mul } from '../../ops/elementwise.js';
+import { add, div, mul, round } from '../../ops/elementwise.js';
 import { groupNorm, instanceNorm, layerNorm, localResponseNorm } from '../../ops/normalization.js';
 import { OptionError, ShapeError } from '../../tensor/errors.js';
-import { EXACT } from '../../testing/devices.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { EXACT, testOnDevices } from '../../testing/devices.js';
+import { assertClose } from '../../testing/fixtures.js';
 import { testLayerFixtures } from '../../testing/layer-fixtures.js';
 import { moduleFromConfig } from '../registry.js';
 import { BatchNorm1d, BatchNorm3d, GroupNorm, InstanceNorm1d, LayerNorm, LocalResponseNorm } from './normalization.js';
@@ -33,6 +35,20 @@ test('group normalisation joins layer and instance normalisation', () => {
     });
   close(groupNorm(x, 1).data(), layerNorm(x, [6, 5]).data());
   close(groupNorm(x, 6).data(), instanceNorm(x).y.data());
+});
+
+testOnDevices('a mean of 500 leaves single precision the digits that the input has', ({ tolerance }) => {
+  const spread = randomNormal([2, 4, 6], 1);
+  // Exact in single precision: sixteenths.
+  const x = div(round(mul(spread, 16)), 16);
+  const far = add(x, 500);
+  const norms = [(t: Tensor) => groupNorm(t, 2), (t: Tensor) => instanceNorm(t).y, (t: Tensor) => layerNorm(t, 6)];
+  for (const norm of norms) {
+    const near = norm(x);
+    const expected = { shape: near.shape, data: Array.from(near.data()) };
+    // The rounding of the mean itself: 500 · 2⁻²⁴.
+    assertClose(norm(far), expected, 3 * Math.max(tolerance, 3e-5), 'normalised');
+  }
 });
 
 test('layer normalisation without a shift, and null momentum', () => {
