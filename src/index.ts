@@ -66,7 +66,7 @@ export {
   tensor,
   zeros,
 } from './ops/create.js';
-export { channelDropout, dropout, dropout1d, dropout2d, dropout3d } from './ops/dropout.js';
+export { type ChannelDropout, channelDropout, dropout, dropout1d, dropout2d, dropout3d } from './ops/dropout.js';
 export * from './ops/elementwise.js';
 export { flip } from './ops/flip.js';
 export * from './ops/losses.js';
