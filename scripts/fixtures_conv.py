@@ -131,7 +131,7 @@ def extended_case(name, config, shape):
         delattr(nn, kind) if original is None else setattr(nn, kind, original)
 
 
-SHAPES = {1: [2, 4, 9], 2: [2, 4, 6, 5], 3: [1, 4, 4, 5, 3]}
+SHAPES = {1: [2, 4, 8], 2: [1, 4, 5, 4], 3: [1, 4, 3, 5, 3]}
 
 
 def conv(kind, rank, kernel, out=2, **options):
@@ -153,7 +153,7 @@ def cases():
             ("same", mixed, {"padding": "same", "dilation": 2}),
             ("valid", mixed, {"padding": "valid"}),
             ("reflect", 3, {"padding": [2, 1, 1][:rank], "paddingMode": "reflect"}),
-            ("replicate", 2, {"padding": 3, "paddingMode": "replicate", "stride": 2}),
+            ("replicate", 2, {"padding": [3, 4, 2][:rank], "paddingMode": "replicate", "stride": 2}),
             ("circular", 3, {"padding": [2, 1, 3][:rank], "paddingMode": "circular"}),
             ("same, reflect", mixed, {"padding": "same", "paddingMode": "reflect", "groups": 2}),
         ]:
@@ -181,16 +181,16 @@ def cases():
             ("depthwise", mixed, {"groups": 4, "out": 8, "padding": 1, "stride": 3}),
             ("stride above kernel", 1, {"stride": 2, "outputPadding": 1}),
         ]:
-            small = [1, 4, 3, 2, 3][: 2 + rank]
+            small = [1, 4, 3, 2, 2][: 2 + rank]
             yield layer_case(f"conv transpose{rank}d {name}", conv("ConvTranspose", rank, kernel, **options), small)
         for name, kernel, options in [
             ("same", 3, {"padding": "same", "stride": 2}),
             ("same, stride above kernel", 1, {"padding": "same", "stride": 3}),
             ("sides", 4, {"padding": [[2, 0], [0, 1], [1, 2]][:rank], "stride": 2}),
         ]:
-            small = [1, 4, 3, 2, 3][: 2 + rank]
+            small = [1, 4, 3, 2, 2][: 2 + rank]
             yield extended_case(f"conv transpose{rank}d {name}", conv("ConvTranspose", rank, kernel, **options), small)
-        small = [1, *[3, 2, 3][:rank], 4]
+        small = [1, *[3, 2, 2][:rank], 4]
         config = conv("ConvTranspose", rank, 2, stride=2, padding="same", dataFormat="channels-last")
         yield extended_case(f"conv transpose{rank}d channels-last", config, small)
 
