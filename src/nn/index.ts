@@ -14,7 +14,13 @@ export {
 export type { ActivationName, ConvCommonOptions, GroupsOption, PaddingModeOptions } from './layers/conv-base.js';
 export * from './layers/conv-lazy.js';
 export * from './layers/conv-separable.js';
-export * from './layers/conv-transpose.js';
+export {
+  ConvTranspose1d,
+  ConvTranspose2d,
+  ConvTranspose3d,
+  type ConvTransposeLayerOptions,
+  ConvTransposeNd,
+} from './layers/conv-transpose.js';
 export * from './layers/dropout.js';
 export * from './layers/flatten.js';
 export * from './layers/linear.js';

@@ -4,7 +4,14 @@ import * as activations from './layers/activation.js';
 import * as adaptive from './layers/adaptive-pooling.js';
 import { Residual, Sequential } from './layers/container.js';
 import { Conv1d, Conv2d, Conv3d } from './layers/conv.js';
-import { LazyConv1d, LazyConv2d, LazyConv3d } from './layers/conv-lazy.js';
+import {
+  LazyConv1d,
+  LazyConv2d,
+  LazyConv3d,
+  LazyConvTranspose1d,
+  LazyConvTranspose2d,
+  LazyConvTranspose3d,
+} from './layers/conv-lazy.js';
 import {
   DepthwiseConv1d,
   DepthwiseConv2d,
@@ -87,6 +94,9 @@ const factories = new Map<string, ModuleFactory<Module>>(
     LazyConv1d: LazyConv1d.fromConfig,
     LazyConv2d: LazyConv2d.fromConfig,
     LazyConv3d: LazyConv3d.fromConfig,
+    LazyConvTranspose1d: LazyConvTranspose1d.fromConfig,
+    LazyConvTranspose2d: LazyConvTranspose2d.fromConfig,
+    LazyConvTranspose3d: LazyConvTranspose3d.fromConfig,
     DepthwiseConv1d: DepthwiseConv1d.fromConfig,
     DepthwiseConv2d: DepthwiseConv2d.fromConfig,
     DepthwiseConv3d: DepthwiseConv3d.fromConfig,
