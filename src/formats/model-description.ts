@@ -107,13 +107,29 @@ function checkPreprocessing(path: string, value: unknown): Preprocessing {
   return value as Preprocessing;
 }
 
-/** Numbers in the weights of one layer. */
-const WEIGHTS: Readonly<Record<string, (layer: Readonly<Record<string, unknown>>) => number>> = {
-  Conv2d: ({ inChannels, outChannels, kernelSize, groups }) =>
-    (product([inChannels, outChannels]) * product(kernelSize)) / product(groups ?? 1),
-  Linear: ({ inFeatures, outFeatures }) => product([inFeatures, outFeatures]),
-  BatchNorm2d: ({ numFeatures }) => product(numFeatures),
-};
+type Fields = Readonly<Record<string, unknown>>;
+
+/** How many numbers a layer has at least, by the fields of its configuration; the first rule whose fields are there. */
+const WEIGHTS: readonly (readonly [fields: readonly string[], count: (layer: Fields) => number])[] = [
+  [['numEmbeddings', 'embeddingDim'], (l) => product([l.numEmbeddings, l.embeddingDim])],
+  [['inFeatures', 'outFeatures'], (l) => product([l.inFeatures, l.outFeatures])],
+  // Separable: at least the pointwise part.
+  [['inChannels', 'outChannels', 'depthMultiplier'], (l) => product([l.inChannels, l.outChannels])],
+  [
+    ['inChannels', 'outChannels', 'kernelSize'],
+    (l) => (product([l.inChannels, l.outChannels]) * product(l.kernelSize)) / product(l.groups ?? 1),
+  ],
+  [['inChannels', 'kernelSize'], (l) => product([l.inChannels, l.depthMultiplier ?? 1]) * product(l.kernelSize)],
+  [['numFeatures'], (l) => ((l.affine ?? true) || l.trackRunningStats ? product(l.numFeatures) : 0)],
+  [['numGroups', 'numChannels'], (l) => ((l.affine ?? true) ? product(l.numChannels) : 0)],
+  [['normalizedShape'], (l) => ((l.elementwiseAffine ?? true) ? product(l.normalizedShape) : 0)],
+  [['numParameters'], (l) => product(l.numParameters)],
+];
+
+function weightsOf(layer: Fields): number {
+  const rule = WEIGHTS.find(([fields]) => fields.every((field) => layer[field] !== undefined && layer[field] !== null));
+  return rule === undefined ? 0 : rule[1](layer);
+}
 
 function product(value: unknown): number {
   return Array.isArray(value) ? value.reduce((total: number, part) => total * Number(part), 1) : Number(value);
@@ -129,12 +145,11 @@ function checkLayerSizes(path: string, config: unknown, available: number): void
   while (open.length > 0) {
     const part = open.pop();
     if (typeof part !== 'object' || part === null) continue;
-    const layer = part as Readonly<Record<string, unknown>>;
-    const type = String(layer.type);
-    const needed = Object.hasOwn(WEIGHTS, type) ? WEIGHTS[type](layer) : 0;
+    const layer = part as Fields;
+    const needed = typeof layer.type === 'string' ? weightsOf(layer) : 0;
     if (needed > available) {
       throw new FileError(
-        `${path}: a ${type} layer needs ${needed} numbers (${JSON.stringify(layer)}), but the file has ${available} in all`,
+        `${path}: a ${layer.type} layer needs ${needed} numbers (${JSON.stringify(layer)}), but the file has ${available} in all`,
       );
     }
     open.push(...Object.values(layer));
