@@ -380,6 +380,7 @@ import fixtures_activations  # it uses the functions above
 write("activations", fixtures_activations.activations())
 write("loss-modules", fixtures_activations.losses())
 write("resizing", fixtures_activations.resizing())
+write("containers", fixtures_activations.containers())
 
 import fixtures_pooling  # so does this
 

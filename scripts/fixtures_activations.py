@@ -178,3 +178,63 @@ def resizing():
         unshuffle = {"type": "PixelUnshuffle", "downscaleFactor": factor}
         yield layer_case(f"pixel unshuffle {factor}", unshuffle, [2, 2, 2 * factor, 3 * factor])
     yield layer_case("pixel shuffle without batch", {"type": "PixelShuffle", "upscaleFactor": 2}, [4, 2, 3])
+
+
+# --- embeddings and containers ----------------------------------------------------------------------------------------
+
+
+def embedding_case(name, options, ids):
+    generator = generator_for(name)
+    config = {"type": "Embedding", "numEmbeddings": 5, "embeddingDim": 3, **options}
+    module = build(config)
+    with torch.no_grad():
+        module.weight.copy_(draw(module.weight.shape, generator))
+    y = module(ids)
+    cotangent = draw(y.shape, generator)
+    (gradient,) = torch.autograd.grad((y * cotangent).sum(), [module.weight])
+    return {
+        "name": name,
+        "layer": config,
+        "train": False,
+        "state": {"weight": array(module.weight)},
+        "input": {**array(ids), "integer": True},
+        "output": array(y),
+        "cotangent": array(cotangent),
+        "gradients": {"weight": array(gradient)},
+    }
+
+
+class Parallel(nn.Module):
+    def __init__(self, branches, names=None, merge="concat", dim=1):
+        super().__init__()
+        for name, branch in zip(names or map(str, range(len(branches))), branches):
+            self.add_module(name, build(branch))
+        self.merge, self.dim = merge, dim
+
+    def forward(self, x):
+        parts = [branch(x) for branch in self.children()]
+        if self.merge == "concat":
+            return torch.cat(parts, self.dim)
+        stacked = torch.stack(parts)
+        return {"sum": stacked.sum, "mean": stacked.mean, "product": stacked.prod, "max": stacked.amax}[self.merge](0)
+
+
+nn.Parallel = Parallel
+
+
+def containers():
+    ids = torch.tensor([[0, 4, 1, 1], [3, 1, 0, 4]])
+    yield embedding_case("embedding", {}, ids)
+    yield embedding_case("embedding with padding", {"paddingIdx": 1}, ids)
+    yield embedding_case("embedding with padding from the end", {"paddingIdx": -1}, ids)
+    yield embedding_case("embedding of one word", {}, torch.tensor(2))
+    yield embedding_case("embedding of a batch", {"paddingIdx": 0}, ids.reshape(2, 2, 2))
+    linear = {"type": "Linear", "inFeatures": 4, "outFeatures": 3}
+    tanh = {"type": "Sequential", "layers": [linear, {"type": "Tanh"}]}
+    wide = {**linear, "outFeatures": 2}
+    yield layer_case("concat", {"type": "Parallel", "branches": [linear, tanh, wide]}, [5, 4])
+    yield layer_case("concat along the batch", {"type": "Parallel", "branches": [linear, tanh], "dim": 0}, [5, 4])
+    named = {"type": "Parallel", "branches": [linear, {"type": "Identity"}], "names": ["main", "skip"], "dim": -1}
+    yield layer_case("concat by names", named, [2, 5, 4])
+    for merge in ["sum", "mean", "product", "max"]:
+        yield layer_case(f"parallel {merge}", {"type": "Parallel", "branches": [linear, tanh, linear], "merge": merge}, [5, 4])

@@ -22,6 +22,7 @@ export {
   ConvTransposeNd,
 } from './layers/conv-transpose.js';
 export * from './layers/dropout.js';
+export * from './layers/embedding.js';
 export * from './layers/flatten.js';
 export * from './layers/linear.js';
 export * from './layers/normalization.js';

@@ -2,7 +2,7 @@ import { OptionError } from '../tensor/errors.js';
 import type { LayerConfig, ModuleFactory } from './config.js';
 import * as activations from './layers/activation.js';
 import * as adaptive from './layers/adaptive-pooling.js';
-import { Residual, Sequential } from './layers/container.js';
+import { ModuleList, Parallel, Residual, Sequential } from './layers/container.js';
 import { Conv1d, Conv2d, Conv3d } from './layers/conv.js';
 import {
   LazyConv1d,
@@ -22,6 +22,7 @@ import {
 } from './layers/conv-separable.js';
 import { ConvTranspose1d, ConvTranspose2d, ConvTranspose3d } from './layers/conv-transpose.js';
 import { Dropout, Dropout1d, Dropout2d, Dropout3d } from './layers/dropout.js';
+import { Embedding } from './layers/embedding.js';
 import { Flatten } from './layers/flatten.js';
 import { Linear } from './layers/linear.js';
 import * as normalization from './layers/normalization.js';
@@ -110,8 +111,11 @@ const factories = new Map<string, ModuleFactory<Module>>(
     Dropout1d: Dropout1d.fromConfig,
     Dropout2d: Dropout2d.fromConfig,
     Dropout3d: Dropout3d.fromConfig,
+    Embedding: Embedding.fromConfig,
     Flatten: Flatten.fromConfig,
     Linear: Linear.fromConfig,
+    ModuleList: ModuleList.fromConfig,
+    Parallel: Parallel.fromConfig,
     PixelShuffle: PixelShuffle.fromConfig,
     PixelUnshuffle: PixelUnshuffle.fromConfig,
     Residual: Residual.fromConfig,
