@@ -381,6 +381,7 @@ write("activations", fixtures_activations.activations())
 write("loss-modules", fixtures_activations.losses())
 write("resizing", fixtures_activations.resizing())
 write("containers", fixtures_activations.containers())
+write("padding-layers", fixtures_activations.padding())
 
 import fixtures_pooling  # so does this
 

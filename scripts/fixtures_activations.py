@@ -238,3 +238,35 @@ def containers():
     yield layer_case("concat by names", named, [2, 5, 4])
     for merge in ["sum", "mean", "product", "max"]:
         yield layer_case(f"parallel {merge}", {"type": "Parallel", "branches": [linear, tanh, linear], "merge": merge}, [5, 4])
+
+
+# --- padding ----------------------------------------------------------------------------------------------------------
+
+
+def pad_module(rank, mode, value=0.0):
+    class Pad(nn.Module):
+        def __init__(self, padding):
+            super().__init__()
+            self.padding = [padding] * (2 * rank) if isinstance(padding, int) else list(padding)
+
+        def forward(self, x):
+            return F.pad(x, self.padding, mode, value)
+
+    return Pad
+
+
+for rank in [1, 2, 3]:  # newer than PyTorch 1.13
+    for kind, mode in [("ZeroPad", "constant"), ("CircularPad", "circular")]:
+        if not hasattr(nn, f"{kind}{rank}d"):
+            setattr(nn, f"{kind}{rank}d", pad_module(rank, mode))
+
+
+def padding():
+    for rank in [1, 2, 3]:
+        shape = [[2, 2, 4], [1, 2, 3, 4], [1, 1, 3, 4, 2]][rank - 1]
+        for kind in ["ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "CircularPad"]:
+            for amount in [1, [1, 0, 2, 1, 0, 2][: 2 * rank]]:
+                config = {"type": f"{kind}{rank}d", "padding": amount}
+                if kind == "ConstantPad":
+                    config["value"] = -1.5
+                yield layer_case(f"{kind}{rank}d {amount}", config, shape)

@@ -26,6 +26,7 @@ export * from './layers/embedding.js';
 export * from './layers/flatten.js';
 export * from './layers/linear.js';
 export * from './layers/normalization.js';
+export * from './layers/padding-layers.js';
 export * from './layers/pooling.js';
 export * from './layers/shuffle.js';
 export * from './layers/upsample.js';

@@ -26,6 +26,7 @@ import { Embedding } from './layers/embedding.js';
 import { Flatten } from './layers/flatten.js';
 import { Linear } from './layers/linear.js';
 import * as normalization from './layers/normalization.js';
+import * as padding from './layers/padding-layers.js';
 import * as pooling from './layers/pooling.js';
 import { PixelShuffle, PixelUnshuffle } from './layers/shuffle.js';
 import { Upsample } from './layers/upsample.js';
@@ -116,6 +117,21 @@ const factories = new Map<string, ModuleFactory<Module>>(
     Linear: Linear.fromConfig,
     ModuleList: ModuleList.fromConfig,
     Parallel: Parallel.fromConfig,
+    ConstantPad1d: padding.ConstantPad1d.fromConfig,
+    ConstantPad2d: padding.ConstantPad2d.fromConfig,
+    ConstantPad3d: padding.ConstantPad3d.fromConfig,
+    ZeroPad1d: padding.ZeroPad1d.fromConfig,
+    ZeroPad2d: padding.ZeroPad2d.fromConfig,
+    ZeroPad3d: padding.ZeroPad3d.fromConfig,
+    ReflectionPad1d: padding.ReflectionPad1d.fromConfig,
+    ReflectionPad2d: padding.ReflectionPad2d.fromConfig,
+    ReflectionPad3d: padding.ReflectionPad3d.fromConfig,
+    ReplicationPad1d: padding.ReplicationPad1d.fromConfig,
+    ReplicationPad2d: padding.ReplicationPad2d.fromConfig,
+    ReplicationPad3d: padding.ReplicationPad3d.fromConfig,
+    CircularPad1d: padding.CircularPad1d.fromConfig,
+    CircularPad2d: padding.CircularPad2d.fromConfig,
+    CircularPad3d: padding.CircularPad3d.fromConfig,
     PixelShuffle: PixelShuffle.fromConfig,
     PixelUnshuffle: PixelUnshuffle.fromConfig,
     Residual: Residual.fromConfig,
