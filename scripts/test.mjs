@@ -14,7 +14,8 @@ if (files.length === 0) {
   console.error(`no test file matches ${wanted.join(', ')}`);
   process.exit(1);
 }
-run({ files, concurrency: 2 })
+// A file that hangs fails after five minutes instead of holding up everything.
+run({ files, concurrency: 2, timeout: 300_000 })
   .on('test:fail', () => {
     process.exitCode = 1;
   })
