@@ -25,7 +25,12 @@ let received = 0;
 /** The program with this id, after all messages that were posted before the run. */
 function prepare(id: number): ProgramExports {
   for (const count = Atomics.load(control, posted(thread)); received !== count; received = (received + 1) | 0) {
-    const message = receiveMessageOnPort(port)?.message as ProgramMessage;
+    const message = receiveMessageOnPort(port)?.message as ProgramMessage | undefined;
+    if (message === undefined) {
+      // The port closes first when the thread is ended from outside, which the others notice: no failure of the program.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5000);
+      throw new Error('the program did not arrive');
+    }
     if (message.module === undefined) programs.delete(message.id);
     else programs.set(message.id, instantiate(message.module, memory));
   }
