@@ -1,12 +1,12 @@
 import type { Graph, Node, Value } from '../graph/graph.js';
+import { attributeText } from '../graph/print.js';
 
 /** Merges nodes that compute the same thing, and drops those whose results nobody uses. */
 export function mergeCommon(graph: Graph): Graph {
   const seen = new Map<string, readonly Value[]>();
   return removeDead(
     graph.rewrite((node, inputs, into) => {
-      if (node.operator.pure === false) return undefined;
-      const key = `${node.operator.name}(${inputs.map((value) => value.id)})${attributeKey(node)}`;
+      const key = `${node.operator.name}(${inputs.map((value) => value.id)})${attributeText(node.attributes)}`;
       const found = seen.get(key);
       if (found !== undefined) return found;
       const { outputs } = into.addNode(node.operator, inputs, node.attributes, node.scope);
@@ -16,12 +16,7 @@ export function mergeCommon(graph: Graph): Graph {
   );
 }
 
-function attributeKey(node: Node): string {
-  return JSON.stringify(node.attributes, (_, value) =>
-    typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)) ? `#${1 / value}/${value}` : value,
-  );
-}
-
+/** Drops nodes whose results nobody uses. */
 export function removeDead(graph: Graph): Graph {
   const live = new Set<Value>([...graph.outputs, ...graph.updates.map((update) => update.value)]);
   const nodes = new Set<Node>();

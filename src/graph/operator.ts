@@ -33,6 +33,4 @@ export interface Operator<A extends Attributes = Attributes> {
   readonly gradient?: (context: GradientContext<A>) => (Tensor | undefined)[];
   /** A target-independent description of the work. */
   lower(inputs: readonly TensorType[], outputs: readonly TensorType[], attributes: A): Kernel;
-  /** False for operators whose equal applications must not be merged. Default true. */
-  readonly pure?: boolean;
 }

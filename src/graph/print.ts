@@ -39,8 +39,8 @@ export function graphSignature(graph: Graph): string {
   return parts.join(';');
 }
 
-/** JSON, but with infinities and NaN told apart. */
-function attributeText(attributes: object): string {
+/** Identifies attributes: JSON, but with infinities, NaN and negative zero told apart. */
+export function attributeText(attributes: object): string {
   return JSON.stringify(attributes, (_, value) =>
     typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)) ? `${1 / value}/${value}` : value,
   );
