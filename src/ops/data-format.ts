@@ -8,6 +8,12 @@ import { transpose } from './transpose.js';
  */
 export type DataFormat = 'channels-first' | 'channels-last';
 
+/** The option of every layer and function that tells channels from positions. */
+export interface DataFormatOption {
+  /** of input and result; the parameters are the same for both; default `channels-first` */
+  readonly dataFormat?: DataFormat;
+}
+
 export function checkDataFormat(where: string, format: unknown): void {
   if (format !== 'channels-first' && format !== 'channels-last') {
     throw new OptionError(
@@ -26,6 +32,11 @@ export function toChannelsFirst(x: Tensor, format: DataFormat): Tensor {
 export function fromChannelsFirst(x: Tensor, format: DataFormat): Tensor {
   if (format === 'channels-first' || x.rank < 3) return x;
   return transpose(x, [0, ...spatialAxes(x.rank, 2), 1]);
+}
+
+/** `apply`, which knows [batch, channels, …spatial] alone, on a tensor of `format`; the result is in `format`, too. */
+export function inChannelsFirst(x: Tensor, format: DataFormat, apply: (x: Tensor) => Tensor): Tensor {
+  return fromChannelsFirst(apply(toChannelsFirst(x, format)), format);
 }
 
 function spatialAxes(rank: number, first: number): number[] {

@@ -2,6 +2,7 @@ import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
 import { formatShape, formatType, type Shape, sameShape, stridesOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { full, iota } from './create.js';
+import { checkDataFormat, type DataFormatOption, fromChannelsFirst, toChannelsFirst } from './data-format.js';
 import {
   add,
   cast,
@@ -16,7 +17,14 @@ import {
   sub,
 } from './elementwise.js';
 import { maxPoolWithTaps, unpool, type WindowAxis } from './maxpool.js';
-import { checkPoolPadding, type MaxPoolOptions, poolWindows } from './pooling.js';
+import {
+  MAX_POOL_OPTIONS,
+  type MaxPoolOptions,
+  type PoolPadding,
+  pooled,
+  poolPadding,
+  poolWindows,
+} from './pooling.js';
 import { checkImages, type PerAxis, perAxis } from './window.js';
 
 /** What max pooling found, and where. */
@@ -26,12 +34,12 @@ export interface MaxPoolResult {
   readonly indices: Tensor;
 }
 
-export interface MaxUnpoolOptions {
+export interface MaxUnpoolOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;
-  /** of the pooling to undo; default 0 */
-  readonly padding?: PerAxis;
-  /** Spatial extents of the result: those of the pooling's input; default (extent − 1) · stride − 2 · padding + kernel. */
+  /** of the pooling to undo; `same` needs `outputSize`; default 0 */
+  readonly padding?: PoolPadding;
+  /** Spatial extents of the result: those of the pooling's input; default (extent − 1) · stride − low − high + kernel. */
   readonly outputSize?: PerAxis;
 }
 
@@ -42,10 +50,15 @@ export function maxPoolWithIndices(
   options: MaxPoolOptions = {},
   where = 'maxPoolWithIndices',
 ): MaxPoolResult {
-  checkOptions(where, options, ['stride', 'padding', 'dilation', 'ceilMode']);
-  const { axes } = poolWindows(where, x, x.rank - 2, kernel, options);
-  const { values, taps } = maxPoolWithTaps(x, axes);
-  return { values, indices: indicesOfTaps(taps, axes) };
+  checkOptions(where, options, MAX_POOL_OPTIONS);
+  const { dataFormat = 'channels-first' } = options;
+  checkDataFormat(where, dataFormat);
+  checkImages(where, x.shape, Math.max(1, x.rank - 2), undefined, dataFormat);
+  const images = toChannelsFirst(x, dataFormat);
+  const { axes } = poolWindows(where, images, images.rank - 2, kernel, options);
+  const { values, taps } = maxPoolWithTaps(images, axes);
+  const back = (t: Tensor): Tensor => fromChannelsFirst(t, dataFormat);
+  return { values: back(values), indices: back(indicesOfTaps(taps, axes)) };
 }
 
 /**
@@ -61,27 +74,34 @@ export function maxUnpool(
   options: MaxUnpoolOptions = {},
   where = 'maxUnpool',
 ): Tensor {
-  checkOptions(where, options, ['stride', 'padding', 'outputSize']);
-  const rank = x.rank - 2;
-  checkImages(where, x.shape, rank);
+  checkOptions(where, options, ['stride', 'padding', 'outputSize', 'dataFormat']);
   if (indices.dtype !== 'i32' || !sameShape(indices.shape, x.shape)) {
     throw new ShapeError(
       `${where}: the indices must be i32${formatShape(x.shape)}, as the input, got ${formatType(indices)}`,
     );
   }
+  const { dataFormat = 'channels-first' } = options;
+  return pooled(where, x, options, (images) =>
+    putBack(images, toChannelsFirst(indices, dataFormat), kernel, options, where),
+  );
+}
+
+function putBack(x: Tensor, indices: Tensor, kernel: PerAxis, options: MaxUnpoolOptions, where: string): Tensor {
+  const rank = x.rank - 2;
   const size = perAxis(where, 'kernelSize', kernel, rank, 1);
   const stride = perAxis(where, 'stride', options.stride ?? size, rank, 1);
-  const padding = perAxis(where, 'padding', options.padding ?? 0, rank, 0);
-  checkPoolPadding(
-    where,
-    padding.map((p) => [p, p]),
-    size,
-  );
   const wanted =
     options.outputSize === undefined ? undefined : perAxis(where, 'outputSize', options.outputSize, rank, 1);
+  if (options.padding === 'same' && wanted === undefined) {
+    throw new OptionError(`${where}: padding "same" fits several outputs; give outputSize, the pooling's input`);
+  }
+  const ones = size.map(() => 1);
+  const padding = poolPadding(where, options.padding ?? 0, size, stride, ones, wanted ?? size);
   const axes = x.shape.slice(2).map((output, s): WindowAxis => {
-    const usual = (output - 1) * stride[s] - 2 * padding[s] + size[s];
-    const sum = `(${output} − 1)·${stride[s]} − 2·${padding[s]} + ${size[s]} = ${usual}`;
+    const [low, high] = padding[s];
+    const usual = (output - 1) * stride[s] - low - high + size[s];
+    const pads = low === high ? `2·${low}` : `${low} − ${high}`;
+    const sum = `(${output} − 1)·${stride[s]} − ${pads} + ${size[s]} = ${usual}`;
     const input = wanted?.[s] ?? usual;
     if (input < 1) throw new ShapeError(`${where}: nothing is left along axis ${2 + s}: ${sum}`);
     if (Math.abs(input - usual) >= stride[s]) {
@@ -89,7 +109,7 @@ export function maxUnpool(
         `${where}: outputSize ${input} along axis ${2 + s} must lie between ${Math.max(1, usual - stride[s] + 1)} and ${usual + stride[s] - 1}, less than the stride ${stride[s]} from ${sum}`,
       );
     }
-    return { input, kernel: size[s], output, stride: stride[s], dilation: 1, padLow: padding[s] };
+    return { input, kernel: size[s], output, stride: stride[s], dilation: 1, padLow: low };
   });
   const taps = tapsOfIndices(indices, axes);
   const sums = unpool(x, taps, axes);
@@ -181,7 +201,7 @@ export type MaxUnpoolFunction = (x: Tensor, indices: Tensor, kernel: PerAxis, op
 const ofRank =
   (rank: number, where: string): MaxUnpoolFunction =>
   (x, indices, kernel, options) => {
-    checkImages(where, x.shape, rank);
+    checkImages(where, x.shape, rank, undefined, options?.dataFormat);
     return maxUnpool(x, indices, kernel, options, where);
   };
 

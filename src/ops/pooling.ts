@@ -1,32 +1,40 @@
 import type { Geometry } from '../kernel/contraction.js';
 import type { DType } from '../tensor/dtype.js';
-import { checkOptions, OptionError } from '../tensor/errors.js';
+import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
+import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { contract } from './convolution.js';
 import { full, iota } from './create.js';
+import { checkDataFormat, type DataFormatOption, inChannelsFirst } from './data-format.js';
 import { add, cast, div, maximum, minimum, mul, notEqual, pow, where as select, sqrt, sub } from './elementwise.js';
 import { maxPoolWithTaps, type WindowAxis } from './maxpool.js';
-import { checkImages, type PerAxis, perAxis, resolvePadding, windowOutputs } from './window.js';
+import { checkImages, type Padding, type PerAxis, perAxis, resolvePadding, windowOutputs } from './window.js';
 
-export interface MaxPoolOptions {
+/**
+ * What goes around the input of a pooling, as for convolutions: numbers of at most half of the window, `valid` for none, or
+ * `same` for ⌈input / stride⌉ windows with the odd element at the high side.
+ */
+export type PoolPadding = Exclude<Padding, 'causal'>;
+
+export interface MaxPoolOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;
-  /** at most half of the window; padding never wins; default 0 */
-  readonly padding?: PerAxis;
+  /** padding never wins; default 0 */
+  readonly padding?: PoolPadding;
   /** distance between taps; default 1 */
   readonly dilation?: PerAxis;
   /** Count windows that start inside the padded input but do not end there; default false. */
   readonly ceilMode?: boolean;
 }
 
-export interface AvgPoolOptions {
+export interface AvgPoolOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;
-  /** at most half of the window; default 0 */
-  readonly padding?: PerAxis;
+  /** default 0 */
+  readonly padding?: PoolPadding;
   /** Count windows that start inside the padded input but do not end there; default false. */
   readonly ceilMode?: boolean;
-  /** Whether zeros of the padding count in the average; default true. */
+  /** Whether zeros of the padding count in the average; default true, as in PyTorch (in Keras and ONNX they do not). */
   readonly countIncludePad?: boolean;
   /** Divide by this instead of the number of elements. */
   readonly divisorOverride?: number;
@@ -50,9 +58,8 @@ export function poolWindows(
   const size = perAxis(where, 'kernelSize', kernel, rank, 1);
   const stride = perAxis(where, 'stride', options.stride ?? size, rank, 1);
   const dilation = perAxis(where, 'dilation', options.dilation ?? 1, rank, 1);
-  const padding = resolvePadding(where, options.padding ?? 0, size, stride, dilation);
-  checkPoolPadding(where, padding, size);
   const inputs = x.shape.slice(2);
+  const padding = poolPadding(where, options.padding ?? 0, size, stride, dilation, inputs);
   const { ceilMode } = options;
   const outputs = windowOutputs(where, inputs, { kernel: size, stride, dilation, padding, ceilMode });
   const axes = inputs.map((input, s) => ({
@@ -66,25 +73,64 @@ export function poolWindows(
   return { axes, padHigh: padding.map(([, high]) => high) };
 }
 
-/** A window must meet the input, hence at most half of it may be padding. */
-export function checkPoolPadding(
+/**
+ * `[low, high]` per axis.
+ *
+ * @throws OptionError for padding that is none; ShapeError where a window would lie in the padding with all of its taps
+ */
+export function poolPadding(
   where: string,
-  padding: readonly (readonly [number, number])[],
+  padding: PoolPadding,
   kernel: readonly number[],
-): void {
-  padding.forEach((pair, axis) => {
-    if (Math.max(...pair) > kernel[axis] / 2) {
+  stride: readonly number[],
+  dilation: readonly number[],
+  inputs: Shape,
+): [number, number][] {
+  const resolved = resolvePadding(where, padding, kernel, stride, dilation, inputs, false);
+  resolved.forEach(([low, high], axis) => {
+    const [k, d, input] = [kernel[axis], dilation[axis], inputs[axis]];
+    const most = Math.max(low, high);
+    if (padding !== 'same' && most > k / 2) {
       throw new OptionError(
-        `${where}: padding ${Math.max(...pair)} is more than half of the window of ${kernel[axis]}; at most ${Math.floor(kernel[axis] / 2)} fits`,
+        `${where}: padding ${most} is more than half of the window of ${k}: ${most} > ${k} / 2; at most ${Math.floor(k / 2)} fits`,
       );
     }
+    // Between the taps of an even, dilated window the whole input may fit.
+    const start = (window: number): number => window * stride[axis] - low;
+    const meets = (window: number): boolean =>
+      Array.from({ length: k }, (_, tap) => start(window) + d * tap).some((i) => i >= 0 && i < input);
+    const windows = Math.ceil(input / stride[axis]);
+    const missed = padding === 'same' ? Array.from({ length: windows }, (_, o) => o).find((o) => !meets(o)) : undefined;
+    if (missed === undefined) return;
+    throw new ShapeError(
+      `${where}: with padding "same" window ${missed} (axis ${2 + axis}) sees padding only: ${k} taps from ${start(missed)} in steps of ${d} miss the input 0 … ${input - 1}`,
+    );
   });
+  return resolved;
 }
+
+/** Checks what does not depend on the input. */
+export function checkPoolPadding(where: string, padding: PoolPadding, kernel: readonly number[]): void {
+  const ones = kernel.map(() => 1);
+  poolPadding(where, padding, kernel, ones, ones, kernel);
+}
+
+export const MAX_POOL_OPTIONS: readonly string[] = ['stride', 'padding', 'dilation', 'ceilMode', 'dataFormat'];
 
 /** Largest element of every window; x is [batch, channels, …spatial]. */
 export function maxPool(x: Tensor, kernel: PerAxis, options: MaxPoolOptions = {}, where = 'maxPool'): Tensor {
-  checkOptions(where, options, ['stride', 'padding', 'dilation', 'ceilMode']);
-  return maxPoolWithTaps(x, poolWindows(where, x, x.rank - 2, kernel, options).axes).values;
+  checkOptions(where, options, MAX_POOL_OPTIONS);
+  return pooled(where, x, options, (images) => {
+    return maxPoolWithTaps(images, poolWindows(where, images, images.rank - 2, kernel, options).axes).values;
+  });
+}
+
+/** `pool`, which knows [batch, channels, …spatial] alone, on images of the format that the options name. */
+export function pooled(where: string, x: Tensor, options: DataFormatOption, pool: (x: Tensor) => Tensor): Tensor {
+  const { dataFormat = 'channels-first' } = options;
+  checkDataFormat(where, dataFormat);
+  checkImages(where, x.shape, Math.max(1, x.rank - 2), undefined, dataFormat);
+  return inChannelsFirst(x, dataFormat, pool);
 }
 
 /** {@link maxPool} of [batch, channels, length]. */
@@ -97,20 +143,24 @@ export const maxPool3d: WindowFunction<MaxPoolOptions> = ofRank(3, 'maxPool3d', 
 /** A pooling function of one rank. */
 export type WindowFunction<O> = (x: Tensor, kernel: PerAxis, options?: O) => Tensor;
 
-function ofRank<O extends object>(
+function ofRank<O extends DataFormatOption>(
   rank: number,
   where: string,
   pool: (x: Tensor, kernel: PerAxis, options: O | undefined, where: string) => Tensor,
 ): WindowFunction<O> {
   return (x, kernel, options) => {
-    checkImages(where, x.shape, rank);
+    checkImages(where, x.shape, rank, undefined, options?.dataFormat);
     return pool(x, kernel, options, where);
   };
 }
 
 /** Average of every window; x is [batch, channels, …spatial]. */
 export function avgPool(x: Tensor, kernel: PerAxis, options: AvgPoolOptions = {}, where = 'avgPool'): Tensor {
-  checkOptions(where, options, ['stride', 'padding', 'ceilMode', 'countIncludePad', 'divisorOverride']);
+  checkOptions(where, options, ['stride', 'padding', 'ceilMode', 'countIncludePad', 'divisorOverride', 'dataFormat']);
+  return pooled(where, x, options, (images) => average(images, kernel, options, where));
+}
+
+function average(x: Tensor, kernel: PerAxis, options: AvgPoolOptions, where: string): Tensor {
   const { stride, padding, ceilMode, countIncludePad = true, divisorOverride } = options;
   if (divisorOverride !== undefined && !(Number.isInteger(divisorOverride) && divisorOverride !== 0)) {
     throw new OptionError(`${where}: divisorOverride must be an integer other than 0, got ${divisorOverride}`);
@@ -133,9 +183,11 @@ export const avgPool2d: WindowFunction<AvgPoolOptions> = ofRank(2, 'avgPool2d', 
 /** {@link avgPool} of volumes [batch, channels, depth, height, width]. */
 export const avgPool3d: WindowFunction<AvgPoolOptions> = ofRank(3, 'avgPool3d', avgPool);
 
-export interface LPPoolOptions {
+export interface LPPoolOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;
+  /** zeros; default 0 */
+  readonly padding?: PoolPadding;
   /** Count windows that start inside the input but do not end there, scaled up to a whole window; default false. */
   readonly ceilMode?: boolean;
 }
@@ -159,11 +211,9 @@ export function lpPool(
   options: LPPoolOptions = {},
   where = 'lpPool',
 ): Tensor {
-  checkOptions(where, options, ['stride', 'ceilMode']);
+  checkOptions(where, options, ['stride', 'padding', 'ceilMode', 'dataFormat']);
   checkNormType(where, normType);
-  const rank = x.rank - 2;
-  checkImages(where, x.shape, rank);
-  const size = perAxis(where, 'kernelSize', kernel, rank, 1);
+  const size = perAxis(where, 'kernelSize', kernel, x.rank - 2, 1);
   const area = size.reduce((product, extent) => product * extent, 1);
   const powers = normType === 1 ? x : normType === 2 ? mul(x, x) : pow(x, normType);
   const sums = mul(avgPool(powers, size, options, where), area);
@@ -179,7 +229,7 @@ export type LPPoolFunction = (x: Tensor, normType: number, kernel: PerAxis, opti
 const lpPoolOfRank =
   (rank: number, where: string): LPPoolFunction =>
   (x, normType, kernel, options) => {
-    checkImages(where, x.shape, rank);
+    checkImages(where, x.shape, rank, undefined, options?.dataFormat);
     return lpPool(x, normType, kernel, options, where);
   };
 

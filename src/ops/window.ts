@@ -35,6 +35,7 @@ export function perAxis(where: string, name: string, value: PerAxis, rank: numbe
  *
  * @param inputs extents of the spatial axes, which `same` depends on where the stride is not 1; without them it is an
  *   error there
+ * @param causal whether there is padding `causal` here
  * @throws OptionError for padding that is none
  */
 export function resolvePadding(
@@ -44,6 +45,7 @@ export function resolvePadding(
   stride: readonly number[],
   dilation: readonly number[],
   inputs?: Shape,
+  causal = true,
 ): [number, number][] {
   if (padding === 'valid') return kernel.map(() => [0, 0]);
   const spans = kernel.map((k, axis) => dilation[axis] * (k - 1) + 1);
@@ -57,7 +59,7 @@ export function resolvePadding(
       return halves(Math.max(0, (outputs - 1) * stride[axis] + span - inputs[axis]));
     });
   }
-  if (padding === 'causal') {
+  if (padding === 'causal' && causal) {
     if (kernel.length !== 1) {
       throw new OptionError(
         `${where}: padding "causal" is for one spatial axis, here are ${kernel.length}; give [low, high] for each`,
@@ -74,7 +76,7 @@ export function resolvePadding(
   } else if (valid) {
     return perAxis(where, 'padding', padding as PerAxis, kernel.length, 0).map((p) => [p, p]);
   }
-  const words = kernel.length === 1 ? '"same", "causal" or "valid"' : '"same" or "valid"';
+  const words = kernel.length === 1 && causal ? '"same", "causal" or "valid"' : '"same" or "valid"';
   throw new OptionError(
     `${where}: padding must be an integer ≥ 0, ${kernel.length} of them, ${kernel.length} pairs [low, high], ${words}, got ${JSON.stringify(padding)}`,
   );

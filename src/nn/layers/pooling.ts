@@ -1,3 +1,4 @@
+import type { DataFormatOption } from '../../ops/data-format.js';
 import { type MaxPoolResult, type MaxUnpoolOptions, maxPoolWithIndices, maxUnpool } from '../../ops/maxunpool.js';
 import {
   type AvgPoolOptions,
@@ -8,42 +9,46 @@ import {
   lpPool,
   type MaxPoolOptions,
   maxPool,
+  type PoolPadding,
 } from '../../ops/pooling.js';
 import { checkImages, type PerAxis, perAxis } from '../../ops/window.js';
 import { checkOptions, OptionError } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, defined, type LayerConfig } from '../config.js';
-import { Module } from '../module.js';
+import { FormattedLayer } from './formatted-layer.js';
 
-const MAX_OPTIONS = ['stride', 'padding', 'dilation', 'ceilMode'];
-const UNPOOL_OPTIONS = ['stride', 'padding'];
-const AVG_OPTIONS = ['stride', 'padding', 'ceilMode', 'countIncludePad', 'divisorOverride'];
-const LP_OPTIONS = ['stride', 'ceilMode'];
+const WINDOW_OPTIONS = ['stride', 'padding', 'dataFormat'];
+const MAX_OPTIONS = [...WINDOW_OPTIONS, 'dilation', 'ceilMode'];
+const UNPOOL_OPTIONS = WINDOW_OPTIONS;
+const AVG_OPTIONS = [...WINDOW_OPTIONS, 'ceilMode', 'countIncludePad', 'divisorOverride'];
+const LP_OPTIONS = [...WINDOW_OPTIONS, 'ceilMode'];
 
-interface WindowLayerOptions {
+interface WindowLayerOptions extends DataFormatOption {
   readonly stride?: PerAxis;
-  readonly padding?: PerAxis;
+  readonly padding?: PoolPadding;
 }
 
 /** Pooling layers of every rank: size, stride and padding of the window, per axis. */
-abstract class Pool extends Module {
+abstract class Pool extends FormattedLayer {
   readonly kernelSize: readonly number[];
   readonly stride: readonly number[];
-  readonly padding: readonly number[];
+  readonly padding: PoolPadding;
   protected readonly rank: number;
 
   constructor(where: string, rank: number, kernelSize: PerAxis, options: WindowLayerOptions, known: readonly string[]) {
-    super();
     checkOptions(where, options, known);
+    super(where, options);
     this.rank = rank;
     this.kernelSize = perAxis(where, 'kernelSize', kernelSize, rank, 1);
     this.stride = perAxis(where, 'stride', options.stride ?? this.kernelSize, rank, 1);
-    this.padding = perAxis(where, 'padding', options.padding ?? 0, rank, 0);
-    checkPoolPadding(
-      where,
-      this.padding.map((p) => [p, p]),
-      this.kernelSize,
-    );
+    const { padding = 0 } = options;
+    checkPoolPadding(where, padding, this.kernelSize);
+    this.padding = typeof padding === 'number' ? this.kernelSize.map(() => padding) : padding;
+  }
+
+  /** Throws for what is not a batch of images of this layer's rank and data format. */
+  protected check(x: Tensor): void {
+    checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
   }
 }
 
@@ -72,24 +77,24 @@ export abstract class MaxPoolNd extends Pool {
   }
 
   forward(x: Tensor): Tensor {
-    checkImages(this.type, x.shape, this.rank);
+    this.check(x);
     return maxPool(x, this.kernelSize, this.#options(), this.type);
   }
 
   /** {@link forward}, and where the elements were found, for unpooling: `returnIndices` in PyTorch. */
   forwardWithIndices(x: Tensor): MaxPoolResult {
-    checkImages(this.type, x.shape, this.rank);
+    this.check(x);
     return maxPoolWithIndices(x, this.kernelSize, this.#options(), this.type);
   }
 
   #options(): MaxPoolOptions {
-    const { stride, padding, dilation, ceilMode } = this;
-    return { stride, padding, dilation, ceilMode };
+    const { stride, padding, dilation, ceilMode, dataFormat } = this;
+    return { stride, padding, dilation, ceilMode, dataFormat };
   }
 
   override config(): LayerConfig {
     const { type, kernelSize, stride, padding, dilation, ceilMode } = this;
-    return { type, kernelSize, stride, padding, dilation, ceilMode };
+    return this.withFormat({ type, kernelSize, stride, padding, dilation, ceilMode });
   }
 }
 
@@ -135,11 +140,11 @@ export class MaxPool3d extends MaxPoolNd {
   }
 }
 
-export interface MaxUnpoolLayerOptions {
+export interface MaxUnpoolLayerOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;
-  /** of the pooling to undo; default 0 */
-  readonly padding?: PerAxis;
+  /** of the pooling to undo; `same` needs the output size in the call; default 0 */
+  readonly padding?: PoolPadding;
 }
 
 /** Max unpooling of every rank; see {@link MaxUnpool2d}. */
@@ -158,15 +163,15 @@ export abstract class MaxUnpoolNd extends Pool {
         `${this.type}: needs the indices of the max pooling to undo, forward(x, indices); maxPoolWithIndices gives them`,
       );
     }
-    checkImages(this.type, x.shape, this.rank);
-    const { stride, padding } = this;
-    const options: MaxUnpoolOptions = { stride, padding, outputSize };
+    this.check(x);
+    const { stride, padding, dataFormat } = this;
+    const options: MaxUnpoolOptions = { stride, padding, outputSize, dataFormat };
     return maxUnpool(x, indices, this.kernelSize, options, this.type);
   }
 
   override config(): LayerConfig {
     const { type, kernelSize, stride, padding } = this;
-    return { type, kernelSize, stride, padding };
+    return this.withFormat({ type, kernelSize, stride, padding });
   }
 }
 
@@ -233,15 +238,15 @@ export abstract class AvgPoolNd extends Pool {
   }
 
   forward(x: Tensor): Tensor {
-    checkImages(this.type, x.shape, this.rank);
-    const { kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride } = this;
-    const options = { stride, padding, ceilMode, countIncludePad, divisorOverride };
+    this.check(x);
+    const { kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride, dataFormat } = this;
+    const options = { stride, padding, ceilMode, countIncludePad, divisorOverride, dataFormat };
     return avgPool(x, kernelSize, options, this.type);
   }
 
   override config(): LayerConfig {
     const { type, kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride } = this;
-    return defined({ type, kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride });
+    return this.withFormat(defined({ type, kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride }));
   }
 }
 
@@ -299,14 +304,14 @@ export abstract class LPPoolNd extends Pool {
   }
 
   forward(x: Tensor): Tensor {
-    checkImages(this.type, x.shape, this.rank);
-    const { kernelSize, normType, stride, ceilMode } = this;
-    return lpPool(x, normType, kernelSize, { stride, ceilMode }, this.type);
+    this.check(x);
+    const { kernelSize, normType, stride, padding, ceilMode, dataFormat } = this;
+    return lpPool(x, normType, kernelSize, { stride, padding, ceilMode, dataFormat }, this.type);
   }
 
   override config(): LayerConfig {
-    const { type, normType, kernelSize, stride, ceilMode } = this;
-    return { type, normType, kernelSize, stride, ceilMode };
+    const { type, normType, kernelSize, stride, padding, ceilMode } = this;
+    return this.withFormat({ type, normType, kernelSize, stride, padding, ceilMode });
   }
 }
 
