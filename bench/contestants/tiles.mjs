@@ -16,8 +16,8 @@ export async function open({ threads }) {
   const { contract } = await importGabor('ops/convolution.js');
   const { DeviceMemory } = await importGabor('runtime/memory.js');
   const { ThreadPool } = await importGabor('runtime/pool.js');
-  const { emitProgram, TABLE_POINTERS, tableLayout } = await importGabor('targets/cpu/program.js');
-  const { WasmAssembler } = await importGabor('targets/cpu/wasm/emitter.js');
+  const { wasmBackend } = await importGabor('runtime/backend.js');
+  const { TABLE_POINTERS, tableLayout } = await importGabor('targets/cpu/program.js');
   const { enableRelaxedSimd, wasmFeatures } = await importGabor('targets/cpu/wasm/features.js');
   const { Tensor } = await importGabor('tensor/tensor.js');
   enableRelaxedSimd();
@@ -55,12 +55,12 @@ export async function open({ threads }) {
         const [a, b] = shapes.slice(0, 2).map((shape) => Tensor.fromTraced(g.addInput({ dtype: 'f32', shape })));
         return [contract(role, a, b, geometry)];
       });
-      const tile = { rows, vectors };
-      const assembler = () => new WasmAssembler({ relaxed, shared: memory.shared });
-      const plan = compileGraph(graph, { lanes: assembler().lanes, tile });
+      const backend = wasmBackend({ shared: memory.shared, tile: { rows, vectors } });
+      const plan = compileGraph(graph, backend.machine);
       const build = (only) => {
-        const code = assembler();
-        return pool.load(code.finish(emitProgram(plan, code, only)));
+        const { source, scratch } = backend.emit(plan, only);
+        growArena(plan.memory.arenaBytes + threads * scratch);
+        return pool.load(source);
       };
       const found = plan.program.steps.flatMap(({ kernel }, i) => (kernel.kind === KERNELS[role] ? [i] : []));
       if (found.length !== 1) throw new Error(`expected one ${KERNELS[role]} kernel, found ${found.length}`);
@@ -72,9 +72,9 @@ export async function open({ threads }) {
           ? tensor(`${c.id} ${name}`, shape, () => readFloats(files[name]))
           : tensor(`${c.id} ${name} result`, shape);
       });
-      growArena(plan.memory.arenaBytes);
       const run = (program) => {
-        memory.view('i32', table + TABLE_POINTERS, 4).set([arena.address, ...addresses]);
+        const scratch = arena.address + plan.memory.arenaBytes;
+        memory.view('i32', table + TABLE_POINTERS, 5).set([arena.address, scratch, ...addresses]);
         pool.runSync(program, table);
       };
       memory.view('i32', table, TABLE_POINTERS / 4).fill(0);

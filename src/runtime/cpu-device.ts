@@ -1,14 +1,12 @@
-import { compileGraph, type Plan, workOf } from '../compiler/compile.js';
+import { compileGraph, workOf } from '../compiler/compile.js';
 import type { Device, Executable } from '../graph/device.js';
 import type { Graph } from '../graph/graph.js';
-import { emitProgram, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
-import { WasmAssembler } from '../targets/cpu/wasm/emitter.js';
-import { enableRelaxedSimd, wasmFeatures } from '../targets/cpu/wasm/features.js';
-import { wasmTile } from '../targets/cpu/wasm/tiles.js';
+import { OWN_SLOTS, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
 import { DTYPES, type TypedArray } from '../tensor/dtype.js';
 import { checkOptions, GaborError, invariant } from '../tensor/errors.js';
 import { formatType, sizeOf, type TensorType } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
+import { type Backend, type EmittedCode, wasmBackend } from './backend.js';
 import { DeviceMemory } from './memory.js';
 import { type ProgramHandle, ThreadPool } from './pool.js';
 import { checkThreads, defaultThreads } from './threads.js';
@@ -82,7 +80,7 @@ export interface KernelTime {
 export class CpuDevice implements Device {
   readonly name: string = 'cpu';
   readonly memory: DeviceMemory = new DeviceMemory();
-  readonly #relaxed: boolean;
+  readonly #backend: Backend;
   readonly #team: ThreadPool;
   readonly #solo: ThreadPool;
   #running = 0;
@@ -92,12 +90,7 @@ export class CpuDevice implements Device {
 
   constructor(options: CpuOptions = {}) {
     checkOptions('cpu device', options, ['threads', 'relaxedSimd']);
-    enableRelaxedSimd();
-    const features = wasmFeatures();
-    if (!features.simd) {
-      throw new GaborError('the cpu target needs WebAssembly SIMD, which this engine lacks; use the reference device');
-    }
-    this.#relaxed = (options.relaxedSimd ?? true) && features.fused;
+    this.#backend = wasmBackend({ relaxedSimd: options.relaxedSimd, shared: this.memory.shared });
     const threads = options.threads ?? defaultThreads();
     checkThreads('cpu device: threads', threads);
     this.#team = new ThreadPool(this.memory, threads);
@@ -120,19 +113,9 @@ export class CpuDevice implements Device {
   }
 
   compile(graph: Graph): Executable {
-    const { plan, bytes } = this.#build(graph);
-    return new CpuExecutable(this, graph, bytes, plan.memory.arenaBytes, plan.work > PARALLEL_WORK);
-  }
-
-  #assembler(): WasmAssembler {
-    return new WasmAssembler({ relaxed: this.#relaxed, shared: this.memory.shared });
-  }
-
-  #build(graph: Graph): { plan: Plan; bytes: Uint8Array } {
-    const assembler = this.#assembler();
-    const tile = wasmTile({ ...wasmFeatures(), fused: this.#relaxed });
-    const plan = compileGraph(graph, { lanes: assembler.lanes, tile });
-    return { plan, bytes: assembler.finish(emitProgram(plan, assembler)) };
+    const plan = compileGraph(graph, this.#backend.machine);
+    const parallel = plan.work > PARALLEL_WORK;
+    return new CpuExecutable(this, graph, this.#backend.emit(plan), plan.memory.arenaBytes, parallel);
   }
 
   /**
@@ -140,13 +123,12 @@ export class CpuDevice implements Device {
    * graph updates change.
    */
   profile(graph: Graph, inputs: readonly Storage[], repetitions = 10): KernelTime[] {
-    const { plan } = this.#build(graph);
+    const plan = compileGraph(graph, this.#backend.machine);
     const count = plan.program.steps.length;
-    const executables = Array.from({ length: count }, (_, i) => {
-      const assembler = this.#assembler();
-      const bytes = assembler.finish(emitProgram(plan, assembler, i));
-      return new CpuExecutable(this, graph, bytes, 0, true);
-    });
+    const executables = Array.from(
+      { length: count },
+      (_, i) => new CpuExecutable(this, graph, this.#backend.emit(plan, i), 0, true),
+    );
     const arena = this.memory.allocate(plan.memory.arenaBytes + 1);
     const times = executables.map(() => [] as number[]);
     for (let r = 0; r < repetitions; r++) {
@@ -206,10 +188,12 @@ class CpuExecutable implements Executable {
   readonly #program: ProgramHandle;
   readonly #table: number;
   readonly #arena: number;
+  /** Memory of the threads' own. */
+  readonly #scratch: number;
   #waiting = 0;
   #disposed = false;
 
-  constructor(device: CpuDevice, graph: Graph, bytes: Uint8Array, arenaBytes: number, parallel: boolean) {
+  constructor(device: CpuDevice, graph: Graph, code: EmittedCode, arenaBytes: number, parallel: boolean) {
     this.#device = device;
     this.#inputs = graph.inputs.length;
     this.#outputs = graph.outputs.map((value) => value.type);
@@ -219,7 +203,8 @@ class CpuExecutable implements Executable {
     this.#table = memory.allocate(tableLayout(this.#inputs, this.#outputs.length).bytes);
     this.#clearBarrier();
     this.#arena = memory.allocate(Math.max(arenaBytes, 1));
-    this.#program = this.#pool.load(bytes, () => this.#clearBarrier());
+    this.#scratch = memory.allocate(Math.max(code.scratch * this.#pool.threads, 1));
+    this.#program = this.#pool.load(code.source, () => this.#clearBarrier());
   }
 
   #clearBarrier(): void {
@@ -230,7 +215,7 @@ class CpuExecutable implements Executable {
   #bind(inputs: readonly Storage[], arena = this.#arena): { addresses: number[]; outputs: CpuStorage[] } {
     if (this.#disposed) throw new GaborError('this program was disposed');
     invariant(inputs.length === this.#inputs, `the program takes ${this.#inputs} inputs, got ${inputs.length}`);
-    const addresses = [arena];
+    const addresses = [arena, this.#scratch];
     for (const input of inputs) {
       if (!(input instanceof CpuStorage) || input.device !== this.#device) {
         throw new GaborError('a tensor from another device was given to a cpu program; make it on the same device');
@@ -255,7 +240,7 @@ class CpuExecutable implements Executable {
     const copies: CpuStorage[] = [];
     const { memory } = this.#device;
     const apart = addresses.map((address, slot) => {
-      const input = slot - 1;
+      const input = slot - OWN_SLOTS;
       const isInput = input >= 0 && input < inputs.length;
       if (!isInput || this.#updated.has(input) || !this.#overwrites(address, addresses)) return address;
       const copy = this.#device.allocate(inputs[input].type);
@@ -269,7 +254,7 @@ class CpuExecutable implements Executable {
   }
 
   #overwrites(address: number, addresses: readonly number[]): boolean {
-    for (const input of this.#updated) if (addresses[1 + input] === address) return true;
+    for (const input of this.#updated) if (addresses[OWN_SLOTS + input] === address) return true;
     return false;
   }
 
@@ -323,6 +308,7 @@ class CpuExecutable implements Executable {
     this.#pool.unload(this.#program);
     this.#device.release(this.#table);
     this.#device.release(this.#arena);
+    this.#device.release(this.#scratch);
   }
 }
 

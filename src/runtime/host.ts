@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads';
 import type { Control } from './control.js';
-import type { WasmMemory, WasmModule } from './webassembly.js';
+import type { ProgramCode } from './program.js';
+import type { WasmMemory } from './webassembly.js';
 
 /** What a worker thread is born with. */
 export interface WorkerStart {
@@ -14,10 +15,10 @@ export interface WorkerStart {
   readonly port: MessagePort;
 }
 
-/** A program to instantiate, or, without a module, one to forget. */
+/** A program to instantiate, or, without code, one to forget. */
 export interface ProgramMessage {
   readonly id: number;
-  readonly module?: WasmModule;
+  readonly code?: ProgramCode;
 }
 
 export interface ThreadHandle {
@@ -81,6 +82,16 @@ export class KeepAlive {
 /** Lets everything else in the event loop have its turn. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** As Node names them: `x64`, `arm64`, … */
+export function architecture(): string {
+  return process.arch;
+}
+
+/** As Node names them: `linux`, `darwin`, `win32`, … */
+export function operatingSystem(): string {
+  return process.platform;
 }
 
 export function environmentVariable(name: string): string | undefined {

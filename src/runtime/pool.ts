@@ -1,10 +1,9 @@
 import { GaborError } from '../tensor/errors.js';
 import { KeepAlive } from './host.js';
 import type { DeviceMemory } from './memory.js';
-import { compileProgram, instantiate, type ProgramExports } from './program.js';
+import { instantiate, type LoadedProgram, loadProgram, type ProgramExports, type ProgramSource } from './program.js';
 import { programError, Team } from './team.js';
 import { checkThreads } from './threads.js';
-import type { WasmBytes, WasmModule } from './webassembly.js';
 
 /** A program that a pool has loaded. */
 export interface ProgramHandle {
@@ -17,17 +16,20 @@ class Program implements ProgramHandle {
 
   constructor(
     readonly id: number,
-    readonly module: WasmModule,
+    readonly loaded: LoadedProgram,
     readonly memory: DeviceMemory,
     readonly onReset: ((table: number) => void) | undefined,
   ) {}
 
   /** The instance of the calling thread. */
   get exports(): ProgramExports {
-    this.#exports ??= instantiate(this.module, this.memory.memory);
+    this.#exports ??= instantiate(this.loaded.code, this.memory.memory);
     return this.#exports;
   }
 }
+
+/** The safety net for pools that are dropped without being closed. */
+const abandoned = new FinalizationRegistry<LoadedProgram>((loaded) => loaded.free());
 
 interface Run {
   readonly program: Program;
@@ -70,21 +72,22 @@ export class ThreadPool {
   }
 
   /**
-   * @param source compiled, or the bytes of a module; it imports `env.memory` and exports `run` and perhaps `abort` (see
-   *   {@link ProgramExports}).
+   * @param source machine code, or a module, compiled or its bytes, that imports `env.memory` and exports `run` and perhaps
+   *   `abort` (see {@link ProgramExports}).
    * @param onReset called after a run of this program has failed and no thread is in it any more, before anyone hears of the
    *   failure: the place to zero the barriers of its table.
    * @throws GaborError where the module is not one or does not fit the memory.
    */
-  load(source: WasmModule | WasmBytes, onReset?: (table: number) => void): ProgramHandle {
+  load(source: ProgramSource, onReset?: (table: number) => void): ProgramHandle {
     this.#checkOpen();
-    const program = new Program(this.#nextId++, compileProgram(source), this.#memory, onReset);
+    const program = new Program(this.#nextId++, loadProgram(source, this.#memory.memory), this.#memory, onReset);
     try {
       program.exports;
     } catch (cause) {
       throw new GaborError(`cannot link a program with the memory: ${(cause as Error).message}`, { cause });
     }
     this.#programs.set(program.id, program);
+    abandoned.register(program, program.loaded);
     return program;
   }
 
@@ -93,7 +96,7 @@ export class ThreadPool {
     const program = this.#find(handle);
     program.unloaded = true;
     this.#programs.delete(program.id);
-    if (!this.#queue.some((run) => run.program === program)) this.#team?.forget(program.id);
+    if (!this.#queue.some((run) => run.program === program)) this.#forget(program, this.#team);
   }
 
   /**
@@ -159,6 +162,7 @@ export class ThreadPool {
     await this.#stopping;
     await this.#team?.stop();
     this.#team = undefined;
+    for (const program of this.#programs.values()) program.loaded.free();
     this.#programs.clear();
     this.#keepAlive.close();
   }
@@ -240,7 +244,7 @@ export class ThreadPool {
 
   #begin(run: Run, team: Team): number {
     const { program, table } = run;
-    run.begun ??= { team, number: team.begin(program.id, program.module, table, 0) };
+    run.begun ??= { team, number: team.begin(program.id, program.loaded.code, table, 0) };
     return run.begun.number;
   }
 
@@ -284,8 +288,15 @@ export class ThreadPool {
     this.#queue.shift();
     const { program } = run;
     if (program.unloaded && !this.#queue.some((other) => other.program === program)) {
-      run.begun?.team.forget(program.id);
+      this.#forget(program, run.begun?.team);
     }
+  }
+
+  #forget(program: Program, team: Team | undefined): void {
+    team?.forget(program.id);
+    // Threads of a team that is being stopped may still be inside.
+    if (this.#stopping === undefined && team?.stuck !== true) program.loaded.free();
+    else Promise.resolve(this.#stopping).finally(() => program.loaded.free());
   }
 
   #runHere(program: Program, table: number): void {
@@ -306,7 +317,7 @@ export class ThreadPool {
     let failure: GaborError | undefined;
     try {
       if (!team.start(first)) team.waitUp(first);
-      const number = team.begin(program.id, program.module, table, first);
+      const number = team.begin(program.id, program.loaded.code, table, first);
       begun = true;
       team.waitAcknowledged(first === 1);
       if (exports.abort !== undefined && !team.stuck) {

@@ -1,7 +1,7 @@
 import { GaborError } from '../tensor/errors.js';
 import { type WasmBytes, type WasmMemory, type WasmModule, wasm } from './webassembly.js';
 
-/** What the module of a program exports. */
+/** What a program offers to the thread that runs it. */
 export interface ProgramExports {
   /** Runs the share of one thread; all threads of a run execute it at the same time. */
   run(thread: number, threads: number, table: number): void;
@@ -12,8 +12,25 @@ export interface ProgramExports {
   abort?(table: number): void;
 }
 
+/** A program as an emitter writes it: a WebAssembly module or its bytes, or machine code of this processor. */
+export type ProgramSource = WasmModule | WasmBytes;
+
+/** A program in the form that is sent to threads. */
+export type ProgramCode = { readonly module: WasmModule };
+
+export interface LoadedProgram {
+  readonly code: ProgramCode;
+  /** Gives back what the program holds outside of JavaScript; no thread runs it then or later. */
+  free(): void;
+}
+
+/** @throws GaborError where `source` is not a program or cannot run here. */
+export function loadProgram(source: ProgramSource, _memory: WasmMemory): LoadedProgram {
+  return { code: { module: compileModule(source) }, free: () => undefined };
+}
+
 /** @throws GaborError where `source` is not a module that imports nothing but `env.memory` and exports `run`. */
-export function compileProgram(source: WasmModule | WasmBytes): WasmModule {
+function compileModule(source: WasmModule | WasmBytes): WasmModule {
   let module: WasmModule;
   try {
     module = source instanceof Uint8Array || source instanceof ArrayBuffer ? new wasm.Module(source) : source;
@@ -35,6 +52,7 @@ export function compileProgram(source: WasmModule | WasmBytes): WasmModule {
   return module;
 }
 
-export function instantiate(module: WasmModule, memory: WasmMemory): ProgramExports {
-  return new wasm.Instance(module, { env: { memory } }).exports as unknown as ProgramExports;
+/** The program for the calling thread. */
+export function instantiate(code: ProgramCode, memory: WasmMemory): ProgramExports {
+  return new wasm.Instance(code.module, { env: { memory } }).exports as unknown as ProgramExports;
 }

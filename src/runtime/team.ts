@@ -17,7 +17,8 @@ import {
   waitWhile,
 } from './control.js';
 import { nextTurn, spawnThread, type ThreadHandle } from './host.js';
-import type { WasmMemory, WasmModule } from './webassembly.js';
+import type { ProgramCode } from './program.js';
+import type { WasmMemory } from './webassembly.js';
 
 /** How long a blocked caller waits for threads to start or to react; a machine under load takes seconds, not minutes. */
 const RESPONSE_MS = 60_000;
@@ -82,13 +83,13 @@ export class Team {
   }
 
   /** Gives a run to the threads from `first` on, which are up and idle; returns its number. */
-  begin(id: number, module: WasmModule, table: number, first: number): number {
+  begin(id: number, code: ProgramCode, table: number, first: number): number {
     const control = this.#control;
     const threads = this.#handles.length;
     for (let thread = first; thread < threads; thread++) {
       if (this.#known[thread].has(id)) continue;
       this.#known[thread].add(id);
-      this.#handles[thread]!.post({ id, module });
+      this.#handles[thread]!.post({ id, code });
       Atomics.add(control, posted(thread), 1);
     }
     Atomics.store(control, PROGRAM, id);

@@ -31,8 +31,8 @@ function prepare(id: number): ProgramExports {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5000);
       throw new Error('the program did not arrive');
     }
-    if (message.module === undefined) programs.delete(message.id);
-    else programs.set(message.id, instantiate(message.module, memory));
+    if (message.code === undefined) programs.delete(message.id);
+    else programs.set(message.id, instantiate(message.code, memory));
   }
   return programs.get(id)!;
 }

@@ -1,23 +1,18 @@
 import assert from 'node:assert/strict';
 import { compileGraph, type Plan } from '../compiler/compile.js';
-import type { MachineDescription } from '../compiler/machine.js';
 import type { Graph } from '../graph/graph.js';
+import { type Backend, wasmBackend } from '../runtime/backend.js';
 import { DeviceMemory } from '../runtime/memory.js';
 import { ThreadPool } from '../runtime/pool.js';
-import { emitProgram, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
-import { WasmAssembler } from '../targets/cpu/wasm/emitter.js';
-import { enableRelaxedSimd, wasmFeatures } from '../targets/cpu/wasm/features.js';
-import { wasmTile } from '../targets/cpu/wasm/tiles.js';
+import { TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
 import { DTYPES, type TypedArray } from '../tensor/dtype.js';
 import { sizeOf, type TensorType } from '../tensor/shape.js';
 
 export interface PlanOptions {
   /** Default 1. */
   readonly threads?: number;
-  /** Default: that of the engine. */
-  readonly tile?: MachineDescription['tile'];
-  /** Fused multiply-add; default: where the engine has it. */
-  readonly relaxed?: boolean;
+  /** Default: WebAssembly with what the engine has. */
+  readonly backend?: Backend;
 }
 
 export interface PlanResult {
@@ -36,16 +31,10 @@ export class PlanRunner {
   readonly #pools = new Map<number, ThreadPool>();
 
   run(graph: Graph, inputs: readonly TypedArray[], options: PlanOptions = {}): PlanResult {
-    enableRelaxedSimd();
-    const {
-      threads = 1,
-      relaxed = wasmFeatures().fused,
-      tile = wasmTile({ ...wasmFeatures(), fused: relaxed }),
-    } = options;
     const memory = this.#memory;
-    const assembler = new WasmAssembler({ relaxed, shared: memory.shared });
-    const plan = compileGraph(graph, { lanes: assembler.lanes, tile });
-    const bytes = assembler.finish(emitProgram(plan, assembler));
+    const { threads = 1, backend = wasmBackend({ shared: memory.shared }) } = options;
+    const plan = compileGraph(graph, backend.machine);
+    const code = backend.emit(plan);
 
     const blocks: number[] = [];
     const allocate = (size: number): number => {
@@ -56,6 +45,7 @@ export class PlanRunner {
     const layout = tableLayout(graph.inputs.length, graph.outputs.length);
     const table = allocate(layout.bytes);
     const arena = allocate(plan.memory.arenaBytes);
+    const scratch = allocate(code.scratch * threads);
     const place = (type: TensorType): { address: number; bytes: number; view: () => TypedArray } => {
       const size = sizeOf(type.shape);
       const length = size * DTYPES[type.dtype].bytes;
@@ -65,7 +55,7 @@ export class PlanRunner {
     const ins = graph.inputs.map((value) => place(value.type));
     const outs = graph.outputs.map((value) => place(value.type));
     const pool = this.#pool(threads);
-    const program = pool.load(bytes);
+    const program = pool.load(code.source);
     try {
       const all = new Uint8Array(memory.memory.buffer);
       all.fill(255);
@@ -73,7 +63,7 @@ export class PlanRunner {
         view().set(inputs[i]);
       });
       memory.view('i32', table, TABLE_POINTERS / 4).fill(0);
-      const addresses = [arena, ...ins.map(({ address }) => address), ...outs.map(({ address }) => address)];
+      const addresses = [arena, scratch, ...ins.map(({ address }) => address), ...outs.map(({ address }) => address)];
       memory.view('i32', table + TABLE_POINTERS, addresses.length).set(addresses);
       const before = all.slice();
       pool.runSync(program, table);
@@ -82,6 +72,7 @@ export class PlanRunner {
       const written = [
         { address: table, bytes: layout.bytes },
         { address: arena, bytes: plan.memory.arenaBytes },
+        { address: scratch, bytes: code.scratch * threads },
         ...outs,
       ];
       for (const { address, bytes } of [...written, ...ins.filter((_, i) => updated.has(i))]) {

@@ -19,10 +19,9 @@ import { allocateArray, type TypedArray } from '../../tensor/dtype.js';
 import { Random } from '../../tensor/random.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { BACKENDS, backends, describeBackend } from '../../testing/backends.js';
 import { assertSame, referenceRun, smallIntegers, traceInputs } from '../../testing/random-graphs.js';
 import { PlanRunner } from '../../testing/run-plan.js';
-import { tileShapes } from '../../testing/tile-shapes.js';
-import { TILE_SHAPES } from './wasm/tiles.js';
 
 const RUNS = Number(process.env.GABOR_RUNS ?? 75);
 const LARGEST = 6000;
@@ -127,7 +126,7 @@ test('all roles, any geometry and epilogue: sums of integers are exact', () => {
   const cases = fc.record({
     geometry: geometries,
     role: roles,
-    tile: tileShapes,
+    backend: backends,
     threads: fc.constantFrom(1, 1, 1, 2),
     first: sources,
     second: sources,
@@ -136,7 +135,7 @@ test('all roles, any geometry and epilogue: sums of integers are exact', () => {
     seed: seeds,
   });
   fc.assert(
-    fc.property(cases, ({ geometry, role, tile, threads, first, second, residual, epilogue, seed }) => {
+    fc.property(cases, ({ geometry, role, backend, threads, first, second, residual, epilogue, seed }) => {
       const [p, q, r] = ROLE_OPERANDS[role].map((which) => contractionShape(geometry, which));
       const channel = [1, r[1], ...r.slice(2).map(() => 1)];
       const shapes = [sourceShape(first, p), sourceShape(second, q), channel, channel, sourceShape(residual, r)];
@@ -151,7 +150,7 @@ test('all roles, any geometry and epilogue: sums of integers are exact', () => {
           ]),
         ],
       );
-      const got = runner.run(graph, inputs, { tile, threads });
+      const got = runner.run(graph, inputs, { backend, threads });
       assertSame(got.outputs, referenceRun(graph, inputs).outputs, () => `${printSteps(got.plan.program)}\n`);
     }),
     { numRuns: RUNS },
@@ -160,7 +159,7 @@ test('all roles, any geometry and epilogue: sums of integers are exact', () => {
 
 test('floats: the error of a sum of n products is below n · 2⁻²⁴ · Σ |a| |b|', () => {
   fc.assert(
-    fc.property(geometries, roles, tileShapes, fc.boolean(), seeds, (geometry, role, tile, relaxed, seed) => {
+    fc.property(geometries, roles, backends, seeds, (geometry, role, backend, seed) => {
       const [p, q] = ROLE_OPERANDS[role].map((which) => contractionShape(geometry, which));
       const random = new Random(seed);
       const { graph, inputs } = traceInputs(
@@ -177,7 +176,7 @@ test('floats: the error of a sum of n products is below n · 2⁻²⁴ · Σ |a|
         graph,
         inputs.map((data) => data.map(Math.abs)),
       ).outputs;
-      const [got] = runner.run(graph, inputs, { tile, relaxed: relaxed ? undefined : false }).outputs;
+      const [got] = runner.run(graph, inputs, { backend }).outputs;
       exact.forEach((value, i) => {
         const bound = (terms + 1) * 2 ** -24 * magnitude[i];
         assert.ok(Math.abs(got[i] - value) <= bound, `element ${i} is ${got[i]}, not ${value} ± ${bound}`);
@@ -189,7 +188,7 @@ test('floats: the error of a sum of n products is below n · 2⁻²⁴ · Σ |a|
 
 test('gradients of a convolution, and gradients of those', () => {
   fc.assert(
-    fc.property(geometries, roles, tileShapes, fc.constantFrom(1, 2), seeds, (geometry, role, tile, threads, seed) => {
+    fc.property(geometries, roles, backends, fc.constantFrom(1, 2), seeds, (geometry, role, backend, threads, seed) => {
       const [p, q, r] = ROLE_OPERANDS[role].map((which) => contractionShape(geometry, which));
       const { graph, inputs } = traceInputs(
         [p, q, r, p],
@@ -200,7 +199,7 @@ test('gradients of a convolution, and gradients of those', () => {
           return [...first, ...second];
         },
       );
-      const got = runner.run(graph, inputs, { tile, threads });
+      const got = runner.run(graph, inputs, { backend, threads });
       assertSame(got.outputs, referenceRun(graph, inputs).outputs, () => `${printSteps(got.plan.program)}\n`);
     }),
     { numRuns: Math.ceil(RUNS / 2) },
@@ -254,8 +253,9 @@ test('every register tile, in all roles: whole tiles, their edges and single ele
     { input: 5, kernel: 3, output: 5, stride: 1, dilation: 1, padLow: 1 },
     { input: 17, kernel: 2, output: 8, stride: 2, dilation: 1, padLow: 0 },
   ];
-  for (const tile of TILE_SHAPES) {
-    const full = 4 * tile.vectors;
+  for (const backend of BACKENDS) {
+    const { tile, lanes } = backend.machine;
+    const full = lanes * tile.vectors;
     const wide: Geometry = { batch: 2, groups: 1, channelsIn: full + 3, channelsOut: full + 5, axes };
     const cases: Geometry[] = [
       wide,
@@ -266,8 +266,8 @@ test('every register tile, in all roles: whole tiles, their edges and single ele
       for (const role of Object.keys(ROLE_OPERANDS) as Role[]) {
         const [p, q] = ROLE_OPERANDS[role].map((which) => contractionShape(geometry, which));
         const { graph, inputs } = traceInputs([p, q], smallIntegers, ([a, b]) => [contract(role, a, b, geometry)]);
-        const what = (): string => `${tile.rows} × ${tile.vectors}, ${role}`;
-        assertSame(runner.run(graph, inputs, { tile }).outputs, referenceRun(graph, inputs).outputs, what);
+        const what = (): string => `${describeBackend(backend)}, ${role}`;
+        assertSame(runner.run(graph, inputs, { backend }).outputs, referenceRun(graph, inputs).outputs, what);
       }
     }
   }

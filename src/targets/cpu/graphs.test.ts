@@ -3,9 +3,9 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { printSteps } from '../../compiler/steps.js';
 import type { TypedArray } from '../../tensor/dtype.js';
+import { backends } from '../../testing/backends.js';
 import { assertSame, graphSpecs, referenceRun, traceSpec } from '../../testing/random-graphs.js';
 import { PlanRunner } from '../../testing/run-plan.js';
-import { tileShapes } from '../../testing/tile-shapes.js';
 
 /** More, by hand, after changes of code generation. */
 const RUNS = Number(process.env.GABOR_RUNS ?? 75);
@@ -15,7 +15,7 @@ after(() => runner.close());
 
 const options = fc.record({
   threads: fc.constantFrom(1, 1, 1, 2, 3),
-  tile: tileShapes,
+  backend: backends,
 });
 
 test('random programs compute what the reference computes, and write nowhere else', () => {
@@ -34,10 +34,10 @@ test('random programs compute what the reference computes, and write nowhere els
 
 test('the number of threads changes no bit of any result, of integers or not', () => {
   fc.assert(
-    fc.property(graphSpecs, tileShapes, (spec, tile) => {
+    fc.property(graphSpecs, backends, (spec, backend) => {
       const { graph, inputs } = traceSpec(spec);
       const fractions = inputs.map((data) => data.map((value) => value * 0.37));
-      const [one, ...more] = [1, 2, 4].map((threads) => runner.run(graph, fractions, { tile, threads }));
+      const [one, ...more] = [1, 2, 4].map((threads) => runner.run(graph, fractions, { backend, threads }));
       for (const other of more) {
         assert.deepEqual(other.outputs.map(bitsOf), one.outputs.map(bitsOf));
         assert.deepEqual(other.inputs.map(bitsOf), one.inputs.map(bitsOf));

@@ -9,9 +9,12 @@ import { nestCode } from './nest.js';
 import { outerCode } from './outer.js';
 import { tileCode } from './tile.js';
 
-// A program's table: 64 bytes for its barrier, then pointers to the arena, the inputs and the outputs.
+// A program's table: 64 bytes for its barrier, then pointers to the arena, the threads' own memory, the inputs and the outputs.
 export const TABLE_POINTERS = 64;
-export const ARENA_SLOT = 0;
+const ARENA_SLOT = 0;
+const SCRATCH_SLOT = 1;
+/** Pointers before those to the inputs: arena, scratch. */
+export const OWN_SLOTS = 2;
 
 export interface TableLayout {
   readonly bytes: number;
@@ -19,12 +22,20 @@ export interface TableLayout {
   outputSlot(output: number): number;
 }
 
+/** `inputs` and `outputs` are how many there are. */
 export function tableLayout(inputs: number, outputs: number): TableLayout {
   return {
-    bytes: TABLE_POINTERS + 4 * (1 + inputs + outputs),
-    inputSlot: (input) => 1 + input,
-    outputSlot: (output) => 1 + inputs + output,
+    bytes: TABLE_POINTERS + 4 * (OWN_SLOTS + inputs + outputs),
+    inputSlot: (input) => OWN_SLOTS + input,
+    outputSlot: (output) => OWN_SLOTS + inputs + output,
   };
+}
+
+/** What {@link emitProgram} made. */
+export interface EmittedProgram {
+  readonly run: FunctionId;
+  /** Bytes of its own that each thread needs, a multiple of 64: the second pointer of the table is to as many for each thread. */
+  readonly scratch: number;
 }
 
 /**
@@ -32,10 +43,11 @@ export function tableLayout(inputs: number, outputs: number): TableLayout {
  *
  * @param only the one step to emit, for profiling.
  */
-export function emitProgram({ program: whole, memory }: Plan, assembler: Assembler, only?: number): FunctionId {
+export function emitProgram({ program: whole, memory }: Plan, assembler: Assembler, only?: number): EmittedProgram {
   const program = only === undefined ? whole : { ...whole, steps: [whole.steps[only]] };
   const table = tableLayout(program.inputs.length, program.outputs.length);
   const kernels = program.steps.map((step, i) => emitKernel(step, i, assembler));
+  const scratch = Math.max(0, ...kernels.map((kernel) => Math.ceil(kernel.scratch / 64) * 64));
   const slot = (location: Location): number =>
     location.kind === 'arena'
       ? ARENA_SLOT
@@ -47,7 +59,12 @@ export function emitProgram({ program: whole, memory }: Plan, assembler: Assembl
     const from = location.kind === 'arena' ? location.offset : 0;
     return { slot: slot(location), from, to: from + bytesOf(buffer) };
   });
-  return assembler.define('run', 3, (m, [thread, threads, tableAddress]) => {
+  const run = assembler.define('run', 3, (m, [thread, threads, tableAddress]) => {
+    const ownMemory = (): Register => {
+      const all = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * SCRATCH_SLOT);
+      return m.binary('add', all, m.binary('mul', thread, m.constant('i32', scratch)));
+    };
+    const own = scratch > 0 ? [ownMemory()] : [];
     const pointer = (buffer: Buffer): Register => {
       const location = memory.location(buffer);
       const base = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * slot(location));
@@ -55,7 +72,7 @@ export function emitProgram({ program: whole, memory }: Plan, assembler: Assembl
       return offset === 0 ? base : m.binary('add', base, m.constant('i32', offset));
     };
     program.steps.forEach((step, i) => {
-      const { id, items } = kernels[i];
+      const { id, items, scratch: needed } = kernels[i];
       if (items === 0) return;
       if (hazards.conflict(step)) {
         m.barrier(tableAddress, threads);
@@ -65,23 +82,30 @@ export function emitProgram({ program: whole, memory }: Plan, assembler: Assembl
       const share = (t: Register): Register => m.divide(m.binary('mul', t, m.constant('i32', items)), threads);
       const begin = share(thread);
       const end = share(m.binary('add', thread, m.constant('i32', 1)));
-      const pointers = [...step.operands.map(pointer), ...step.results.map(pointer)];
+      const pointers = [...step.operands.map(pointer), ...step.results.map(pointer), ...(needed > 0 ? own : [])];
       // A call for each item: engines that compile twice (fast, then well) switch to the better code between calls.
       m.loop({ from: begin, to: end }, (item) => {
         m.call(id, [item, m.binary('add', item, m.constant('i32', 1)), ...pointers]);
       });
     });
   });
+  return { run, scratch };
 }
 
-function emitKernel(step: Step, index: number, assembler: Assembler): { id: FunctionId; items: number } {
+function emitKernel(
+  step: Step,
+  index: number,
+  assembler: Assembler,
+): { id: FunctionId; items: number; scratch: number } {
   const code = kernelCode(step, assembler);
+  const { items, scratch = 0 } = code;
   const name = `${index}:${step.name}`;
-  const id = assembler.define(name, 2 + step.operands.length + step.results.length, (m: VectorMachine, parameters) => {
+  const pointerCount = step.operands.length + step.results.length + (scratch > 0 ? 1 : 0);
+  const id = assembler.define(name, 2 + pointerCount, (m: VectorMachine, parameters) => {
     const [begin, end, ...pointers] = parameters;
-    if (code.items > 0) code.emit(m, begin, end, pointers);
+    if (items > 0) code.emit(m, begin, end, pointers);
   });
-  return { id, items: code.items };
+  return { id, items, scratch };
 }
 
 function kernelCode(step: Step, { lanes }: Assembler): KernelCode {
