@@ -3,6 +3,7 @@ import { GaborError, OptionError, ShapeError } from '../tensor/errors.js';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { LayerConfig } from './config.js';
+import type { Signature, signature } from './signature.js';
 
 /** Contents for one entry of a state: a tensor, or what a file holds. */
 export type StateEntry = Tensor | { readonly shape: Shape; readonly data: ArrayLike<number | bigint> };
@@ -45,9 +46,15 @@ export function withForwardHook<T>(hook: (call: ModuleCall) => void, body: () =>
   }
 }
 
+// The signature is of the type only: no such property exists. (Beside the class, since `isolatedDeclarations` wants it so.)
+export interface Module<S extends Signature = Signature> {
+  readonly [signature]: S;
+}
+
 /**
  * Base of all layers and networks: a function of one tensor together with its parameters, buffers and children. A
- * subclass names them in its constructor or field initialisers and calls its children in `forward`:
+ * subclass names them in its constructor or field initialisers and calls its children in `forward`. `S` says what is known of
+ * its channels and rank; by default nothing is.
  *
  * @example
  * class Net extends Module {
@@ -59,7 +66,9 @@ export function withForwardHook<T>(hook: (call: ModuleCall) => void, body: () =>
  *   }
  * }
  */
-export abstract class Module {
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: nobody can read a property whose key does not exist
+// biome-ignore lint/correctness/noUnusedVariables: the interface uses it
+export abstract class Module<S extends Signature = Signature> {
   /** The name of the layer's kind, as in its configuration. */
   abstract readonly type: string;
   /** Whether layers that differ between training and use (batch normalisation, dropout) train; see {@link train}. */
