@@ -2,13 +2,14 @@ import { zeros } from '../../ops/create.js';
 import { checkDataFormat, type DataFormat } from '../../ops/data-format.js';
 import { checkPaddingMode, type PaddingMode } from '../../ops/padding.js';
 import { checkImages, type PerAxis, perAxis, splitText } from '../../ops/window.js';
-import { checkOptions, GaborError, OptionError } from '../../tensor/errors.js';
+import { checkOptions, OptionError } from '../../tensor/errors.js';
 import type { Random } from '../../tensor/random.js';
 import type { Shape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, checkCount, type LayerConfig, type RandomOption } from '../config.js';
 import { defaultInit } from '../init.js';
 import { Module } from '../module.js';
+import type { Maps } from '../signature.js';
 import {
   ELU,
   GELU,
@@ -26,6 +27,7 @@ import {
   Softsign,
   Tanh,
 } from './activation.js';
+import { InputSized, UNKNOWN, type Unknown } from './lazy.js';
 
 /** Activations by name; others are given as a module. */
 export type ActivationName =
@@ -136,35 +138,45 @@ export function configOptions<O>(
   return { ...Object.fromEntries(entries), ...module } as O;
 }
 
+/** Output channels: so many, or so many for each input channel, which then is a group of its own. */
+export type Filters = number | { readonly perChannel: number };
+
 /** Weights and options of (transposed) convolution layers. Input channels may stay unknown until the first call. */
-export abstract class ConvLayer extends Module {
-  readonly outChannels: number;
+export abstract class ConvLayer<
+  Rank extends number = number,
+  In extends number = number,
+  Out extends number = number,
+> extends InputSized<Maps<In, Out, Rank>> {
   readonly kernelSize: readonly number[];
   readonly stride: readonly number[];
   readonly dilation: readonly number[];
-  readonly groups: number;
   readonly dataFormat: DataFormat;
   readonly activation: Module | undefined;
+  /** also where a lazy layer has none yet */
+  readonly hasBias: boolean;
+  readonly #filters: Filters;
+  readonly #groups: number;
   readonly #random: Random | undefined;
-  readonly #hasBias: boolean;
-  #inChannels: number | undefined;
   #weight: Tensor | undefined;
   #bias: Tensor | undefined;
 
   constructor(
     where: string,
     rank: number,
-    inChannels: number | undefined,
-    outChannels: number,
+    inChannels: number | Unknown,
+    filters: Filters,
     kernelSize: PerAxis,
     options: ConvCommonOptions & GroupsOption,
   ) {
     super();
     const { groups = 1 } = options;
     checkLayerOptions(where, options);
-    checkChannels(where, inChannels === undefined ? { outChannels } : { inChannels, outChannels }, groups);
-    this.outChannels = outChannels;
-    this.groups = groups;
+    if (typeof filters === 'number') {
+      const channels = inChannels === UNKNOWN ? {} : { inChannels };
+      checkChannels(where, { ...channels, outChannels: filters }, groups);
+    }
+    this.#filters = filters;
+    this.#groups = groups;
     this.kernelSize = perAxis(where, 'kernelSize', kernelSize, rank, 1);
     this.stride = perAxis(where, 'stride', options.stride ?? 1, rank, 1);
     this.dilation = perAxis(where, 'dilation', options.dilation ?? 1, rank, 1);
@@ -172,47 +184,47 @@ export abstract class ConvLayer extends Module {
     this.activation = activationModule(where, options.activation);
     if (this.activation !== undefined) this.child('activation', this.activation);
     this.#random = options.random;
-    this.#hasBias = options.bias ?? true;
+    this.hasBias = options.bias ?? true;
   }
 
-  /** The shape of the weight for so many input channels. */
-  protected abstract weightShape(inChannels: number): Shape;
+  /** The shape of the weight. */
+  protected abstract weightShape(inChannels: number, outChannels: number, groups: number): Shape;
 
-  /** Declares weight and bias. Constructors call it where they know the channels. */
-  protected initialize(where: string, inChannels: number): void {
-    checkChannels(where, { inChannels, outChannels: this.outChannels }, this.groups);
-    this.#inChannels = inChannels;
-    this.#weight = this.parameter('weight', zeros(this.weightShape(inChannels)));
-    this.#bias = this.#hasBias ? this.parameter('bias', zeros([this.outChannels])) : undefined;
+  protected build(where: string, inChannels: number): void {
+    const filters = this.#filters;
+    const outChannels = typeof filters === 'number' ? filters : inChannels * filters.perChannel;
+    const groups = typeof filters === 'number' ? this.#groups : inChannels;
+    checkChannels(where, { inChannels, outChannels }, groups);
+    this.#weight = this.parameter('weight', zeros(this.weightShape(inChannels, outChannels, groups)));
+    this.#bias = this.hasBias ? this.parameter('bias', zeros([outChannels])) : undefined;
     defaultInit(this.#weight, this.#bias, this.#random);
   }
 
-  private get initialized(): boolean {
-    return this.#weight !== undefined;
+  /** @throws GaborError before the first call of a lazy layer */
+  get inChannels(): In {
+    return this.inputSize as In;
   }
 
-  /** @throws GaborError before the first call of a lazy layer */
-  get inChannels(): number {
-    if (this.#inChannels === undefined) throw this.uninitialized();
-    return this.#inChannels;
+  /** @throws GaborError before the first call of a lazy layer with so many for each input channel */
+  get outChannels(): Out {
+    const filters = this.#filters;
+    return (typeof filters === 'number' ? filters : this.inputSize * filters.perChannel) as Out;
+  }
+
+  /** @throws GaborError before the first call of a lazy layer with a group for each input channel */
+  get groups(): number {
+    return typeof this.#filters === 'number' ? this.#groups : this.inputSize;
   }
 
   /** @throws GaborError before the first call of a lazy layer */
   get weight(): Tensor {
-    if (this.#weight === undefined) throw this.uninitialized();
-    return this.#weight;
+    this.checkInitialized('');
+    return this.#weight as Tensor;
   }
 
   /** [out channels] */
   get bias(): Tensor | undefined {
     return this.#bias;
-  }
-
-  private uninitialized(path = ''): GaborError {
-    const name = path === '' ? this.type : `"${path}" (${this.type})`;
-    return new GaborError(
-      `${name} has no parameters before its first call, which tells it the input channels; call the model once with an example, then train, save, load or list it`,
-    );
   }
 
   /** Gives a lazy layer the channels of its first input; tensors can be made inside of a traced function, too. */
@@ -223,27 +235,23 @@ export abstract class ConvLayer extends Module {
     this.initialize(type, x.shape[dataFormat === 'channels-last' ? x.rank - 1 : 1]);
   }
 
-  protected override checkInitialized(path: string): void {
-    if (!this.initialized) throw this.uninitialized(path);
-  }
-
   protected activate(y: Tensor): Tensor {
     return this.activation === undefined ? y : this.activation.call(y);
   }
 
-  /** What all kinds share; options that PyTorch lacks are left out at their defaults. Lazy layers become ordinary ones. */
+  /** What all kinds share; options that PyTorch lacks are left out at their defaults. */
   protected commonConfig(): LayerConfig {
-    const type = this.initialized ? this.type.replace(/^Lazy/, '') : this.type;
-    const { outChannels, kernelSize, stride, dilation, groups, dataFormat, activation } = this;
+    const { kernelSize, stride, dilation, dataFormat, activation } = this;
+    const filters = this.#filters;
     return {
-      type,
-      ...(this.#inChannels === undefined ? {} : { inChannels: this.#inChannels }),
-      outChannels,
+      type: this.configType(),
+      ...(this.initialized ? { inChannels: this.inChannels } : {}),
+      ...(typeof filters === 'number' ? { outChannels: filters } : {}),
       kernelSize,
       stride,
       dilation,
-      groups,
-      bias: this.#hasBias,
+      ...(typeof filters === 'number' ? { groups: this.#groups } : {}),
+      bias: this.hasBias,
       ...(dataFormat === 'channels-first' ? {} : { dataFormat }),
       ...(activation === undefined ? {} : { activation: activation.config() }),
     };

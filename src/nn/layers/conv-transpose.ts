@@ -5,6 +5,7 @@ import type { Shape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { LayerConfig } from '../config.js';
 import { type ConvCommonOptions, type ConvFactory, ConvLayer, configOptions, type GroupsOption } from './conv-base.js';
+import { UNKNOWN, type Unknown } from './lazy.js';
 
 export interface ConvTransposeLayerOptions extends ConvCommonOptions, GroupsOption {
   /** taken off the result: a number, one per axis, `[low, high]` per axis, `valid` or `same` (input · stride); default 0 */
@@ -31,14 +32,18 @@ export const CONV_TRANSPOSE_OPTIONS: readonly string[] = [
  * Transposed convolution layers of every rank; see {@link ConvTranspose2d}. The weight is
  * [in channels, out channels / groups, …kernel].
  */
-export abstract class ConvTransposeNd extends ConvLayer {
+export abstract class ConvTransposeNd<
+  Rank extends number = number,
+  In extends number = number,
+  Out extends number = number,
+> extends ConvLayer<Rank, In, Out> {
   readonly padding: NonNullable<ConvTransposeOptions['padding']>;
   readonly outputPadding: readonly number[];
 
   constructor(
     where: string,
     rank: number,
-    inChannels: number | undefined,
+    inChannels: number | Unknown,
     outChannels: number,
     kernelSize: PerAxis,
     options: ConvTransposeLayerOptions,
@@ -54,11 +59,11 @@ export abstract class ConvTransposeNd extends ConvLayer {
     this.padding = options.padding ?? 0;
     this.outputPadding = perAxis(where, 'outputPadding', options.outputPadding ?? 0, rank, 0);
     transposedWindows(where, this.kernelSize, this); // throws for combinations that make no sense
-    if (inChannels !== undefined) this.initialize(where, inChannels);
+    if (inChannels !== UNKNOWN) this.initialize(where, inChannels);
   }
 
-  protected weightShape(inChannels: number): Shape {
-    return [inChannels, this.outChannels / this.groups, ...this.kernelSize];
+  protected weightShape(inChannels: number, outChannels: number, groups: number): Shape {
+    return [inChannels, outChannels / groups, ...this.kernelSize];
   }
 
   /** @param outputSize extents of the result's spatial axes, in place of `outputPadding` */
@@ -88,11 +93,15 @@ function factory<M>(make: Make<M>): ConvFactory<M> {
 }
 
 /** Transposed convolution of sequences [batch, in channels, length]; see {@link ConvTranspose2d}. */
-export class ConvTranspose1d extends ConvTransposeNd {
+export class ConvTranspose1d<In extends number = number, Out extends number = number> extends ConvTransposeNd<
+  1,
+  In,
+  Out
+> {
   readonly type = 'ConvTranspose1d';
   static readonly fromConfig: ConvFactory<ConvTranspose1d> = factory((...args) => new ConvTranspose1d(...args));
 
-  constructor(inChannels: number, outChannels: number, kernelSize: PerAxis, options: ConvTransposeLayerOptions = {}) {
+  constructor(inChannels: In, outChannels: Out, kernelSize: PerAxis, options: ConvTransposeLayerOptions = {}) {
     super('ConvTranspose1d', 1, inChannels, outChannels, kernelSize, options);
   }
 }
@@ -105,21 +114,29 @@ export class ConvTranspose1d extends ConvTransposeNd {
  * @throws OptionError for sizes that are not positive integers, channels that do not split into the groups,
  *   outputPadding ≥ max(stride, dilation), unknown options.
  */
-export class ConvTranspose2d extends ConvTransposeNd {
+export class ConvTranspose2d<In extends number = number, Out extends number = number> extends ConvTransposeNd<
+  2,
+  In,
+  Out
+> {
   readonly type = 'ConvTranspose2d';
   static readonly fromConfig: ConvFactory<ConvTranspose2d> = factory((...args) => new ConvTranspose2d(...args));
 
-  constructor(inChannels: number, outChannels: number, kernelSize: PerAxis, options: ConvTransposeLayerOptions = {}) {
+  constructor(inChannels: In, outChannels: Out, kernelSize: PerAxis, options: ConvTransposeLayerOptions = {}) {
     super('ConvTranspose2d', 2, inChannels, outChannels, kernelSize, options);
   }
 }
 
 /** Transposed convolution of volumes [batch, in channels, depth, height, width]; see {@link ConvTranspose2d}. */
-export class ConvTranspose3d extends ConvTransposeNd {
+export class ConvTranspose3d<In extends number = number, Out extends number = number> extends ConvTransposeNd<
+  3,
+  In,
+  Out
+> {
   readonly type = 'ConvTranspose3d';
   static readonly fromConfig: ConvFactory<ConvTranspose3d> = factory((...args) => new ConvTranspose3d(...args));
 
-  constructor(inChannels: number, outChannels: number, kernelSize: PerAxis, options: ConvTransposeLayerOptions = {}) {
+  constructor(inChannels: In, outChannels: Out, kernelSize: PerAxis, options: ConvTransposeLayerOptions = {}) {
     super('ConvTranspose3d', 3, inChannels, outChannels, kernelSize, options);
   }
 }
