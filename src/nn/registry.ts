@@ -28,7 +28,7 @@ import { Linear } from './layers/linear.js';
 import * as normalization from './layers/normalization.js';
 import * as padding from './layers/padding-layers.js';
 import * as pooling from './layers/pooling.js';
-import { PixelShuffle, PixelUnshuffle } from './layers/shuffle.js';
+import { ChannelShuffle, PixelShuffle, PixelUnshuffle } from './layers/shuffle.js';
 import { Upsample } from './layers/upsample.js';
 import type { Module } from './module.js';
 
@@ -132,6 +132,7 @@ const factories = new Map<string, ModuleFactory<Module>>(
     CircularPad1d: padding.CircularPad1d.fromConfig,
     CircularPad2d: padding.CircularPad2d.fromConfig,
     CircularPad3d: padding.CircularPad3d.fromConfig,
+    ChannelShuffle: ChannelShuffle.fromConfig,
     PixelShuffle: PixelShuffle.fromConfig,
     PixelUnshuffle: PixelUnshuffle.fromConfig,
     Residual: Residual.fromConfig,

@@ -41,10 +41,10 @@ export function relu6(x: Tensor): Tensor {
  * @param x [batch, channels, …]
  * @param weight [channels], or [1] for all
  */
-export function prelu(x: Tensor, weight: Tensor): Tensor {
+export function prelu(x: Tensor, weight: Tensor, where_ = 'prelu'): Tensor {
   if (weight.rank !== 1 || (weight.size !== 1 && (x.rank < 2 || x.shape[1] !== weight.size))) {
     throw new ShapeError(
-      `prelu: the weight must be [1] or [channels], one for each channel (axis 1) of ${formatShape(x.shape)}, got ${formatShape(weight.shape)}`,
+      `${where_}: the weight must be [1] or [channels], one for each channel (axis 1) of ${formatShape(x.shape)}, got ${formatShape(weight.shape)}`,
     );
   }
   const slope = weight.size === 1 ? weight : channelwise(weight, x.rank);
@@ -134,7 +134,7 @@ function halves(where_: string, x: Tensor, dim: number): [Tensor, Tensor] {
   const extent = x.shape[axis];
   if (extent % 2 !== 0) {
     throw new ShapeError(
-      `${where_}: axis ${axis} of ${formatShape(x.shape)} has ${extent} elements, two equal halves are needed`,
+      `${where_}: axis ${axis} of ${formatShape(x.shape)} has ${extent} elements, two equal halves are needed: ${extent} = 2·${Math.floor(extent / 2)} + 1`,
     );
   }
   const size = x.shape.map((n, i) => (i === axis ? n / 2 : n));
@@ -150,13 +150,13 @@ function halves(where_: string, x: Tensor, dim: number): [Tensor, Tensor] {
 }
 
 /** a · sigmoid(b), where a and b are the halves of x along `dim` (Dauphin et al., 2016). */
-export function glu(x: Tensor, dim = -1): Tensor {
-  const [a, b] = halves('glu', x, dim);
+export function glu(x: Tensor, dim = -1, where_ = 'glu'): Tensor {
+  const [a, b] = halves(where_, x, dim);
   return mul(a, sigmoid(b));
 }
 
 /** tanh(a) · sigmoid(b), where a and b are the halves of x along `dim`: the unit of WaveNet (van den Oord et al., 2016). */
-export function gatedTanh(x: Tensor, dim = 1): Tensor {
-  const [a, b] = halves('gatedTanh', x, dim);
+export function gatedTanh(x: Tensor, dim = 1, where_ = 'gatedTanh'): Tensor {
+  const [a, b] = halves(where_, x, dim);
   return mul(tanh(a), sigmoid(b));
 }

@@ -5,10 +5,11 @@ import { broadcastTo, sum } from './broadcast.js';
 import { concat } from './concat.js';
 import { linear } from './conv.js';
 import { iota } from './create.js';
+import type { DataFormatOption } from './data-format.js';
 import { add, cast, div, greater, less, logicalAnd, mul } from './elementwise.js';
 import { maxPoolWithTaps, pickTaps, type WindowAxis } from './maxpool.js';
 import { flatPositions, type MaxPoolResult } from './maxunpool.js';
-import { avgPool, maxPool } from './pooling.js';
+import { avgPool, maxPool, pooled } from './pooling.js';
 import { mean } from './reduce.js';
 import { reshape } from './reshape.js';
 import { transpose } from './transpose.js';
@@ -171,7 +172,7 @@ export const adaptiveMaxPool2d: AdaptiveFunction = ofRank(2, 'adaptiveMaxPool2d'
 /** {@link adaptiveMaxPool} of volumes [batch, channels, depth, height, width]. */
 export const adaptiveMaxPool3d: AdaptiveFunction = ofRank(3, 'adaptiveMaxPool3d', adaptiveMaxPool);
 
-export interface GlobalPoolOptions {
+export interface GlobalPoolOptions extends DataFormatOption {
   /** Keep the spatial axes with extent one, as ONNX does; default false: [batch, channels], as in Keras. */
   readonly keepDims?: boolean;
 }
@@ -187,8 +188,9 @@ export function globalMaxPool(x: Tensor, options: GlobalPoolOptions = {}, where 
 }
 
 function globalPool(where: string, x: Tensor, options: GlobalPoolOptions, pool: typeof adaptiveAvgPool): Tensor {
-  checkOptions(where, options, ['keepDims']);
-  checkImages(where, x.shape, Math.max(1, x.rank - 2));
-  const y = pool(x, 1, where);
-  return options.keepDims ? y : reshape(y, x.shape.slice(0, 2));
+  checkOptions(where, options, ['keepDims', 'dataFormat']);
+  return pooled(where, x, options, (images) => {
+    const y = pool(images, 1, where);
+    return options.keepDims ? y : reshape(y, images.shape.slice(0, 2));
+  });
 }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { gradients } from '../autodiff/gradients.js';
@@ -8,7 +9,7 @@ import { EXACT, TEST_DEVICES, testOnDevices } from '../testing/devices.js';
 import { assertClose } from '../testing/fixtures.js';
 import { adaptiveAvgPool, adaptiveMaxPool, adaptiveMaxPoolWithIndices } from './adaptive-pooling.js';
 import { sum } from './broadcast.js';
-import { randomNormal } from './create.js';
+import { randomNormal, tensor } from './create.js';
 import { add, mul } from './elementwise.js';
 import { maxPoolWithIndices, maxUnpool } from './maxunpool.js';
 import { avgPool, lpPool, maxPool } from './pooling.js';
@@ -162,5 +163,83 @@ test('every pooling and its gradient in one to three dimensions: cpu against the
       });
     }),
     { numRuns: 25 },
+  );
+});
+
+/** [input, kernel, stride] of each axis. */
+const sameGeometry = fc.record({
+  outer: fc.tuple(fc.integer({ min: 1, max: 2 }), fc.integer({ min: 1, max: 2 })),
+  axes: fc.array(
+    fc.tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 })),
+    { minLength: 1, maxLength: 3 },
+  ),
+  ceilMode: fc.boolean(),
+  countIncludePad: fc.boolean(),
+  seed: fc.integer({ min: 0, max: 1000 }),
+});
+
+testOnDevices('padding "same" is what Keras and ONNX (SAME_UPPER) define', ({ tolerance }) => {
+  fc.assert(
+    fc.property(sameGeometry, ({ outer, axes, ceilMode, countIncludePad, seed }) => {
+      const [inputs, kernel, stride] = [0, 1, 2].map((part) => axes.map((a) => a[part]));
+      const outputs = axes.map(([input, , s]) => Math.ceil(input / s));
+      const x = randomNormal([...outer, ...inputs], seed);
+      const data = x.data();
+      const lows = axes.map(([input, k, s], i) => Math.floor(Math.max(0, (outputs[i] - 1) * s + k - input) / 2));
+      const product = (extents: readonly number[]): number => extents.reduce((a, b) => a * b, 1);
+      const digits = (flat: number, extents: readonly number[]): number[] =>
+        extents.map((extent, i) => Math.floor(flat / product(extents.slice(i + 1))) % extent);
+      const [averages, largest, norms]: number[][] = [[], [], []];
+      for (let image = 0; image < product(outer); image++) {
+        for (let o = 0; o < product(outputs); o++) {
+          const at = digits(o, outputs);
+          const inside: number[] = [];
+          for (let k = 0; k < product(kernel); k++) {
+            const i = digits(k, kernel).map((tap, s) => at[s] * stride[s] + tap - lows[s]);
+            if (i.some((p, s) => p < 0 || p >= inputs[s])) continue;
+            inside.push(data[i.reduce((flat, p, s) => flat * inputs[s] + p, image)]);
+          }
+          averages.push(inside.reduce((a, b) => a + b, 0) / (countIncludePad ? product(kernel) : inside.length));
+          largest.push(Math.max(...inside));
+          norms.push(Math.sqrt(inside.reduce((a, b) => a + b * b, 0)));
+        }
+      }
+      const shape = [...outer, ...outputs];
+      const options = { stride, ceilMode, padding: 'same' } as const;
+      assertClose(avgPool(x, kernel, { ...options, countIncludePad }), { shape, data: averages }, tolerance, 'average');
+      assertClose(maxPool(x, kernel, options), { shape, data: largest }, tolerance, 'largest');
+      assertClose(lpPool(x, 2, kernel, options), { shape, data: norms }, tolerance, 'norm');
+      // The same padding written out, side by side.
+      const pairs = axes.map(([input, k, s], i) => {
+        const total = Math.max(0, (outputs[i] - 1) * s + k - input);
+        return [lows[i], total - lows[i]] as const;
+      });
+      const written = maxPool(x, kernel, { stride, padding: pairs });
+      assertClose(written, { shape, data: largest }, tolerance, 'largest, padding per side');
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('padding by name, by hand', () => {
+  setDevice(EXACT.make());
+  const x = tensor([[[1, 2, 3, 4, 5]]]);
+  const show = (y: Tensor): number[] => [...y.data()];
+  // Two windows of 2 and one of 1, the padding behind: [1 2] [3 4] [5 ·].
+  assert.deepEqual(show(maxPool(x, 2, { padding: 'same' })), [2, 4, 5]);
+  assert.deepEqual(show(avgPool(x, 2, { padding: 'same' })), [1.5, 3.5, 2.5]);
+  assert.deepEqual(show(avgPool(x, 2, { padding: 'same', countIncludePad: false })), [1.5, 3.5, 5]);
+  assert.deepEqual(show(maxPool(x, 2, { padding: 'valid' })), [2, 4]);
+  assert.deepEqual(show(maxPool(x, 2, { padding: 'valid', ceilMode: true })), [2, 4, 5]);
+  assert.deepEqual(show(maxPool(x, 3, { stride: 1, padding: [[1, 0]] })), [2, 3, 4, 5]);
+  // Taps 2 apart around every position.
+  assert.deepEqual(show(maxPool(x, 3, { stride: 2, dilation: 2, padding: 'same' })), [3, 5, 5]);
+  assert.throws(
+    () => maxPool(tensor([[[1]]]), 2, { stride: 1, dilation: 3, padding: 'same' }),
+    /^ShapeError: maxPool: with padding "same" window 0 \(axis 2\) sees padding only: 2 taps from -1 in steps of 3 miss the input 0 … 0$/,
+  );
+  assert.throws(
+    () => maxPool(x, 2, { padding: 'causal' as 'same' }),
+    /maxPool: padding must be .* "same" or "valid", got "causal"/,
   );
 });

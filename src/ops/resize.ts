@@ -5,6 +5,7 @@ import { adaptiveAvgPool } from './adaptive-pooling.js';
 import { broadcastTo } from './broadcast.js';
 import { contract } from './convolution.js';
 import { tensor } from './create.js';
+import { checkDataFormat, type DataFormatOption, inChannelsFirst } from './data-format.js';
 import { identity } from './identity.js';
 import { reshape } from './reshape.js';
 import { type PerAxis, perAxis } from './window.js';
@@ -27,7 +28,7 @@ const RANKS: Readonly<Record<ResizeMode, number | undefined>> = {
   area: undefined,
 };
 
-export interface ResizeOptions {
+export interface ResizeOptions extends DataFormatOption {
   /** extents of the result, one for all spatial axes or one for each; this or `scaleFactor` */
   readonly size?: PerAxis;
   /** by how much extents grow, one for all spatial axes or one for each; results are rounded down */
@@ -49,12 +50,14 @@ export const RESIZE_OPTIONS: readonly string[] = [
   'mode',
   'alignCorners',
   'recomputeScaleFactor',
+  'dataFormat',
 ];
 
 /** Checks everything that does not need the input. */
 export function checkResizeOptions(where: string, options: ResizeOptions): void {
   checkOptions(where, options, RESIZE_OPTIONS);
-  const { size, scaleFactor, mode = 'nearest', alignCorners } = options;
+  const { size, scaleFactor, mode = 'nearest', alignCorners, dataFormat = 'channels-first' } = options;
+  checkDataFormat(where, dataFormat);
   if (!Object.hasOwn(RANKS, mode)) {
     const known = Object.keys(RANKS).map((m) => `"${m}"`);
     throw new OptionError(`${where}: mode must be one of ${known.join(', ')}, got ${JSON.stringify(mode)}`);
@@ -83,18 +86,24 @@ interface ResizeAxis {
  * Every mode is separable: one matrix product per axis, or, for `nearest` by an integer, a mere repetition. Gradients
  * are the products with the transposed matrices.
  *
- * @param x [batch, channels, …spatial]
+ * @param x [batch, channels, …spatial], or as `dataFormat` says
  * @param where named in messages
  */
 export function interpolate(x: Tensor, options: ResizeOptions, where = 'interpolate'): Tensor {
   checkResizeOptions(where, options);
+  const { mode = 'nearest', dataFormat = 'channels-first' } = options;
+  const rank = RANKS[mode] ?? x.rank - 2;
+  if (x.rank - 2 !== rank || rank < 1) {
+    const axes = RANKS[mode] === undefined ? '…spatial' : ['length', 'height, width', 'depth, height, width'][rank - 1];
+    const expected = dataFormat === 'channels-first' ? `channels, ${axes}` : `${axes}, channels`;
+    throw new ShapeError(`${where}: mode "${mode}" needs [batch, ${expected}], got ${formatShape(x.shape)}`);
+  }
+  return inChannelsFirst(x, dataFormat, (images) => resize(images, options, where));
+}
+
+function resize(x: Tensor, options: ResizeOptions, where: string): Tensor {
   const { mode = 'nearest', alignCorners = false } = options;
   const inputs = x.shape.slice(2);
-  const rank = RANKS[mode] ?? inputs.length;
-  if (inputs.length !== rank || rank < 1) {
-    const axes = RANKS[mode] === undefined ? '…' : ['length', 'height, width', 'depth, height, width'][rank - 1];
-    throw new ShapeError(`${where}: mode "${mode}" needs [batch, channels, ${axes}], got ${formatShape(x.shape)}`);
-  }
   const axes = resizeAxes(where, inputs, options);
   if (mode === 'area') {
     return adaptiveAvgPool(

@@ -18,6 +18,7 @@ import {
   softsign,
 } from '../../ops/activations.js';
 import { zeros } from '../../ops/create.js';
+import type { DataFormatOption } from '../../ops/data-format.js';
 import { leakyRelu, relu, sigmoid, tanh } from '../../ops/elementwise.js';
 import { logSoftmax, softmax } from '../../ops/softmax.js';
 import { checkOptions, OptionError } from '../../tensor/errors.js';
@@ -25,6 +26,7 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { checkCount, checkNumber, type LayerConfig } from '../config.js';
 import { constant } from '../init.js';
 import { Module } from '../module.js';
+import { FormattedLayer, formatOption } from './formatted-layer.js';
 
 /** A layer without arguments. */
 abstract class Plain extends Module {
@@ -320,16 +322,17 @@ export class GELU extends Module {
   }
 }
 
-/** x where positive, weight · x elsewhere; the weight is learnt, one for all or one for each channel (axis 1). */
-export class PReLU extends Module {
+/** x where positive, weight · x elsewhere; the weight is learnt, one for all or one for each channel. */
+export class PReLU extends FormattedLayer {
   readonly type = 'PReLU';
   readonly numParameters: number;
   readonly init: number;
   /** [numParameters] */
   readonly weight: Tensor;
 
-  constructor(numParameters = 1, init = 0.25) {
-    super();
+  constructor(numParameters = 1, init = 0.25, options: DataFormatOption = {}) {
+    checkOptions('PReLU', options, ['dataFormat']);
+    super('PReLU', options);
     checkCount('PReLU', 'numParameters', numParameters);
     checkNumber('PReLU', 'init', init, -Infinity);
     this.numParameters = numParameters;
@@ -338,16 +341,17 @@ export class PReLU extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return prelu(x, this.weight);
+    return this.inChannelsFirst(x, (images) => prelu(images, this.weight, this.type));
   }
 
   override config(): LayerConfig {
-    return { type: this.type, numParameters: this.numParameters, init: this.init };
+    return this.withFormat({ type: this.type, numParameters: this.numParameters, init: this.init });
   }
 
   static fromConfig(this: void, config: LayerConfig): PReLU {
-    checkOptions(config.type, config, ['type', 'numParameters', 'init']);
-    return new PReLU(config.numParameters as number | undefined, config.init as number | undefined);
+    checkOptions(config.type, config, ['type', 'numParameters', 'init', 'dataFormat']);
+    const { numParameters, init } = config;
+    return new PReLU(numParameters as number | undefined, init as number | undefined, formatOption(config));
   }
 }
 
@@ -411,7 +415,7 @@ export class GLU extends AlongAxis {
   }
 
   forward(x: Tensor): Tensor {
-    return glu(x, this.dim);
+    return glu(x, this.dim, this.type);
   }
 }
 
@@ -425,6 +429,6 @@ export class GatedTanh extends AlongAxis {
   }
 
   forward(x: Tensor): Tensor {
-    return gatedTanh(x, this.dim);
+    return gatedTanh(x, this.dim, this.type);
   }
 }

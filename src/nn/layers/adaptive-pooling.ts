@@ -8,53 +8,60 @@ import {
   globalAvgPool,
   globalMaxPool,
 } from '../../ops/adaptive-pooling.js';
+import { type DataFormatOption, fromChannelsFirst, toChannelsFirst } from '../../ops/data-format.js';
 import type { MaxPoolResult } from '../../ops/maxunpool.js';
 import { checkImages } from '../../ops/window.js';
 import { checkOptions } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, type LayerConfig } from '../config.js';
-import { Module } from '../module.js';
+import { FormattedLayer, formatOption } from './formatted-layer.js';
 
 /** Pooling to a given size, in every rank. */
-abstract class AdaptivePool extends Module {
+abstract class AdaptivePool extends FormattedLayer {
   readonly outputSize: readonly (number | null)[];
   protected readonly rank: number;
 
-  constructor(where: string, rank: number, outputSize: AdaptiveSize) {
-    super();
+  constructor(where: string, rank: number, outputSize: AdaptiveSize, options: DataFormatOption) {
+    checkOptions(where, options, ['dataFormat']);
+    super(where, options);
     this.rank = rank;
     this.outputSize = adaptiveSize(where, outputSize, rank);
   }
 
   override config(): LayerConfig {
-    return { type: this.type, outputSize: this.outputSize };
+    return this.withFormat({ type: this.type, outputSize: this.outputSize });
   }
 }
 
 function sizeOfConfig(config: LayerConfig): AdaptiveSize {
-  checkOptions(config.type, config, ['type', 'outputSize']);
+  checkOptions(config.type, config, ['type', 'outputSize', 'dataFormat']);
   return config.outputSize as AdaptiveSize;
 }
 
 /** Adaptive average pooling of every rank; see {@link AdaptiveAvgPool2d}. */
 export abstract class AdaptiveAvgPoolNd extends AdaptivePool {
   forward(x: Tensor): Tensor {
-    checkImages(this.type, x.shape, this.rank);
-    return adaptiveAvgPool(x, this.outputSize, this.type);
+    checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
+    return this.inChannelsFirst(x, (images) => adaptiveAvgPool(images, this.outputSize, this.type));
   }
 }
 
 /** Adaptive max pooling of every rank; see {@link AdaptiveMaxPool2d}. */
 export abstract class AdaptiveMaxPoolNd extends AdaptivePool {
   forward(x: Tensor): Tensor {
-    checkImages(this.type, x.shape, this.rank);
-    return adaptiveMaxPool(x, this.outputSize, this.type);
+    checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
+    return this.inChannelsFirst(x, (images) => adaptiveMaxPool(images, this.outputSize, this.type));
   }
 
   /** {@link forward}, and where the elements were found: `returnIndices` in PyTorch. */
   forwardWithIndices(x: Tensor): MaxPoolResult {
-    checkImages(this.type, x.shape, this.rank);
-    return adaptiveMaxPoolWithIndices(x, this.outputSize, this.type);
+    checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
+    const images = toChannelsFirst(x, this.dataFormat);
+    const { values, indices } = adaptiveMaxPoolWithIndices(images, this.outputSize, this.type);
+    return {
+      values: fromChannelsFirst(values, this.dataFormat),
+      indices: fromChannelsFirst(indices, this.dataFormat),
+    };
   }
 }
 
@@ -62,12 +69,12 @@ export abstract class AdaptiveMaxPoolNd extends AdaptivePool {
 export class AdaptiveAvgPool1d extends AdaptiveAvgPoolNd {
   readonly type = 'AdaptiveAvgPool1d';
 
-  constructor(outputSize: AdaptiveSize) {
-    super('AdaptiveAvgPool1d', 1, outputSize);
+  constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
+    super('AdaptiveAvgPool1d', 1, outputSize, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): AdaptiveAvgPool1d {
-    return new AdaptiveAvgPool1d(sizeOfConfig(config));
+    return new AdaptiveAvgPool1d(sizeOfConfig(config), formatOption(config));
   }
 }
 
@@ -78,12 +85,12 @@ export class AdaptiveAvgPool1d extends AdaptiveAvgPoolNd {
 export class AdaptiveAvgPool2d extends AdaptiveAvgPoolNd {
   readonly type = 'AdaptiveAvgPool2d';
 
-  constructor(outputSize: AdaptiveSize) {
-    super('AdaptiveAvgPool2d', 2, outputSize);
+  constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
+    super('AdaptiveAvgPool2d', 2, outputSize, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): AdaptiveAvgPool2d {
-    return new AdaptiveAvgPool2d(sizeOfConfig(config));
+    return new AdaptiveAvgPool2d(sizeOfConfig(config), formatOption(config));
   }
 }
 
@@ -91,12 +98,12 @@ export class AdaptiveAvgPool2d extends AdaptiveAvgPoolNd {
 export class AdaptiveAvgPool3d extends AdaptiveAvgPoolNd {
   readonly type = 'AdaptiveAvgPool3d';
 
-  constructor(outputSize: AdaptiveSize) {
-    super('AdaptiveAvgPool3d', 3, outputSize);
+  constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
+    super('AdaptiveAvgPool3d', 3, outputSize, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): AdaptiveAvgPool3d {
-    return new AdaptiveAvgPool3d(sizeOfConfig(config));
+    return new AdaptiveAvgPool3d(sizeOfConfig(config), formatOption(config));
   }
 }
 
@@ -104,12 +111,12 @@ export class AdaptiveAvgPool3d extends AdaptiveAvgPoolNd {
 export class AdaptiveMaxPool1d extends AdaptiveMaxPoolNd {
   readonly type = 'AdaptiveMaxPool1d';
 
-  constructor(outputSize: AdaptiveSize) {
-    super('AdaptiveMaxPool1d', 1, outputSize);
+  constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
+    super('AdaptiveMaxPool1d', 1, outputSize, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): AdaptiveMaxPool1d {
-    return new AdaptiveMaxPool1d(sizeOfConfig(config));
+    return new AdaptiveMaxPool1d(sizeOfConfig(config), formatOption(config));
   }
 }
 
@@ -117,12 +124,12 @@ export class AdaptiveMaxPool1d extends AdaptiveMaxPoolNd {
 export class AdaptiveMaxPool2d extends AdaptiveMaxPoolNd {
   readonly type = 'AdaptiveMaxPool2d';
 
-  constructor(outputSize: AdaptiveSize) {
-    super('AdaptiveMaxPool2d', 2, outputSize);
+  constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
+    super('AdaptiveMaxPool2d', 2, outputSize, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): AdaptiveMaxPool2d {
-    return new AdaptiveMaxPool2d(sizeOfConfig(config));
+    return new AdaptiveMaxPool2d(sizeOfConfig(config), formatOption(config));
   }
 }
 
@@ -130,23 +137,23 @@ export class AdaptiveMaxPool2d extends AdaptiveMaxPoolNd {
 export class AdaptiveMaxPool3d extends AdaptiveMaxPoolNd {
   readonly type = 'AdaptiveMaxPool3d';
 
-  constructor(outputSize: AdaptiveSize) {
-    super('AdaptiveMaxPool3d', 3, outputSize);
+  constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
+    super('AdaptiveMaxPool3d', 3, outputSize, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): AdaptiveMaxPool3d {
-    return new AdaptiveMaxPool3d(sizeOfConfig(config));
+    return new AdaptiveMaxPool3d(sizeOfConfig(config), formatOption(config));
   }
 }
 
 /** Pooling over all positions, in every rank. */
-abstract class GlobalPool extends Module {
+abstract class GlobalPool extends FormattedLayer {
   readonly keepDims: boolean;
   protected readonly rank: number;
 
   constructor(where: string, rank: number, options: GlobalPoolOptions) {
-    super();
-    checkOptions(where, options, ['keepDims']);
+    checkOptions(where, options, ['keepDims', 'dataFormat']);
+    super(where, options);
     const { keepDims = false } = options;
     checkBoolean(where, 'keepDims', keepDims);
     this.rank = rank;
@@ -154,28 +161,28 @@ abstract class GlobalPool extends Module {
   }
 
   override config(): LayerConfig {
-    return { type: this.type, keepDims: this.keepDims };
+    return this.withFormat({ type: this.type, keepDims: this.keepDims });
   }
 }
 
 function optionsOfConfig({ type, ...options }: LayerConfig): GlobalPoolOptions {
-  checkOptions(type, options, ['keepDims']);
+  checkOptions(type, options, ['keepDims', 'dataFormat']);
   return options as GlobalPoolOptions;
 }
 
 /** Global average pooling of every rank; see {@link GlobalAvgPool2d}. */
 export abstract class GlobalAvgPoolNd extends GlobalPool {
   forward(x: Tensor): Tensor {
-    checkImages(this.type, x.shape, this.rank);
-    return globalAvgPool(x, { keepDims: this.keepDims }, this.type);
+    checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
+    return globalAvgPool(x, { keepDims: this.keepDims, dataFormat: this.dataFormat }, this.type);
   }
 }
 
 /** Global max pooling of every rank; see {@link GlobalMaxPool2d}. */
 export abstract class GlobalMaxPoolNd extends GlobalPool {
   forward(x: Tensor): Tensor {
-    checkImages(this.type, x.shape, this.rank);
-    return globalMaxPool(x, { keepDims: this.keepDims }, this.type);
+    checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
+    return globalMaxPool(x, { keepDims: this.keepDims, dataFormat: this.dataFormat }, this.type);
   }
 }
 

@@ -1,5 +1,6 @@
 import { assign } from '../../graph/trace.js';
 import { iota, tensor } from '../../ops/create.js';
+import type { DataFormatOption } from '../../ops/data-format.js';
 import { channelDropout, checkProbability, dropout } from '../../ops/dropout.js';
 import { add } from '../../ops/elementwise.js';
 import { checkImages } from '../../ops/window.js';
@@ -7,20 +8,20 @@ import { checkOptions } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { LayerConfig, RandomOption } from '../config.js';
 import { defaultRandom } from '../init.js';
-import { Module } from '../module.js';
+import { FormattedLayer, formatOption } from './formatted-layer.js';
 
 /**
  * Dropout of every kind. The choice depends on `random` and on the number of the step. The program itself counts steps,
  * in a state of two words [key, step], so that a training loop that goes on from a checkpoint makes the same choices.
  */
-export abstract class DropoutBase extends Module {
+export abstract class DropoutBase extends FormattedLayer {
   readonly p: number;
   /** i32[2]: key and step */
   readonly state: Tensor;
 
-  constructor(where: string, p: number, options: RandomOption) {
-    super();
-    checkOptions(where, options, ['random']);
+  constructor(where: string, p: number, options: RandomOption & DataFormatOption, known: readonly string[]) {
+    checkOptions(where, options, known);
+    super(where, options);
     checkProbability(where, p);
     this.p = p;
     const { random = defaultRandom() } = options;
@@ -38,7 +39,7 @@ export abstract class DropoutBase extends Module {
   }
 
   override config(): LayerConfig {
-    return { type: this.type, p: this.p };
+    return this.withFormat({ type: this.type, p: this.p });
   }
 }
 
@@ -56,7 +57,7 @@ export class Dropout extends DropoutBase {
   readonly type = 'Dropout';
 
   constructor(p = 0.5, options: RandomOption = {}) {
-    super('Dropout', p, options);
+    super('Dropout', p, options, ['random']);
   }
 
   protected drop(x: Tensor): Tensor {
@@ -68,22 +69,28 @@ export class Dropout extends DropoutBase {
   }
 }
 
+function channelProbability({ dataFormat, ...config }: LayerConfig): number | undefined {
+  return probability(config);
+}
+
+export interface ChannelDropoutOptions extends RandomOption, DataFormatOption {}
+
 /** Dropout of whole channels, in every rank; see {@link Dropout2d}. */
 export abstract class DropoutNd extends DropoutBase {
   readonly #rank: number;
 
-  constructor(where: string, rank: number, p: number, options: RandomOption) {
-    super(where, p, options);
+  constructor(where: string, rank: number, p: number, options: ChannelDropoutOptions) {
+    super(where, p, options, ['random', 'dataFormat']);
     this.#rank = rank;
   }
 
   override forward(x: Tensor): Tensor {
-    checkImages(this.type, x.shape, this.#rank);
+    checkImages(this.type, x.shape, this.#rank, undefined, this.dataFormat);
     return super.forward(x);
   }
 
   protected drop(x: Tensor): Tensor {
-    return channelDropout(x, this.state, this.p, this.type);
+    return this.inChannelsFirst(x, (images) => channelDropout(images, this.state, this.p, this.type));
   }
 }
 
@@ -91,12 +98,12 @@ export abstract class DropoutNd extends DropoutBase {
 export class Dropout1d extends DropoutNd {
   readonly type = 'Dropout1d';
 
-  constructor(p = 0.5, options: RandomOption = {}) {
+  constructor(p = 0.5, options: ChannelDropoutOptions = {}) {
     super('Dropout1d', 1, p, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): Dropout1d {
-    return new Dropout1d(probability(config));
+    return new Dropout1d(channelProbability(config), formatOption(config));
   }
 }
 
@@ -108,12 +115,12 @@ export class Dropout1d extends DropoutNd {
 export class Dropout2d extends DropoutNd {
   readonly type = 'Dropout2d';
 
-  constructor(p = 0.5, options: RandomOption = {}) {
+  constructor(p = 0.5, options: ChannelDropoutOptions = {}) {
     super('Dropout2d', 2, p, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): Dropout2d {
-    return new Dropout2d(probability(config));
+    return new Dropout2d(channelProbability(config), formatOption(config));
   }
 }
 
@@ -121,11 +128,11 @@ export class Dropout2d extends DropoutNd {
 export class Dropout3d extends DropoutNd {
   readonly type = 'Dropout3d';
 
-  constructor(p = 0.5, options: RandomOption = {}) {
+  constructor(p = 0.5, options: ChannelDropoutOptions = {}) {
     super('Dropout3d', 3, p, options);
   }
 
   static fromConfig(this: void, config: LayerConfig): Dropout3d {
-    return new Dropout3d(probability(config));
+    return new Dropout3d(channelProbability(config), formatOption(config));
   }
 }

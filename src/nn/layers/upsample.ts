@@ -8,7 +8,7 @@ import {
 import { checkOptions } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { defined, type Json, type LayerConfig } from '../config.js';
-import { Module } from '../module.js';
+import { FormattedLayer } from './formatted-layer.js';
 
 /**
  * Resizes the spatial axes of [batch, channels, …spatial] to `size` or by `scaleFactor`. As `torch.nn.Upsample`.
@@ -16,7 +16,7 @@ import { Module } from '../module.js';
  * @example new Upsample({ scaleFactor: 2 })
  * @example new Upsample({ size: [64, 48], mode: 'bilinear', alignCorners: true })
  */
-export class Upsample extends Module {
+export class Upsample extends FormattedLayer {
   readonly type: string = 'Upsample';
   readonly size: ResizeOptions['size'];
   readonly scaleFactor: ResizeOptions['scaleFactor'];
@@ -25,8 +25,8 @@ export class Upsample extends Module {
   readonly recomputeScaleFactor: boolean | undefined;
 
   constructor(options: ResizeOptions) {
-    super();
     checkResizeOptions('Upsample', options);
+    super('Upsample', options);
     this.size = options.size;
     this.scaleFactor = options.scaleFactor;
     this.mode = options.mode ?? 'nearest';
@@ -35,20 +35,22 @@ export class Upsample extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const { size, scaleFactor, mode, alignCorners, recomputeScaleFactor } = this;
-    return interpolate(x, { size, scaleFactor, mode, alignCorners, recomputeScaleFactor }, 'Upsample');
+    const { size, scaleFactor, mode, alignCorners, recomputeScaleFactor, dataFormat } = this;
+    return interpolate(x, { size, scaleFactor, mode, alignCorners, recomputeScaleFactor, dataFormat }, 'Upsample');
   }
 
   override config(): LayerConfig {
     const { type, size, scaleFactor, mode, alignCorners, recomputeScaleFactor } = this;
-    return defined({
-      type,
-      size: size as Json | undefined,
-      scaleFactor: scaleFactor as Json | undefined,
-      mode,
-      alignCorners,
-      recomputeScaleFactor,
-    });
+    return this.withFormat(
+      defined({
+        type,
+        size: size as Json | undefined,
+        scaleFactor: scaleFactor as Json | undefined,
+        mode,
+        alignCorners,
+        recomputeScaleFactor,
+      }),
+    );
   }
 
   static fromConfig(this: void, config: LayerConfig): Upsample {
