@@ -2,6 +2,7 @@ import { checkDataFormat, type DataFormat, type DataFormatOption, inChannelsFirs
 import type { Tensor } from '../../tensor/tensor.js';
 import type { LayerConfig } from '../config.js';
 import { Module } from '../module.js';
+import type { Signature } from '../signature.js';
 
 /** The data format in a configuration. */
 export function formatOption(config: LayerConfig): DataFormatOption {
@@ -12,7 +13,7 @@ export function formatOption(config: LayerConfig): DataFormatOption {
  * Base of layers that tell channels from positions. They are written for [batch, channels, …spatial] and work in either data
  * format; between neighbours of one format the compiler drops the transposes.
  */
-export abstract class FormattedLayer extends Module {
+export abstract class FormattedLayer<S extends Signature = Signature> extends Module<S> {
   readonly dataFormat: DataFormat;
 
   constructor(where: string, { dataFormat = 'channels-first' }: DataFormatOption) {

@@ -1,6 +1,6 @@
 import { assign } from '../../graph/trace.js';
 import { ones, zeros } from '../../ops/create.js';
-import type { DataFormatOption } from '../../ops/data-format.js';
+import { checkDataFormat, type DataFormat, type DataFormatOption, inChannelsFirst } from '../../ops/data-format.js';
 import { add, cast, div, mul } from '../../ops/elementwise.js';
 import {
   batchNorm,
@@ -18,7 +18,9 @@ import { formatShape, type Shape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, checkCount, checkNumber, type LayerConfig } from '../config.js';
 import { Module } from '../module.js';
+import type { Keeps, Maps } from '../signature.js';
 import { FormattedLayer } from './formatted-layer.js';
+import { InputSized, UNKNOWN, type Unknown } from './lazy.js';
 
 export interface BatchNormOptions extends DataFormatOption {
   /** added to the variance; default 1e-5 */
@@ -31,57 +33,95 @@ export interface BatchNormOptions extends DataFormatOption {
   readonly trackRunningStats?: boolean;
 }
 
-const OPTIONS = ['eps', 'momentum', 'affine', 'trackRunningStats', 'dataFormat'];
+export const BATCH_NORM_OPTIONS: readonly string[] = ['eps', 'momentum', 'affine', 'trackRunningStats', 'dataFormat'];
 
 /** What batch and instance normalisation share: scale and shift, and running statistics, per channel. */
-abstract class ChannelNorm extends FormattedLayer {
-  readonly numFeatures: number;
+abstract class ChannelNorm<Rank extends number, Features extends number> extends InputSized<
+  Maps<Features, Features, Rank>
+> {
   readonly eps: number;
   readonly momentum: number | null;
   readonly affine: boolean;
   readonly trackRunningStats: boolean;
-  /** [features]: the scale, 1 at first */
-  readonly weight: Tensor | undefined;
-  /** [features]: the shift, 0 at first */
-  readonly bias: Tensor | undefined;
-  readonly runningMean: Tensor | undefined;
-  readonly runningVar: Tensor | undefined;
-  /** i32[]: training steps seen. (PyTorch holds it in 64 bits.) */
-  readonly numBatchesTracked: Tensor | undefined;
-  protected readonly rank: number;
+  readonly dataFormat: DataFormat;
+  protected readonly axes: number;
+  #affine: { readonly weight?: Tensor; readonly bias?: Tensor } = {};
+  #running: { readonly mean?: Tensor; readonly variance?: Tensor; readonly batches?: Tensor } = {};
 
-  /** @param usual the default of `affine` and `trackRunningStats` */
-  constructor(where: string, rank: number, numFeatures: number, options: BatchNormOptions, usual: boolean) {
-    checkOptions(where, options, OPTIONS);
-    super(where, options);
+  /**
+   * @param axes the spatial ones
+   * @param usual the default of `affine` and `trackRunningStats`
+   */
+  constructor(where: string, axes: number, numFeatures: Features | Unknown, options: BatchNormOptions, usual: boolean) {
+    super();
+    checkOptions(where, options, BATCH_NORM_OPTIONS);
     const { eps = 1e-5, momentum = 0.1, affine = usual, trackRunningStats = usual } = options;
-    checkCount(where, 'numFeatures', numFeatures);
+    if (numFeatures !== UNKNOWN) checkCount(where, 'numFeatures', numFeatures);
     checkNumber(where, 'eps', eps, 0);
     if (momentum !== null) checkNumber(where, 'momentum', momentum, 0, 1);
     checkBoolean(where, 'affine', affine);
     checkBoolean(where, 'trackRunningStats', trackRunningStats);
-    this.rank = rank;
-    this.numFeatures = numFeatures;
+    checkDataFormat(where, options.dataFormat ?? 'channels-first');
+    this.axes = axes;
+    this.dataFormat = options.dataFormat ?? 'channels-first';
     this.eps = eps;
     this.momentum = momentum;
     this.affine = affine;
     this.trackRunningStats = trackRunningStats;
-    if (affine) {
-      this.weight = this.parameter('weight', ones([numFeatures]));
-      this.bias = this.parameter('bias', zeros([numFeatures]));
+    if (numFeatures !== UNKNOWN) this.initialize(where, numFeatures);
+  }
+
+  protected build(_where: string, numFeatures: number): void {
+    if (this.affine) {
+      this.#affine = {
+        weight: this.parameter('weight', ones([numFeatures])),
+        bias: this.parameter('bias', zeros([numFeatures])),
+      };
     }
-    if (trackRunningStats) {
-      this.runningMean = this.buffer('running_mean', zeros([numFeatures]));
-      this.runningVar = this.buffer('running_var', ones([numFeatures]));
-      this.numBatchesTracked = this.buffer('num_batches_tracked', zeros([], 'i32'));
+    if (this.trackRunningStats) {
+      this.#running = {
+        mean: this.buffer('running_mean', zeros([numFeatures])),
+        variance: this.buffer('running_var', ones([numFeatures])),
+        batches: this.buffer('num_batches_tracked', zeros([], 'i32')),
+      };
     }
   }
 
+  /** @throws GaborError before the first call of a lazy layer */
+  get numFeatures(): Features {
+    return this.inputSize as Features;
+  }
+
+  /** [features]: the scale, 1 at first */
+  get weight(): Tensor | undefined {
+    return this.#affine.weight;
+  }
+
+  /** [features]: the shift, 0 at first */
+  get bias(): Tensor | undefined {
+    return this.#affine.bias;
+  }
+
+  get runningMean(): Tensor | undefined {
+    return this.#running.mean;
+  }
+
+  get runningVar(): Tensor | undefined {
+    return this.#running.variance;
+  }
+
+  /** i32[]: training steps seen. (PyTorch holds it in 64 bits.) */
+  get numBatchesTracked(): Tensor | undefined {
+    return this.#running.batches;
+  }
+
   forward(x: Tensor): Tensor {
+    const { type, dataFormat } = this;
     // [batch, features], as after a linear layer, is a line of no extent.
-    const flat = this.acceptsVectors && x.rank === 2;
-    checkImages(this.type, x.shape, flat ? 0 : this.rank, this.numFeatures, this.dataFormat);
-    return this.inChannelsFirst(x, (images) => this.withRunning(images) ?? this.normalize(images));
+    const axes = this.acceptsVectors && x.rank === 2 ? 0 : this.axes;
+    checkImages(type, x.shape, axes, this.initialized ? this.numFeatures : undefined, dataFormat);
+    if (!this.initialized) this.initialize(type, x.shape[dataFormat === 'channels-last' ? x.rank - 1 : 1]);
+    return inChannelsFirst(x, dataFormat, (images) => this.withRunning(images) ?? this.normalize(images));
   }
 
   /** Whether [batch, features] will do. */
@@ -89,7 +129,7 @@ abstract class ChannelNorm extends FormattedLayer {
     return false;
   }
 
-  /** With the statistics of [batch, channels, …spatial] itself. */
+  /** With the statistics of x, [batch, features, …spatial], and what they do to the running ones. */
   protected abstract normalize(x: Tensor): Tensor;
 
   /** With the running statistics; undefined while they are not to be used. */
@@ -100,8 +140,16 @@ abstract class ChannelNorm extends FormattedLayer {
   }
 
   override config(): LayerConfig {
-    const { type, numFeatures, eps, momentum, affine, trackRunningStats } = this;
-    return this.withFormat({ type, numFeatures, eps, momentum, affine, trackRunningStats });
+    const { eps, momentum, affine, trackRunningStats, dataFormat } = this;
+    return {
+      type: this.configType(),
+      ...(this.initialized ? { numFeatures: this.numFeatures } : {}),
+      eps,
+      momentum,
+      affine,
+      trackRunningStats,
+      ...(dataFormat === 'channels-first' ? {} : { dataFormat }),
+    };
   }
 }
 
@@ -114,18 +162,21 @@ function moveTowards(running: Tensor, batch: Tensor, rate: number | Tensor): voi
 /** Makes a layer of its configuration: the number of features comes first, the rest are options. */
 function featureLayer<L>(Layer: new (numFeatures: number, options: BatchNormOptions) => L, config: LayerConfig): L {
   const { type, numFeatures, ...options } = config;
-  checkOptions(type, options, OPTIONS);
+  checkOptions(type, options, BATCH_NORM_OPTIONS);
   return new Layer(numFeatures as number, options as BatchNormOptions);
 }
 
 /** Batch normalisation of every rank; see {@link BatchNorm2d}. */
-export abstract class BatchNormNd extends ChannelNorm {
-  constructor(where: string, rank: number, numFeatures: number, options: BatchNormOptions) {
-    super(where, rank, numFeatures, options, true);
+export abstract class BatchNormNd<Rank extends number = number, Features extends number = number> extends ChannelNorm<
+  Rank,
+  Features
+> {
+  constructor(where: string, axes: number, numFeatures: Features | Unknown, options: BatchNormOptions) {
+    super(where, axes, numFeatures, options, true);
   }
 
   protected override get acceptsVectors(): boolean {
-    return this.rank === 1;
+    return this.axes === 1;
   }
 
   protected normalize(x: Tensor): Tensor {
@@ -152,10 +203,10 @@ export abstract class BatchNormNd extends ChannelNorm {
  *
  * @throws ShapeError in training for one value per channel.
  */
-export class BatchNorm1d extends BatchNormNd {
+export class BatchNorm1d<Features extends number = number> extends BatchNormNd<0 | 1, Features> {
   readonly type = 'BatchNorm1d';
 
-  constructor(numFeatures: number, options: BatchNormOptions = {}) {
+  constructor(numFeatures: Features, options: BatchNormOptions = {}) {
     super('BatchNorm1d', 1, numFeatures, options);
   }
 
@@ -170,10 +221,10 @@ export class BatchNorm1d extends BatchNormNd {
  *
  * @throws ShapeError in training for one value per channel.
  */
-export class BatchNorm2d extends BatchNormNd {
+export class BatchNorm2d<Features extends number = number> extends BatchNormNd<2, Features> {
   readonly type = 'BatchNorm2d';
 
-  constructor(numFeatures: number, options: BatchNormOptions = {}) {
+  constructor(numFeatures: Features, options: BatchNormOptions = {}) {
     super('BatchNorm2d', 2, numFeatures, options);
   }
 
@@ -183,10 +234,10 @@ export class BatchNorm2d extends BatchNormNd {
 }
 
 /** {@link BatchNorm2d} of volumes [batch, features, depth, height, width]. As `torch.nn.BatchNorm3d`. */
-export class BatchNorm3d extends BatchNormNd {
+export class BatchNorm3d<Features extends number = number> extends BatchNormNd<3, Features> {
   readonly type = 'BatchNorm3d';
 
-  constructor(numFeatures: number, options: BatchNormOptions = {}) {
+  constructor(numFeatures: Features, options: BatchNormOptions = {}) {
     super('BatchNorm3d', 3, numFeatures, options);
   }
 
@@ -207,9 +258,12 @@ export interface InstanceNormOptions extends DataFormatOption {
 }
 
 /** Instance normalisation of every rank; see {@link InstanceNorm2d}. */
-export abstract class InstanceNormNd extends ChannelNorm {
-  constructor(where: string, rank: number, numFeatures: number, options: InstanceNormOptions) {
-    super(where, rank, numFeatures, options, false);
+export abstract class InstanceNormNd<
+  Rank extends number = number,
+  Features extends number = number,
+> extends ChannelNorm<Rank, Features> {
+  constructor(where: string, axes: number, numFeatures: Features | Unknown, options: InstanceNormOptions) {
+    super(where, axes, numFeatures, options, false);
   }
 
   protected normalize(x: Tensor): Tensor {
@@ -224,10 +278,10 @@ export abstract class InstanceNormNd extends ChannelNorm {
 }
 
 /** {@link InstanceNorm2d} of [batch, features, length]. As `torch.nn.InstanceNorm1d`. */
-export class InstanceNorm1d extends InstanceNormNd {
+export class InstanceNorm1d<Features extends number = number> extends InstanceNormNd<1, Features> {
   readonly type = 'InstanceNorm1d';
 
-  constructor(numFeatures: number, options: InstanceNormOptions = {}) {
+  constructor(numFeatures: Features, options: InstanceNormOptions = {}) {
     super('InstanceNorm1d', 1, numFeatures, options);
   }
 
@@ -243,10 +297,10 @@ export class InstanceNorm1d extends InstanceNormNd {
  *
  * @throws ShapeError for one position per channel.
  */
-export class InstanceNorm2d extends InstanceNormNd {
+export class InstanceNorm2d<Features extends number = number> extends InstanceNormNd<2, Features> {
   readonly type = 'InstanceNorm2d';
 
-  constructor(numFeatures: number, options: InstanceNormOptions = {}) {
+  constructor(numFeatures: Features, options: InstanceNormOptions = {}) {
     super('InstanceNorm2d', 2, numFeatures, options);
   }
 
@@ -256,10 +310,10 @@ export class InstanceNorm2d extends InstanceNormNd {
 }
 
 /** {@link InstanceNorm2d} of volumes [batch, features, depth, height, width]. As `torch.nn.InstanceNorm3d`. */
-export class InstanceNorm3d extends InstanceNormNd {
+export class InstanceNorm3d<Features extends number = number> extends InstanceNormNd<3, Features> {
   readonly type = 'InstanceNorm3d';
 
-  constructor(numFeatures: number, options: InstanceNormOptions = {}) {
+  constructor(numFeatures: Features, options: InstanceNormOptions = {}) {
     super('InstanceNorm3d', 3, numFeatures, options);
   }
 
@@ -280,7 +334,7 @@ export interface LayerNormOptions {
 const LAYER_NORM_OPTIONS = ['eps', 'elementwiseAffine', 'bias'];
 
 /** Normalises over the last axes, whose extents are `normalizedShape`. As `torch.nn.LayerNorm`. */
-export class LayerNorm extends Module {
+export class LayerNorm extends Module<Keeps> {
   readonly type = 'LayerNorm';
   readonly normalizedShape: readonly number[];
   readonly eps: number;
@@ -345,10 +399,10 @@ const GROUP_NORM_OPTIONS = ['eps', 'affine', 'dataFormat'];
  *
  * @throws OptionError for channels that do not split into the groups.
  */
-export class GroupNorm extends FormattedLayer {
+export class GroupNorm<Channels extends number = number> extends FormattedLayer<Maps<Channels, Channels>> {
   readonly type = 'GroupNorm';
   readonly numGroups: number;
-  readonly numChannels: number;
+  readonly numChannels: Channels;
   readonly eps: number;
   readonly affine: boolean;
   /** [channels]: the scale, 1 at first */
@@ -356,7 +410,7 @@ export class GroupNorm extends FormattedLayer {
   /** [channels]: the shift, 0 at first */
   readonly bias: Tensor | undefined;
 
-  constructor(numGroups: number, numChannels: number, options: GroupNormOptions = {}) {
+  constructor(numGroups: number, numChannels: Channels, options: GroupNormOptions = {}) {
     checkOptions('GroupNorm', options, GROUP_NORM_OPTIONS);
     super('GroupNorm', options);
     const { eps = 1e-5, affine = true } = options;
@@ -405,7 +459,7 @@ const RESPONSE_OPTIONS = ['alpha', 'beta', 'k', 'dataFormat'];
  * x / (k + alpha · mean of x² over `size` neighbouring channels)^beta, for [batch, channels, …spatial]. As
  * `torch.nn.LocalResponseNorm`.
  */
-export class LocalResponseNorm extends FormattedLayer {
+export class LocalResponseNorm extends FormattedLayer<Keeps> {
   readonly type = 'LocalResponseNorm';
   readonly size: number;
   readonly alpha: number;
