@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { checkGradients } from '../autodiff/check.js';
 import { valueAndGrad } from '../autodiff/transform.js';
 import { setDevice } from '../graph/device.js';
-import { sum } from '../ops/broadcast.js';
 import { randomNormal, randomUniform, tensor } from '../ops/create.js';
 import { mul } from '../ops/elementwise.js';
 import {
@@ -16,40 +15,26 @@ import {
   smoothL1Loss,
 } from '../ops/losses.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { EXACT, TEST_DEVICES } from '../testing/devices.js';
-import { assertClose, type FixtureArray, fixtureTensor, readFixtures } from '../testing/fixtures.js';
+import { EXACT } from '../testing/devices.js';
+import { assertClose } from '../testing/fixtures.js';
+import { type LossCase, lossSubject, testLossFixtures } from '../testing/loss-fixtures.js';
+import { optionNames } from '../testing/support.js';
 import type { LayerConfig } from './config.js';
 import { BCELoss, CrossEntropyLoss, HuberLoss, lossFromConfig, SmoothL1Loss } from './losses.js';
 
-interface LossCase {
-  readonly name: string;
+interface ModuleCase extends LossCase {
   readonly loss: LayerConfig;
-  readonly input: FixtureArray;
-  readonly target: FixtureArray & { readonly integer: boolean };
-  readonly output: FixtureArray;
-  readonly cotangent: FixtureArray;
-  readonly gradient: FixtureArray;
 }
 
-const cases = readFixtures<LossCase>('loss-modules');
-
-for (const device of TEST_DEVICES) {
-  test(`loss modules agree with PyTorch [${device.name}]`, async (t) => {
-    setDevice(device.make());
-    for (const c of cases) {
-      await t.test(c.name, () => {
-        const loss = lossFromConfig(lossFromConfig(c.loss).config());
-        assert.deepEqual(loss.config(), c.loss);
-        const target = fixtureTensor(c.target, c.target.integer ? 'i32' : 'f32');
-        const x = fixtureTensor(c.input);
-        const cotangent = fixtureTensor(c.cotangent);
-        const [, gradient] = valueAndGrad((v: Tensor) => sum(mul(loss.forward(v, target), cotangent)))(x);
-        assertClose(loss.forward(x, target), c.output, device.tolerance, 'loss');
-        assertClose(gradient, c.gradient, device.tolerance, 'gradient');
-      });
-    }
-  });
-}
+testLossFixtures<ModuleCase>(
+  'loss-modules',
+  (c) => {
+    const loss = lossFromConfig(lossFromConfig(c.loss).config());
+    assert.deepEqual(loss.config(), c.loss);
+    return (x, target) => loss.forward(x, target);
+  },
+  (c) => lossSubject(c.loss.type, optionNames(c.loss), c),
+);
 
 test('first and second derivatives of losses agree with finite differences, those of targets, too', () => {
   setDevice(EXACT.make());

@@ -1,50 +1,35 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { valueAndGrad } from '../autodiff/transform.js';
 import { setDevice } from '../graph/device.js';
-import type { Tensor } from '../tensor/tensor.js';
 import { TEST_DEVICES } from '../testing/devices.js';
-import { assertClose, type FixtureArray, fixtureTensor, readFixtures } from '../testing/fixtures.js';
-import { sum } from './broadcast.js';
+import { assertClose, type FixtureArray, fixtureTensor } from '../testing/fixtures.js';
+import { type LossCase, lossSubject, testLossFixtures } from '../testing/loss-fixtures.js';
+import { optionNames } from '../testing/support.js';
 import { tensor } from './create.js';
-import { mul } from './elementwise.js';
 import { type CrossEntropyOptions, crossEntropy, mseLoss, type Reduction } from './losses.js';
 import { logSoftmax, softmax } from './softmax.js';
 
-interface LossCase {
-  readonly name: string;
+interface FunctionCase extends LossCase {
   readonly function: 'cross_entropy' | 'mse_loss';
   readonly options: CrossEntropyOptions;
   readonly weight?: FixtureArray;
-  readonly input: FixtureArray;
-  readonly target: FixtureArray & { readonly integer: boolean };
-  readonly output: FixtureArray;
-  readonly cotangent: FixtureArray;
-  readonly gradient: FixtureArray;
 }
 
-const cases = readFixtures<LossCase>('losses');
+const NAMES = { cross_entropy: 'crossEntropy', mse_loss: 'mseLoss' } as const;
 
-for (const device of TEST_DEVICES) {
-  test(`losses agree with PyTorch [${device.name}]`, async (t) => {
-    setDevice(device.make());
-    for (const c of cases) {
-      await t.test(c.name, () => {
-        const target = fixtureTensor(c.target, c.target.integer ? 'i32' : 'f32');
-        const options = c.weight ? { ...c.options, weight: fixtureTensor(c.weight) } : c.options;
-        const loss = (x: Tensor): Tensor =>
-          c.function === 'mse_loss'
-            ? mseLoss(x, target, options as { reduction: Reduction })
-            : crossEntropy(x, target, options);
-        const x = fixtureTensor(c.input);
-        const cotangent = fixtureTensor(c.cotangent);
-        const [, gradient] = valueAndGrad((v: Tensor) => sum(mul(loss(v), cotangent)))(x);
-        assertClose(loss(x), c.output, device.tolerance, 'loss');
-        assertClose(gradient, c.gradient, device.tolerance, 'gradient');
-      });
-    }
-  });
-}
+testLossFixtures<FunctionCase>(
+  'losses',
+  (c) => {
+    const options = c.weight ? { ...c.options, weight: fixtureTensor(c.weight) } : c.options;
+    return c.function === 'mse_loss'
+      ? (x, target) => mseLoss(x, target, options as { reduction: Reduction })
+      : (x, target) => crossEntropy(x, target, options);
+  },
+  (c) => {
+    const options = optionNames({ type: c.function, ...c.options });
+    return lossSubject(NAMES[c.function], c.weight ? [...options, 'weight'] : options, c);
+  },
+);
 
 test('a label that is no class gives NaN, an impossible class does not', () => {
   setDevice(TEST_DEVICES[0].make());

@@ -20,12 +20,26 @@ export const EXACT: TestDevice = {
 
 /** One for the process: it has threads and a memory of its own. */
 let cpu: Device | undefined;
+let plain: Device | undefined;
 
 /** Every device that suites of layers, losses and optimizers run on. */
 export const TEST_DEVICES: readonly TestDevice[] = [
   EXACT,
   { name: 'reference', make: () => new ReferenceDevice(), tolerance: 2e-5 },
   { name: 'cpu', make: () => (cpu ??= cpuDevice({ threads: 2 })), tolerance: 2e-5 },
+];
+
+/**
+ * Every device that layers and losses are compared with PyTorch on: the columns of `docs/support.md`. Where the engine has no relaxed
+ * SIMD the last two are one.
+ */
+export const FIXTURE_DEVICES: readonly TestDevice[] = [
+  ...TEST_DEVICES,
+  {
+    name: 'cpu without relaxed SIMD',
+    make: () => (plain ??= cpuDevice({ threads: 1, relaxedSimd: false })),
+    tolerance: 2e-5,
+  },
 ];
 
 /** Declares `body` as one test for every device. */

@@ -14,9 +14,10 @@ import type { PerAxis } from '../../ops/window.js';
 import { OptionError, ShapeError } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { distinctTensor } from '../../testing/arbitraries.js';
-import { EXACT, TEST_DEVICES } from '../../testing/devices.js';
+import { EXACT, FIXTURE_DEVICES } from '../../testing/devices.js';
 import { assertClose, type FixtureArray, fixtureTensor, readFixtures } from '../../testing/fixtures.js';
 import { testLayerFixtures } from '../../testing/layer-fixtures.js';
+import { assertProven, optionNames } from '../../testing/support.js';
 import { moduleFromConfig } from '../registry.js';
 import { AdaptiveMaxPool2d, GlobalAvgPool2d } from './adaptive-pooling.js';
 import { AvgPool3d, LPPool2d, MaxPool1d, MaxPool2d, MaxUnpool2d } from './pooling.js';
@@ -37,23 +38,39 @@ interface UnpoolCase {
   readonly gradient?: FixtureArray;
 }
 
-for (const device of TEST_DEVICES) {
+const exactBounds = (array: FixtureArray) => ({ bounds: Float64Array.from(array.data, (x) => Math.abs(x) * 2 ** -24) });
+
+for (const device of FIXTURE_DEVICES) {
   test(`indices of max pooling and unpooling agree with PyTorch [${device.name}]`, async (t) => {
     setDevice(device.make());
     for (const c of readFixtures<UnpoolCase>('unpooling')) {
       await t.test(c.name, async () => {
+        const rank = c.input.shape.length - 2;
+        const proof = (operator: string, options: readonly string[]) => ({
+          subject: { operator, rank, options },
+          device,
+        });
+        // Values are only moved: each carries the rounding with which it is stored.
+        const check = (
+          what: Tensor,
+          expected: FixtureArray,
+          subject: ReturnType<typeof proof>,
+          direction: 'forward' | 'gradients' = 'forward',
+        ): void => assertProven(what, expected, exactBounds(expected), subject, direction, direction);
         const x = fixtureTensor(c.input);
         if (c.options === undefined) {
           const { values, indices } = adaptiveMaxPoolWithIndices(x, c.outputSize as PerAxis);
-          assertClose(values, c.values, device.tolerance, 'values');
-          assertClose(indices, c.indices, 0, 'indices');
+          const subject = proof('AdaptiveMaxPool', ['with indices']);
+          check(values, c.values, subject);
+          assert.equal(indices.dtype, 'i32');
+          check(indices, c.indices, subject);
           return;
         }
         const { kernelSize, ...options } = c.options;
         const { values, indices } = maxPoolWithIndices(x, kernelSize, options);
         assert.equal(indices.dtype, 'i32');
-        assertClose(values, c.values, device.tolerance, 'values');
-        assertClose(indices, c.indices, 0, 'indices');
+        check(values, c.values, proof('MaxPool', ['with indices']));
+        check(indices, c.indices, proof('MaxPool', ['with indices']));
         if (c.unpool === undefined || c.back === undefined) return;
         const { stride, padding } = options;
         const back: MaxUnpoolOptions = { stride, padding, outputSize: c.input.shape.slice(2) };
@@ -63,11 +80,20 @@ for (const device of TEST_DEVICES) {
         });
         const cotangent = fixtureTensor(c.cotangent ?? c.back);
         const [z, gradient] = await differentiate(fixtureTensor(c.unpool), indices, cotangent);
-        assertClose(z, c.back, device.tolerance, 'unpooled');
-        if (c.gradient !== undefined) assertClose(gradient, c.gradient, device.tolerance, 'gradient');
+        const subject = proof('MaxUnpool', [
+          ...optionNames({ type: 'MaxUnpool', ...withoutPooling(c.options) }),
+          'outputSize',
+        ]);
+        check(z, c.back, subject);
+        if (c.gradient !== undefined) check(gradient, c.gradient, subject, 'gradients');
       });
     }
   });
+}
+
+/** The options that unpooling shares with pooling. */
+function withoutPooling({ ceilMode: _, dilation: __, ...options }: NonNullable<UnpoolCase['options']>): object {
+  return options;
 }
 
 test('first and second derivatives agree with finite differences', () => {
