@@ -1,0 +1,249 @@
+/** Assembles x86-64 code: instructions, labels, a constant pool, alignment, a listing. */
+
+import { invariant } from '../../../tensor/errors.js';
+import { encode } from './encode.js';
+import type { CpuFeature } from './features.js';
+import { GENERAL_ROWS } from './general-rows.js';
+import { instructionText } from './listing.js';
+import { type Choice, chooseRow } from './match.js';
+import type { Label, Operand } from './operands.js';
+import { parseRow, type Row } from './row.js';
+import { VECTOR_ROWS } from './vector-rows.js';
+
+/** Names of instructions, as in GNU `as` with Intel syntax. */
+export type Mnemonic = keyof typeof GENERAL_ROWS | keyof typeof VECTOR_ROWS;
+
+const TABLE: Readonly<Record<string, string | readonly string[]>> = { ...GENERAL_ROWS, ...VECTOR_ROWS };
+const parsed = new Map<string, readonly Row[]>();
+
+/** All names that {@link CodeBuilder.emit} takes. */
+export function mnemonics(): readonly Mnemonic[] {
+  return Object.keys(TABLE) as Mnemonic[];
+}
+
+/** Encodings of an instruction, the preferred first. */
+export function rowsOf(name: Mnemonic): readonly Row[] {
+  let rows = parsed.get(name);
+  if (!rows) {
+    const texts = TABLE[name];
+    invariant(texts !== undefined, `no instruction ${name}`);
+    rows = (typeof texts === 'string' ? [texts] : texts).map((text) => parseRow(name, text));
+    parsed.set(name, rows);
+  }
+  return rows;
+}
+
+export interface FinishedCode {
+  /** Instructions, then the constant pool. Position independent; load it at a multiple of 64. */
+  readonly code: Uint8Array;
+  /** Bytes before the constant pool. */
+  readonly instructionBytes: number;
+  /** Of all instructions together; beyond x86-64 with SSE2. */
+  readonly features: ReadonlySet<CpuFeature>;
+  /** Whether any instruction has an EVEX prefix. */
+  readonly evex: boolean;
+  /** Offset of a bound label or constant in `code`. */
+  offset(label: Label): number;
+  /** GNU `as` source, Intel syntax, that assembles to the same instructions (the constant pool is left out). */
+  listing(): string;
+}
+
+type Item =
+  | { readonly kind: 'instruction'; readonly choice: Choice; readonly offset: number }
+  | { readonly kind: 'label'; readonly label: Label }
+  | { readonly kind: 'align'; readonly bytes: number }
+  | { readonly kind: 'comment'; readonly text: string };
+
+interface PendingFixup {
+  readonly label: Label;
+  readonly position: number;
+  readonly end: number;
+  readonly bytes: 1 | 4;
+  readonly addend: number;
+}
+
+interface Constant {
+  readonly label: Label;
+  readonly bytes: Uint8Array;
+}
+
+/** The recommended multi-byte nops (Intel SDM volume 2, NOP, table 4-12). */
+const NOPS: readonly (readonly number[])[] = [
+  [],
+  [0x90],
+  [0x66, 0x90],
+  [0x0f, 0x1f, 0x00],
+  [0x0f, 0x1f, 0x40, 0x00],
+  [0x0f, 0x1f, 0x44, 0x00, 0x00],
+  [0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+  [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+  [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+  [0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+];
+
+const POOL_ALIGNMENT = 64;
+
+export class CodeBuilder {
+  #bytes: Uint8Array = new Uint8Array(4096);
+  #size = 0;
+  #labels = 0;
+  readonly #items: Item[] = [];
+  readonly #offsets = new Map<Label, number>();
+  readonly #fixups: PendingFixup[] = [];
+  readonly #constants = new Map<string, Constant>();
+  readonly #features = new Set<CpuFeature>();
+  #evex = false;
+  #finished = false;
+
+  /** Bytes of instructions so far. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Appends one instruction, operands in Intel's order (destination first). VEX is taken where it can express the
+   * operands, else EVEX. Jumps back are short where they reach; jumps ahead and calls always have 32 bits.
+   *
+   * @throws InternalError if no encoding takes these operands.
+   */
+  emit(name: Mnemonic, ...operands: readonly Operand[]): void {
+    const choice = chooseRow(
+      rowsOf(name),
+      operands,
+      // A jump with rel8 has two bytes.
+      (label) => this.#size + 2 - (this.#offsets.get(label as Label) ?? Number.NEGATIVE_INFINITY) <= 128,
+      () => `${name} ${instructionText(operands)}`,
+    );
+    const start = this.#size;
+    const { bytes, fixup } = encode(choice);
+    this.#append(bytes);
+    if (fixup) {
+      const { label, addend } = fixup;
+      this.#fixups.push({ label, addend, bytes: fixup.bytes, position: start + fixup.offset, end: this.#size });
+    }
+    this.#items.push({ kind: 'instruction', choice, offset: start });
+    this.#note(choice);
+  }
+
+  /** A place that is bound later, or never. */
+  label(name: string = `L${this.#labels}`): Label {
+    return { kind: 'label', name, id: this.#labels++ };
+  }
+
+  /** The label stands for the next instruction. */
+  bind(label: Label): void {
+    invariant(!this.#offsets.has(label), `label ${label.name} is bound twice`);
+    this.#offsets.set(label, this.#size);
+    this.#items.push({ kind: 'label', label });
+  }
+
+  /** Data in the constant pool, stored once however often it is asked for, aligned to its size rounded up to a power of two, at most 64. */
+  constant(bytes: Uint8Array): Label {
+    invariant(bytes.length > 0, 'a constant has at least one byte');
+    const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+    let constant = this.#constants.get(key);
+    if (!constant) {
+      constant = { label: this.label(`C${this.#constants.size}`), bytes: bytes.slice() };
+      this.#constants.set(key, constant);
+    }
+    return constant.label;
+  }
+
+  constantF32(values: ArrayLike<number>): Label {
+    return this.constant(new Uint8Array(Float32Array.from(values).buffer));
+  }
+
+  constantI32(values: ArrayLike<number>): Label {
+    return this.constant(new Uint8Array(Int32Array.from(values).buffer));
+  }
+
+  /** Fills with nops up to a multiple of `bytes` (a power of two up to 64). */
+  align(bytes: number): void {
+    invariant([1, 2, 4, 8, 16, 32, 64].includes(bytes), `alignment ${bytes}`);
+    let missing = -this.#size & (bytes - 1);
+    while (missing > 0) {
+      const nop = NOPS[Math.min(missing, 9)];
+      this.#append(nop);
+      missing -= nop.length;
+    }
+    this.#items.push({ kind: 'align', bytes });
+  }
+
+  /** Only for the listing. */
+  comment(text: string): void {
+    this.#items.push({ kind: 'comment', text });
+  }
+
+  /** Places the constants and fills in all labels. Nothing can be appended afterwards. */
+  finish(): FinishedCode {
+    invariant(!this.#finished, 'this code is finished already');
+    this.#finished = true;
+    const instructionBytes = this.#size;
+    let size = Math.ceil(instructionBytes / POOL_ALIGNMENT) * POOL_ALIGNMENT;
+    const alignment = (constant: Constant): number =>
+      Math.min(POOL_ALIGNMENT, 2 ** Math.ceil(Math.log2(constant.bytes.length)));
+    const constants = [...this.#constants.values()].sort((a, b) => alignment(b) - alignment(a));
+    if (constants.length === 0) size = instructionBytes;
+    for (const constant of constants) {
+      size = Math.ceil(size / alignment(constant)) * alignment(constant);
+      this.#offsets.set(constant.label, size);
+      size += constant.bytes.length;
+    }
+    const code = new Uint8Array(size);
+    code.set(this.#bytes.subarray(0, instructionBytes));
+    for (const { label, bytes } of constants) code.set(bytes, this.#offset(label));
+    const view = new DataView(code.buffer);
+    for (const fixup of this.#fixups) {
+      const distance = this.#offset(fixup.label) + fixup.addend - fixup.end;
+      if (fixup.bytes === 1) view.setInt8(fixup.position, distance);
+      else view.setInt32(fixup.position, distance, true);
+    }
+    return {
+      code,
+      instructionBytes,
+      features: this.#features,
+      evex: this.#evex,
+      offset: (label) => this.#offset(label),
+      listing: () => this.#listing(),
+    };
+  }
+
+  #offset(label: Label): number {
+    const offset = this.#offsets.get(label);
+    invariant(offset !== undefined, `label ${label.name} is used but not bound`);
+    return offset;
+  }
+
+  #append(bytes: readonly number[]): void {
+    invariant(!this.#finished, 'this code is finished');
+    if (this.#size + bytes.length > this.#bytes.length) {
+      const larger = new Uint8Array(this.#bytes.length * 2);
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    this.#bytes.set(bytes, this.#size);
+    this.#size += bytes.length;
+  }
+
+  #note(choice: Choice): void {
+    const { row, form, width } = choice;
+    if (form === 'vex') this.#features.add(row.vex![width === 256 ? 1 : 0]);
+    if (row.legacyNeeds) this.#features.add(row.legacyNeeds);
+    if (form !== 'evex') return;
+    this.#evex = true;
+    this.#features.add('avx512f').add(row.evex!);
+    // Scalars and moves of one xmm are part of AVX-512F itself.
+    if (width < 512 && (row.byWidth || width === 256)) this.#features.add('avx512vl');
+  }
+
+  #listing(): string {
+    const lines: string[] = [];
+    for (const item of this.#items) {
+      if (item.kind === 'instruction') lines.push(`  ${instructionText(item.choice)}`);
+      else if (item.kind === 'label') lines.push(`${item.label.name}:`);
+      else if (item.kind === 'align') lines.push(`  .balign ${item.bytes}`);
+      else lines.push(`  # ${item.text}`);
+    }
+    return `${lines.join('\n')}\n`;
+  }
+}

@@ -1,0 +1,226 @@
+/** Bytes of one instruction whose row is chosen. Source: Intel SDM volume 2, chapter 2. */
+
+import { invariant } from '../../../tensor/errors.js';
+import { type Choice, sizeIn, wrapImmediate } from './match.js';
+import type { Label, Memory, Operand } from './operands.js';
+import type { Pattern } from './row.js';
+
+/** A field to be filled in when the label is known: `label + addend − end`, little-endian. */
+export interface Fixup {
+  readonly label: Label;
+  /** Offset of the field from the start of the instruction. */
+  readonly offset: number;
+  readonly bytes: 1 | 4;
+  readonly addend: number;
+}
+
+export interface Encoded {
+  readonly bytes: number[];
+  readonly fixup?: Fixup;
+}
+
+const ROUNDING_CONTROL = { 'rn-sae': 0, 'rd-sae': 1, 'ru-sae': 2, 'rz-sae': 3 } as const;
+
+/** Operands sorted to the fields of the encoding. */
+interface Fields {
+  reg: number;
+  vvvv: number;
+  /** General, vector or mask register in modrm.rm. */
+  rm: number;
+  memory?: Memory;
+  opcodeRegister: number;
+  hasModrm: boolean;
+  needsRex: boolean;
+  is4: number;
+  immediates: number[];
+  relative?: { label: Label; bytes: 1 | 4 };
+}
+
+function littleEndian(value: bigint, bytes: number): number[] {
+  return Array.from({ length: bytes }, (_, i) => Number(BigInt.asUintN(8, value >> BigInt(8 * i))));
+}
+
+function immediateBytes(pattern: Pattern, operand: number | bigint, operandSize: number): number[] {
+  switch (pattern.immediate) {
+    case 'ib':
+      return littleEndian(wrapImmediate(operand, 8)!, 1);
+    case 'ibs':
+      return littleEndian(wrapImmediate(operand, operandSize)!, 1);
+    case 'iw':
+      return littleEndian(wrapImmediate(operand, 16)!, 2);
+    case 'id':
+      return littleEndian(wrapImmediate(operand, 32)!, 4);
+    case 'iq':
+      return littleEndian(wrapImmediate(operand, 64)!, 8);
+    case 'is':
+      return littleEndian(wrapImmediate(operand, 64)!, 4);
+    case 'iz':
+      return littleEndian(wrapImmediate(operand, operandSize)!, operandSize === 16 ? 2 : 4);
+    default:
+      return [];
+  }
+}
+
+function place(fields: Fields, where: string, pattern: Pattern, operand: Operand, operandSize: number): void {
+  if (where === 'X') return;
+  if (typeof operand === 'number' || typeof operand === 'bigint') {
+    fields.immediates.push(...immediateBytes(pattern, operand, operandSize));
+    return;
+  }
+  invariant(typeof operand === 'object', 'rounding is no field');
+  if (operand.kind === 'label') {
+    fields.relative = { label: operand, bytes: pattern.relative === 8 ? 1 : 4 };
+    return;
+  }
+  if (operand.kind === 'memory') {
+    fields.memory = operand;
+    fields.hasModrm = true;
+    return;
+  }
+  // spl, bpl, sil, dil exist with a REX prefix only; without it these numbers mean ah, ch, dh, bh.
+  if (operand.kind === 'general' && operand.bits === 8 && operand.index >= 4) fields.needsRex = true;
+  if (where === 'R') fields.reg = operand.index;
+  else if (where === 'V') fields.vvvv = operand.index;
+  else if (where === 'M') fields.rm = operand.index;
+  else if (where === 'S') fields.is4 = operand.index;
+  else if (where === 'O') fields.opcodeRegister = operand.index;
+  if (where === 'R' || where === 'M') fields.hasModrm = true;
+}
+
+/** modrm, sib and displacement. `unit` is N of disp8*N, 1 outside EVEX. */
+function addressBytes(reg: number, memory: Memory, unit: number): { bytes: number[]; label?: Label } {
+  const field = (reg & 7) << 3;
+  const { base, index, displacement } = memory;
+  if (memory.label) return { bytes: [field | 5, 0, 0, 0, 0], label: memory.label };
+  const scale = Math.log2(memory.scale) << 6;
+  const wide = littleEndian(BigInt(displacement), 4);
+  if (!base) return { bytes: [field | 4, scale | ((index ? index.index & 7 : 4) << 3) | 5, ...wide] };
+  // rbp and r13 without displacement would mean "no base"; rsp and r12 as base need a sib byte.
+  const short = displacement % unit === 0 && displacement / unit >= -128 && displacement / unit <= 127;
+  const none = displacement === 0 && (base.index & 7) !== 5;
+  const mode = none ? 0 : short ? 0x40 : 0x80;
+  const tail = none ? [] : short ? [(displacement / unit) & 0xff] : wide;
+  if (!index && (base.index & 7) !== 4) return { bytes: [mode | field | (base.index & 7), ...tail] };
+  const sib = scale | ((index ? index.index & 7 : 4) << 3) | (base.index & 7);
+  return { bytes: [mode | field | 4, sib, ...tail] };
+}
+
+function vexPrefix(choice: Choice, fields: Fields, w: number): number[] {
+  const { row } = choice;
+  const { memory } = fields;
+  const pp = row.prefix === 0 ? 0 : row.prefix === 0x66 ? 1 : row.prefix === 0xf3 ? 2 : 3;
+  const r = (fields.reg >> 3) & 1;
+  const x = memory ? ((memory.index?.index ?? 0) >> 3) & 1 : 0;
+  const b = ((memory ? (memory.base?.index ?? 0) : fields.rm) >> 3) & 1;
+  const tail = ((~fields.vvvv & 15) << 3) | (choice.width === 256 ? 4 : 0) | pp;
+  if (x === 0 && b === 0 && w === 0 && row.map === 1) return [0xc5, ((r ^ 1) << 7) | tail];
+  return [0xc4, ((r ^ 1) << 7) | ((x ^ 1) << 6) | ((b ^ 1) << 5) | row.map, (w << 7) | tail];
+}
+
+function evexPrefix(choice: Choice, fields: Fields): number[] {
+  const { row, rounding, operands } = choice;
+  const { memory, reg, rm, vvvv } = fields;
+  const bit = (value: number, position: number): number => ((value >> position) & 1) ^ 1;
+  const index = memory?.index;
+  const pp = row.prefix === 0 ? 0 : row.prefix === 0x66 ? 1 : row.prefix === 0xf3 ? 2 : 3;
+  const x = memory ? bit(index?.index ?? 0, 3) : bit(rm, 4);
+  const b = memory ? bit(memory.base?.index ?? 0, 3) : bit(rm, 3);
+  const v4 = index?.kind === 'vector' ? bit(index.index, 4) : bit(vvvv, 4);
+  const first = operands[0];
+  const mask = typeof first === 'object' && first.kind !== 'label' && first.kind !== 'general' ? (first.mask ?? 0) : 0;
+  const zeroing = typeof first === 'object' && first.kind === 'vector' && first.zeroing ? 1 : 0;
+  const length =
+    rounding !== undefined && rounding !== 'sae' ? ROUNDING_CONTROL[rounding] : Math.log2(choice.width / 128);
+  const special = rounding !== undefined || memory?.broadcast ? 1 : 0;
+  return [
+    0x62,
+    (bit(reg, 3) << 7) | (x << 6) | (b << 5) | (bit(reg, 4) << 4) | row.map,
+    (row.evexW << 7) | ((~vvvv & 15) << 3) | 4 | pp,
+    (zeroing << 7) | (length << 5) | (special << 4) | (v4 << 3) | mask,
+  ];
+}
+
+function legacyPrefix(choice: Choice, fields: Fields, w: number): number[] {
+  const { row, operandSize } = choice;
+  const { memory } = fields;
+  const bytes: number[] = [];
+  const sized = row.operands.some((pattern) => pattern.registerSize !== undefined || pattern.memorySize !== undefined);
+  if (row.lock) bytes.push(0xf0);
+  if (operandSize === 16 && sized) bytes.push(0x66);
+  if (row.prefix) bytes.push(row.prefix);
+  const r = (fields.reg >> 3) & 1;
+  const x = ((memory?.index?.index ?? 0) >> 3) & 1;
+  const b = ((memory ? (memory.base?.index ?? 0) : fields.rm | fields.opcodeRegister) >> 3) & 1;
+  const rex = (w << 3) | (r << 2) | (x << 1) | b;
+  if (rex || fields.needsRex) bytes.push(0x40 | rex);
+  if (row.map > 0) bytes.push(0x0f);
+  if (row.map > 1) bytes.push(row.map === 2 ? 0x38 : 0x3a);
+  return bytes;
+}
+
+/** N of the compressed displacement: bytes of the memory operand, or of the element that is broadcast. */
+function displacementUnit(choice: Choice, memory: Memory): number {
+  if (choice.form !== 'evex') return 1;
+  if (memory.broadcast) return choice.row.broadcast! / 8;
+  const pattern = choice.row.operands[choice.operands.indexOf(memory)];
+  return sizeIn(pattern.memorySize, choice.width, choice.operandSize) / 8;
+}
+
+export function encode(choice: Choice): Encoded {
+  const { row, form, operands } = choice;
+  const fields: Fields = {
+    reg: 0,
+    vvvv: 0,
+    rm: 0,
+    opcodeRegister: 0,
+    hasModrm: row.extension !== undefined,
+    needsRex: false,
+    is4: -1,
+    immediates: [],
+  };
+  operands.forEach((operand, i) => {
+    place(fields, row.places[i], row.operands[i], operand, choice.operandSize);
+  });
+  if (row.extension !== undefined) fields.reg = row.extension;
+
+  const w = row.vexW ?? (choice.operandSize === 64 && hasGeneralSize(choice) ? 1 : 0);
+  const bytes =
+    form === 'evex'
+      ? evexPrefix(choice, fields)
+      : form === 'vex'
+        ? vexPrefix(choice, fields, w)
+        : legacyPrefix(choice, fields, w);
+  bytes.push(row.opcode | (fields.opcodeRegister & 7));
+  if (row.then !== undefined) bytes.push(row.then);
+
+  let label: Label | undefined;
+  let offset = 0;
+  if (fields.hasModrm) {
+    if (fields.memory) {
+      const address = addressBytes(fields.reg, fields.memory, displacementUnit(choice, fields.memory));
+      label = address.label;
+      offset = bytes.length + 1;
+      bytes.push(...address.bytes);
+    } else {
+      bytes.push(0xc0 | ((fields.reg & 7) << 3) | (fields.rm & 7));
+    }
+  }
+  if (fields.is4 >= 0) bytes.push(fields.is4 << 4);
+  bytes.push(...fields.immediates);
+  if (label) {
+    return { bytes, fixup: { label, offset, bytes: 4, addend: fields.memory!.displacement } };
+  }
+  if (fields.relative) {
+    const fixup = { label: fields.relative.label, offset: bytes.length, bytes: fields.relative.bytes, addend: 0 };
+    bytes.push(...new Array<number>(fixup.bytes).fill(0));
+    return { bytes, fixup };
+  }
+  return { bytes };
+}
+
+/** Whether some operand is a general register or memory whose size W tells. */
+function hasGeneralSize(choice: Choice): boolean {
+  return choice.row.operands.some(
+    (p) => p.registerSize === 'r' || p.memorySize === 'r' || (p.register === 'general' && p.registerSize === 64),
+  );
+}

@@ -1,0 +1,175 @@
+/** Chooses the row and the form (legacy, VEX, EVEX) of an instruction from its operands. */
+
+import { invariant } from '../../../tensor/errors.js';
+import type { Immediate, Memory, Operand, Rounding } from './operands.js';
+import type { Pattern, Row, Size } from './row.js';
+
+export type Form = 'legacy' | 'vex' | 'evex';
+
+/** An instruction whose row and sizes are decided. */
+export interface Choice {
+  readonly row: Row;
+  readonly form: Form;
+  /** Without the rounding. */
+  readonly operands: readonly Operand[];
+  readonly rounding?: Rounding;
+  /** Of the vectors; 128, 256, 512. */
+  readonly width: number;
+  /** Operand size of general registers: 8, 16, 32, 64. */
+  readonly operandSize: number;
+}
+
+/** @returns bits, or undefined where the operands do not say. */
+export function sizeIn(size: Size | undefined, width: number, operandSize: number): number {
+  if (size === 'v') return width;
+  if (size === 'h') return width / 2;
+  if (size === 'q') return width / 4;
+  if (size === 'r') return operandSize;
+  return size ?? 0;
+}
+
+/** The immediate as the signed number of `bits` bits with the same bits, or undefined if it has more. */
+export function wrapImmediate(value: Immediate, bits: number): bigint | undefined {
+  const big = BigInt(value);
+  if (big < -(1n << BigInt(bits - 1)) || big >= 1n << BigInt(bits)) return undefined;
+  return BigInt.asIntN(bits, big);
+}
+
+function immediateFits(kind: NonNullable<Pattern['immediate']>, value: Immediate, operandSize: number): boolean {
+  if (typeof value === 'number' && !Number.isInteger(value)) return false;
+  if (kind === 'one') return BigInt(value) === 1n;
+  if (kind === 'ib') return wrapImmediate(value, 8) !== undefined;
+  if (kind === 'iw') return wrapImmediate(value, 16) !== undefined;
+  if (kind === 'id') return wrapImmediate(value, 32) !== undefined;
+  const wrapped = wrapImmediate(value, operandSize);
+  if (wrapped === undefined) return false;
+  if (kind === 'ibs') return wrapped === BigInt.asIntN(8, wrapped);
+  if (kind === 'is' || kind === 'iz') return wrapped === BigInt.asIntN(32, wrapped);
+  return true;
+}
+
+function memoryFits(pattern: Pattern, memory: Memory, row: Row, width: number, operandSize: number): boolean {
+  if (!pattern.memory) return false;
+  if ((memory.index?.kind === 'vector') !== (pattern.vectorIndex !== undefined)) return false;
+  if (pattern.vectorIndex !== undefined && memory.index) {
+    if (memory.index.bits !== Math.max(128, sizeIn(pattern.vectorIndex, width, operandSize))) return false;
+  }
+  if (memory.broadcast) return row.broadcast !== undefined;
+  const bits = sizeIn(pattern.memorySize, width, operandSize);
+  return memory.bits === undefined || bits === 0 || memory.bits === bits;
+}
+
+function operandFits(
+  pattern: Pattern,
+  operand: Operand,
+  row: Row,
+  width: number,
+  operandSize: number,
+  reach: (label: Operand) => boolean,
+): boolean {
+  if (typeof operand === 'number' || typeof operand === 'bigint') {
+    return pattern.immediate !== undefined && immediateFits(pattern.immediate, operand, operandSize);
+  }
+  if (typeof operand === 'string') return false;
+  if (operand.kind === 'label') return pattern.relative === 32 || (pattern.relative === 8 && reach(operand));
+  if (operand.kind === 'memory') return memoryFits(pattern, operand, row, width, operandSize);
+  if (operand.kind !== pattern.register) return false;
+  if (operand.kind === 'mask') return true;
+  if (pattern.fixed !== undefined && operand.index !== pattern.fixed) return false;
+  const bits = sizeIn(pattern.registerSize, width, operandSize);
+  return operand.bits === (operand.kind === 'vector' ? Math.max(128, bits) : bits);
+}
+
+/** The size of an operand whose size the pattern writes as `symbol`. */
+function sizeFrom(row: Row, operands: readonly Operand[], symbol: Size): number | undefined {
+  let fromMemory: number | undefined;
+  for (let i = 0; i < operands.length; i++) {
+    const operand = operands[i];
+    const pattern = row.operands[i];
+    if (typeof operand !== 'object') continue;
+    if (operand.kind === 'memory') {
+      if (pattern.vectorIndex === symbol && operand.index) return operand.index.bits;
+      if (pattern.memorySize === symbol && pattern.memory) fromMemory ??= operand.bits;
+    } else if ((operand.kind === 'general' || operand.kind === 'vector') && pattern.registerSize === symbol) {
+      return operand.bits;
+    }
+  }
+  return fromMemory;
+}
+
+function matchRow(
+  row: Row,
+  operands: readonly Operand[],
+  rounding: Rounding | undefined,
+  reach: (label: Operand) => boolean,
+): Choice | undefined {
+  if (operands.length !== row.operands.length) return undefined;
+  const width = row.byWidth ? sizeFrom(row, operands, 'v') : row.length;
+  if (width === undefined || width < row.minimum) return undefined;
+  const bySize = row.operands.some((pattern) => pattern.registerSize === 'r' || pattern.memorySize === 'r');
+  const operandSize = bySize && !row.byWidth ? sizeFrom(row, operands, 'r') : fixedOperandSize(row);
+  if (operandSize === undefined || (bySize && operandSize === 8)) return undefined;
+
+  let needsEvex = width === 512 || rounding !== undefined;
+  let mask = false;
+  for (let i = 0; i < operands.length; i++) {
+    const operand = operands[i];
+    if (!operandFits(row.operands[i], operand, row, width, operandSize, reach)) return undefined;
+    if (typeof operand !== 'object' || operand.kind === 'label' || operand.kind === 'general') continue;
+    if (operand.mask !== undefined) {
+      if (i > 0) return undefined;
+      mask = true;
+      if (operand.kind === 'vector' && operand.zeroing && row.mask !== 'zero') return undefined;
+    }
+    if (operand.kind === 'memory') {
+      if (operand.broadcast) needsEvex = true;
+      if (operand.index?.kind === 'vector' && operand.index.index > 15) needsEvex = true;
+    }
+    if (operand.kind === 'vector' && operand.index > 15) needsEvex = true;
+  }
+  if (mask ? row.mask === 'none' : row.mask === 'required') return undefined;
+  if (mask) needsEvex = true;
+  if (rounding !== undefined) {
+    if (row.rounding === undefined || (rounding === 'sae') !== (row.rounding === 'sae')) return undefined;
+    if (row.byWidth && width !== 512) return undefined;
+    if (operands.some((o) => typeof o === 'object' && o.kind === 'memory')) return undefined;
+  }
+  const form: Form | undefined =
+    row.vex && !needsEvex ? 'vex' : row.evex ? 'evex' : row.vex || needsEvex ? undefined : 'legacy';
+  return form && { row, form, operands, rounding, width, operandSize };
+}
+
+/** Where no operand follows the operand size: that of the fixed general registers or memory, for W, immediates and the 66 prefix. */
+function fixedOperandSize(row: Row): number {
+  for (const pattern of row.operands) {
+    if (pattern.register === 'general' && pattern.registerSize !== undefined) return Number(pattern.registerSize);
+    if (row.operands.length <= 2 && pattern.memory && typeof pattern.memorySize === 'number') return pattern.memorySize;
+  }
+  return 64;
+}
+
+function isRounding(operand: Operand | undefined): operand is Rounding {
+  return typeof operand === 'string';
+}
+
+/**
+ * The first row, in the order of the table, that takes the operands in VEX where that is possible and else in EVEX.
+ *
+ * @param reach whether a short jump reaches a label.
+ * @throws InternalError if no row fits.
+ */
+export function chooseRow(
+  rows: readonly Row[],
+  given: readonly Operand[],
+  reach: (label: Operand) => boolean,
+  describe: () => string,
+): Choice {
+  const last = given[given.length - 1];
+  const rounding = isRounding(last) ? last : undefined;
+  const operands = rounding === undefined ? given : given.slice(0, -1);
+  for (const row of rows) {
+    const choice = matchRow(row, operands, rounding, reach);
+    if (choice) return choice;
+  }
+  invariant(false, `no encoding of "${describe()}"; there are: ${rows.map((row) => row.text).join('; ')}`);
+}

@@ -1,0 +1,209 @@
+/**
+ * Instruction tables are rows of text in a notation close to Intel's manual; this file reads one row.
+ *
+ *     RVM v v v/m = NP.0F.W0 58 avx f kz b32 er
+ *     │   │         │  │  │  │  └ what it needs and allows
+ *     │   │         │  │  │  └ opcode, `/n` an opcode extension in modrm.reg
+ *     │   │         │  │  └ W (`W01`: 0 in VEX, 1 in EVEX; absent: W0, for general registers by operand size)
+ *     │   │         │  └ opcode map (0, 0F, 0F38, 0F3A)
+ *     │   │         └ mandatory prefix (NP none, 66, F3, F2)
+ *     │   └ operands
+ *     └ where each operand goes: R modrm.reg, M modrm.rm, V vvvv, I immediate, S immediate bits 7:4, O opcode bits 2:0,
+ *       D displacement of a jump, X nowhere (fixed)
+ *
+ * Operands: `v` vector of the instruction's width, `h` half of it, `q` a quarter, `x` `y` `z` fixed; `k` mask; `r` general register of the
+ * operand size, `r8` … `r64` fixed, `a` `al` `cl` fixed; `/m` or memory of the same size, `/m32` of 32 bits, `m…` memory only, `mem`
+ * of no size, `m32[v]` addressed by a vector index; `ib` byte, `ibs` sign-extended byte, `iw` `id` `iq` 16, 32, 64 bits, `is`
+ * sign-extended 32 bits, `iz` `iw`, `id` or `is` by operand size, `1`; `rel8`, `rel32`.
+ *
+ * Attributes: `avx` … features of the VEX form (`avx|avx2`: 128 bits need AVX, 256 AVX2; `kf` `kbw` `kdq`: VEX that is part of AVX-512);
+ * `f` `bw` `dq` `vnni` `bf16` `vbmi` of the EVEX form; neither: legacy. `kz` EVEX masks with merging and zeroing, `km` merging only, `kk` a mask is
+ * required; `b32` `b64` broadcast; `er` `sae` rounding; `min256` not for 128 bits; `L1` vector length 256 although no operand says so;
+ * `as=` name in EVEX; `then=` a byte after the opcode; `needs=` feature of a legacy form; `lock`; `W0` after the opcode: 64 bits need no W.
+ */
+
+import { invariant } from '../../../tensor/errors.js';
+import type { CpuFeature } from './features.js';
+
+/** Bits, or relative to the width of the instruction (v, h, q), or its operand size (r). */
+export type Size = number | 'v' | 'h' | 'q' | 'r';
+
+export interface Pattern {
+  readonly register?: 'general' | 'vector' | 'mask';
+  readonly registerSize?: Size;
+  /** Only this register fits (a, al, cl). */
+  readonly fixed?: number;
+  readonly memory?: boolean;
+  /** Absent: of no size. */
+  readonly memorySize?: Size;
+  /** Memory is addressed by a vector index of this size. */
+  readonly vectorIndex?: Size;
+  readonly immediate?: 'ib' | 'ibs' | 'iw' | 'id' | 'iq' | 'is' | 'iz' | 'one';
+  readonly relative?: 8 | 32;
+}
+
+export interface Row {
+  readonly name: string;
+  readonly evexName: string;
+  readonly places: string;
+  readonly operands: readonly Pattern[];
+  readonly prefix: 0 | 0x66 | 0xf3 | 0xf2;
+  /** 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A. */
+  readonly map: 0 | 1 | 2 | 3;
+  readonly opcode: number;
+  readonly extension?: number;
+  readonly then?: number;
+  /** undefined: by operand size. */
+  readonly vexW?: 0 | 1;
+  readonly evexW: 0 | 1;
+  /** Vector length where no operand of width `v` says it: 128, 256, 512. */
+  readonly length: number;
+  /** Whether vector length comes from the operands of width `v`. */
+  readonly byWidth: boolean;
+  readonly minimum: number;
+  /** Features for 128 and for 256 bits. */
+  readonly vex?: readonly [CpuFeature, CpuFeature];
+  readonly evex?: CpuFeature;
+  readonly legacyNeeds?: CpuFeature;
+  readonly mask: 'none' | 'merge' | 'zero' | 'required';
+  readonly broadcast?: 32 | 64;
+  readonly rounding?: 'er' | 'sae';
+  readonly lock: boolean;
+  readonly text: string;
+}
+
+const VEX_FEATURES: Readonly<Record<string, readonly [CpuFeature, CpuFeature]>> = {
+  avx: ['avx', 'avx'],
+  'avx|avx2': ['avx', 'avx2'],
+  avx2: ['avx2', 'avx2'],
+  fma: ['fma', 'fma'],
+  f16c: ['f16c', 'f16c'],
+  avx_vnni: ['avx_vnni', 'avx_vnni'],
+  bmi1: ['bmi1', 'bmi1'],
+  bmi2: ['bmi2', 'bmi2'],
+  kf: ['avx512f', 'avx512f'],
+  kbw: ['avx512bw', 'avx512bw'],
+  kdq: ['avx512dq', 'avx512dq'],
+};
+
+const EVEX_FEATURES: Readonly<Record<string, CpuFeature>> = {
+  f: 'avx512f',
+  bw: 'avx512bw',
+  dq: 'avx512dq',
+  vnni: 'avx512_vnni',
+  bf16: 'avx512_bf16',
+  vbmi: 'avx512_vbmi',
+};
+
+const VECTOR_SIZES: Readonly<Record<string, Size>> = { v: 'v', h: 'h', q: 'q', x: 128, y: 256, z: 512 };
+
+function parseMemory(token: string, otherwise: Size | undefined): Pattern {
+  if (token === 'mem') return { memory: true };
+  const match = /^m(\d+|[vhq])?(?:\[([vhqxyz])\])?$/.exec(token);
+  invariant(match, `memory operand ${token}`);
+  const size = match[1];
+  return {
+    memory: true,
+    memorySize: size === undefined ? otherwise : size in VECTOR_SIZES ? VECTOR_SIZES[size] : Number(size),
+    vectorIndex: match[2] === undefined ? undefined : VECTOR_SIZES[match[2]],
+  };
+}
+
+function parseRegister(token: string): Pattern {
+  if (token in VECTOR_SIZES) return { register: 'vector', registerSize: VECTOR_SIZES[token] };
+  if (token === 'k') return { register: 'mask' };
+  if (token === 'r') return { register: 'general', registerSize: 'r' };
+  if (token === 'a') return { register: 'general', registerSize: 'r', fixed: 0 };
+  if (token === 'al') return { register: 'general', registerSize: 8, fixed: 0 };
+  if (token === 'cl') return { register: 'general', registerSize: 8, fixed: 1 };
+  const match = /^r(8|16|32|64)$/.exec(token);
+  invariant(match, `register operand ${token}`);
+  return { register: 'general', registerSize: Number(match[1]) };
+}
+
+/** `inherited`: the size of a memory operand written without one. */
+function parseOperand(token: string, inherited: Size): Pattern {
+  if (token === '1') return { immediate: 'one' };
+  if (/^i(b|bs|w|d|q|s|z)$/.test(token)) return { immediate: token as Pattern['immediate'] };
+  if (token === 'rel8') return { relative: 8 };
+  if (token === 'rel32') return { relative: 32 };
+  if (token.startsWith('m')) return parseMemory(token, inherited);
+  const slash = token.indexOf('/');
+  if (slash < 0) return parseRegister(token);
+  const register = parseRegister(token.slice(0, slash));
+  return { ...register, ...parseMemory(token.slice(slash + 1), register.registerSize) };
+}
+
+const PREFIXES = { NP: 0, '66': 0x66, F3: 0xf3, F2: 0xf2 } as const;
+const MAPS = { '0': 0, '0F': 1, '0F38': 2, '0F3A': 3 } as const;
+
+/** @throws InternalError for a row that is not in the notation above. */
+export function parseRow(name: string, text: string): Row {
+  const [left, right] = text.split('=', 1).concat(text.slice(text.indexOf('=') + 1));
+  const [places = '', ...operandTokens] = left.trim().split(/\s+/).filter(Boolean);
+  const [header, opcode, ...attributes] = right.trim().split(/\s+/);
+  const [prefix, map, w] = header.split('.');
+  const [code, extension] = opcode.split('/');
+  const vectors = operandTokens.some((token) => /^[vhq](\/|$)/.test(token) || token.endsWith('[v]'));
+  const operands = operandTokens.map((token) => parseOperand(token, vectors ? 'v' : 'r'));
+  invariant(prefix in PREFIXES && map in MAPS && places.length === operands.length, `row ${name}: ${text}`);
+
+  let vex: Row['vex'];
+  let evex: CpuFeature | undefined;
+  let mask: Row['mask'] = 'none';
+  let broadcast: Row['broadcast'];
+  let rounding: Row['rounding'];
+  let minimum = 128;
+  let length = Math.max(128, ...operands.map((p) => (p.register === 'vector' ? Number(p.registerSize) || 0 : 0)));
+  let evexName = name;
+  let then: number | undefined;
+  let legacyNeeds: CpuFeature | undefined;
+  let lock = false;
+  let forcedW: 0 | 1 | undefined;
+  for (const attribute of attributes) {
+    const [key, value] = attribute.split('=');
+    if (attribute in VEX_FEATURES) vex = VEX_FEATURES[attribute];
+    else if (attribute in EVEX_FEATURES) evex = EVEX_FEATURES[attribute];
+    else if (attribute === 'kz') mask = 'zero';
+    else if (attribute === 'km') mask = 'merge';
+    else if (attribute === 'kk') mask = 'required';
+    else if (attribute === 'b32') broadcast = 32;
+    else if (attribute === 'b64') broadcast = 64;
+    else if (attribute === 'er' || attribute === 'sae') rounding = attribute;
+    else if (attribute === 'min256') minimum = 256;
+    else if (attribute === 'L1') length = 256;
+    else if (attribute === 'lock') lock = true;
+    else if (attribute === 'W0') forcedW = 0;
+    else if (attribute === 'W1') forcedW = 1;
+    else if (key === 'as') evexName = value;
+    else if (key === 'then') then = Number.parseInt(value, 16);
+    else if (key === 'needs') legacyNeeds = value as CpuFeature;
+    else invariant(false, `row ${name}: attribute ${attribute}`);
+  }
+  const headerW = w === undefined ? forcedW : w === 'W1' ? 1 : 0;
+  invariant(w === undefined || ['W0', 'W1', 'W01'].includes(w), `row ${name}: ${w}`);
+  return {
+    name,
+    evexName,
+    places,
+    operands,
+    prefix: PREFIXES[prefix as keyof typeof PREFIXES],
+    map: MAPS[map as keyof typeof MAPS],
+    opcode: Number.parseInt(code, 16),
+    extension: extension === undefined ? undefined : Number(extension),
+    then,
+    vexW: headerW,
+    evexW: w === 'W1' || w === 'W01' ? 1 : 0,
+    length,
+    byWidth: vectors,
+    minimum,
+    vex,
+    evex,
+    legacyNeeds,
+    mask,
+    broadcast,
+    rounding,
+    lock,
+    text,
+  };
+}
