@@ -74,6 +74,7 @@ test('after --resume, everything typed must be as in the checkpoint', () => {
     nesterov: false,
     weightDecay: 0,
     schedule: { type: 'cosine' },
+    loss: 'crossEntropy',
     labelSmoothing: 0,
     augment: null,
     seed: 0,

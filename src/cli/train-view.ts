@@ -164,7 +164,7 @@ export class TrainView {
       total: batches,
       parts: [
         lossText(loss),
-        `acc ${formatPercent(accuracy).padStart(7)}`,
+        ...(accuracy === undefined ? [] : [`acc ${formatPercent(accuracy).padStart(7)}`]),
         ...(Number.isFinite(secondsLeft) ? [`${left} left`, formatRate(imagesPerSecond)] : []),
       ],
     };
@@ -176,11 +176,11 @@ export class TrainView {
     const { validationLoss, validationAccuracy } = event;
     const label = colours.bold(this.#epochLabel(event.epoch));
     const name = this.validatedOn === 'test' ? 'test' : 'validation';
-    const pair = (before: string, loss: number, accuracy: number, word: string): string =>
-      `${before}${lossText(loss)}  ${word} ${formatPercent(accuracy).padStart(8)}`;
+    const pair = (before: string, loss: number, accuracy: number | undefined, word: string): string =>
+      `${before}${lossText(loss)}${accuracy === undefined ? '' : `  ${word} ${formatPercent(accuracy).padStart(8)}`}`;
     const line = (word: string, more: boolean): string => {
       const parts = [label, pair('', event.loss, event.accuracy, word)];
-      if (validationLoss !== undefined && validationAccuracy !== undefined) {
+      if (validationLoss !== undefined) {
         const short = word === 'accuracy' ? name : name.slice(0, 4).replace('vali', 'val');
         parts.push(pair(`${short} `, validationLoss, validationAccuracy, word));
       }

@@ -1,29 +1,27 @@
 import { foldIn, keyOfSeed, Random } from '../tensor/random.js';
+import { sizeOf } from '../tensor/shape.js';
 import { Augmenter, type AugmentOptions } from './augment.js';
 import { normalizationTables } from './image/normalize.js';
+import type { Samples } from './samples.js';
 
 /** Everything that decides the content of every batch of every epoch; can be sent to a worker thread. */
-export interface BatchPlan {
-  /** [count, channels, height, width]. */
-  readonly images: Uint8Array;
-  readonly labels: Int32Array;
-  readonly count: number;
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
+export interface BatchPlan extends Samples {
   readonly batchSize: number;
   readonly shuffle: boolean;
   readonly seed: number;
+  /** Of inputs that are images, bytes [channels, height, width]. */
   readonly augment?: AugmentOptions;
 }
 
+/** Targets as they are in a batch. */
+export type BatchTargets = Int32Array | Float32Array;
+
 /** Memory of one batch, as large as a full one. */
 export interface BatchSlot {
-  /** [batchSize, channels, height, width]. */
+  /** [batchSize, …inputShape]. */
   readonly x: Float32Array;
-  readonly y: Int32Array;
+  /** [batchSize, …targetShape]. */
+  readonly y: BatchTargets;
   readonly indices: Int32Array;
 }
 
@@ -34,37 +32,47 @@ const AUGMENT = 0xa06;
 /** Fills batches. The result depends on the plan, the epoch and the batch number only, not on the thread or on earlier calls. */
 export class BatchAssembler {
   readonly #plan: BatchPlan;
+  /** Of bytes. */
   readonly #tables: Float32Array[];
   readonly #augmenter: Augmenter | undefined;
   #order: Uint32Array | undefined;
   #orderEpoch = Number.NaN;
 
   constructor(plan: BatchPlan) {
+    const { mean, std, augment, inputShape } = plan;
     this.#plan = plan;
-    this.#tables = normalizationTables(plan);
-    this.#augmenter = plan.augment ? new Augmenter(plan.augment, plan) : undefined;
+    this.#tables = mean && std ? normalizationTables({ mean, std }) : [];
+    if (augment && mean && std) {
+      const [channels, height, width] = inputShape;
+      this.#augmenter = new Augmenter(augment, { channels, height, width, mean, std });
+    }
   }
 
-  /** Writes batch number `batch` of an epoch and returns how many images it has. */
+  /** Writes batch number `batch` of an epoch and returns how many samples it has. */
   fill(epoch: number, batch: number, slot: BatchSlot): number {
-    const { images, labels, count, channels, height, width, batchSize, seed } = this.#plan;
+    const { inputs, targets, count, inputShape, targetShape, batchSize, seed } = this.#plan;
     const order = this.#orderOf(epoch);
     const start = batch * batchSize;
     const filled = Math.min(batchSize, count - start);
-    const plane = height * width;
-    const size = channels * plane;
+    const size = sizeOf(inputShape);
+    const targetSize = sizeOf(targetShape);
     const key = foldIn(foldIn(keyOfSeed(seed), AUGMENT), epoch);
     for (let i = 0; i < filled; i++) {
       const index = order ? order[start + i] : start + i;
       slot.indices[i] = index;
-      slot.y[i] = labels[index];
-      if (this.#augmenter) {
-        this.#augmenter.apply(images, index * size, foldIn(key, index), slot.x, i * size);
-        continue;
-      }
-      for (let c = 0, from = index * size, to = i * size; c < channels; c++) {
-        const table = this.#tables[c];
-        for (const end = from + plane; from < end; ) slot.x[to++] = table[images[from++]];
+      if (targetSize === 1) slot.y[i] = targets[index];
+      else slot.y.set(targets.subarray(index * targetSize, (index + 1) * targetSize), i * targetSize);
+      if (inputs instanceof Float32Array) {
+        slot.x.set(inputs.subarray(index * size, (index + 1) * size), i * size);
+      } else if (this.#augmenter) {
+        this.#augmenter.apply(inputs, index * size, foldIn(key, index), slot.x, i * size);
+      } else {
+        const plane = size / this.#tables.length;
+        let from = index * size;
+        let to = i * size;
+        for (const table of this.#tables) {
+          for (const end = from + plane; from < end; ) slot.x[to++] = table[inputs[from++]];
+        }
       }
     }
     return filled;

@@ -6,8 +6,10 @@ import type { Worker } from 'node:worker_threads';
 import { GaborError, OptionError, ShapeError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
 import type { AugmentOptions } from './augment.js';
+import type { BatchTargets } from './batch.js';
 import type { ImageSplit } from './dataset.js';
 import { BatchLoader, type BatchLoaderOptions } from './loader.js';
+import type { SampleFormat, SampleSplit } from './samples.js';
 
 const FORMAT = { channels: 3, height: 6, width: 5, mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.1] };
 const SIZE = 90;
@@ -240,4 +242,50 @@ test('options and shapes that do not fit are errors', () => {
   assert.throws(make({ batchSize: 1 }, { ...split(4), count: 5 }), ShapeError);
   assert.throws(make({ batchSize: 1 }, split(4), { ...FORMAT, mean: [0] }), ShapeError);
   assert.throws(make({ batchSize: 1 }, split(4), { ...FORMAT, std: [1, 0, 1] }), OptionError);
+});
+
+test('samples of any shape: floats as they are, bytes normalised, dense targets beside them, the same bits on workers', async () => {
+  const random = new Random(8);
+  const count = 11;
+  const floats = Float32Array.from({ length: count * 24 }, () => random.uniform());
+  const bytes = Uint8Array.from(floats, (v) => 255 * v);
+  const classes = Uint8Array.from({ length: count * 12 }, () => random.integer(3));
+  const format = { inputShape: [2, 3, 4], targetShape: [3, 4] };
+  const cases: [SampleSplit, SampleFormat, (row: number, i: number) => number][] = [
+    [{ count, inputs: floats, targets: classes }, format, (row, i) => floats[row * 24 + i]],
+    [{ count, inputs: floats, targets: new Float32Array(classes) }, format, (row, i) => floats[row * 24 + i]],
+    [
+      { count, inputs: bytes, targets: Int32Array.from(classes) },
+      { ...format, mean: [0.1, 0.2], std: [1, 0.5] },
+      (row, i) => Math.fround(i < 12 ? bytes[row * 24 + i] / 255 - 0.1 : (bytes[row * 24 + i] / 255 - 0.2) / 0.5),
+    ],
+  ];
+  for (const [split, shapes, expected] of cases) {
+    for (const workers of [0, 2]) {
+      await using loader = new BatchLoader<BatchTargets>(split, shapes, { batchSize: 4, workers, seed: 1 });
+      const seen: number[] = [];
+      for await (const { x, y, indices, shape, count: n } of loader.epoch(1)) {
+        assert.deepEqual(shape, [n, 2, 3, 4]);
+        assert.equal(y instanceof Float32Array, split.targets instanceof Float32Array);
+        indices.forEach((row, at) => {
+          seen.push(row);
+          assert.deepEqual([...y.subarray(at * 12, at * 12 + 12)], [...classes.subarray(row * 12, row * 12 + 12)]);
+          for (let i = 0; i < 24; i++) assert.ok(Math.abs(x[at * 24 + i] - expected(row, i)) < 1e-6);
+        });
+      }
+      assert.deepEqual(
+        seen.sort((a, b) => a - b),
+        [...Array(count).keys()],
+      );
+    }
+  }
+  const [[split]] = cases;
+  const make =
+    (shapes: object, options: object = {}) =>
+    () =>
+      new BatchLoader(split, shapes as SampleFormat, { batchSize: 2, ...options });
+  assert.throws(make({ ...format, inputShape: [2, 3, 5] }), /11 inputs of shape \[2, 3, 5\] are 330 elements, got 264/);
+  assert.throws(make({ ...format, targetShape: [3] }), /11 targets of shape \[3\] are 33 elements, got 132/);
+  assert.throws(make({ ...format, mean: [0, 0] }), /mean and std are for inputs that are bytes/);
+  assert.throws(make(format, { augment: { flip: true } }), /augment changes images/);
 });

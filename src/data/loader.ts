@@ -1,19 +1,11 @@
-import { checkOptions, GaborError, OptionError, ShapeError } from '../tensor/errors.js';
+import { checkOptions, GaborError, OptionError } from '../tensor/errors.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
 import { type AugmentOptions, checkAugment } from './augment.js';
-import { BatchAssembler, type BatchPlan, type BatchSlot } from './batch.js';
+import { BatchAssembler, type BatchPlan, type BatchSlot, type BatchTargets } from './batch.js';
 import type { BatchRequest, BatchWorkerData } from './batch-worker.js';
 import { checkCount, type ImageSplit } from './dataset.js';
+import { type BatchFormat, type InputArray, type SampleFormat, type SampleSplit, samplesOf } from './samples.js';
 import { WorkerPool } from './worker-pool.js';
-
-/** Geometry and normalisation of the images; an `ImageDataset` fits. */
-export interface BatchFormat {
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-  /** Per channel, on the scale 0 … 1. */
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-}
 
 /** Options of {@link BatchLoader}. */
 export interface BatchLoaderOptions {
@@ -24,7 +16,7 @@ export interface BatchLoaderOptions {
   shuffle?: boolean;
   /** Leave out a last batch that is not full. Default false. */
   dropLast?: boolean;
-  /** Default: none. */
+  /** Only for images: inputs of bytes [channels, height, width], with targets that do not move with pixels. Default: none. */
   augment?: AugmentOptions;
   /** Threads that assemble batches; 0 = in this thread, with the same bits. Default 1. */
   workers?: number;
@@ -36,15 +28,16 @@ export interface BatchLoaderOptions {
  * One batch. Its arrays are views of memory that is used again: they hold until the next batch is asked for; copy what
  * is needed for longer.
  */
-export interface Batch {
-  /** [count, channels, height, width], `(v / 255 − mean) / std`. */
+export interface Batch<Y extends BatchTargets = Int32Array> {
+  /** [count, …inputShape]; bytes have become `(v / 255 − mean) / std`. */
   readonly x: Float32Array;
-  /** [count] labels. */
-  readonly y: Int32Array;
+  /** [count, …targetShape]; the labels of images. */
+  readonly y: Y;
   /** [count] rows of the split. */
   readonly indices: Int32Array;
   readonly count: number;
-  readonly shape: readonly [count: number, channels: number, height: number, width: number];
+  /** Of `x`. */
+  readonly shape: Shape;
   readonly epoch: number;
   /** Number of the batch within its epoch. */
   readonly batch: number;
@@ -53,14 +46,16 @@ export interface Batch {
 const OPTIONS = ['batchSize', 'seed', 'shuffle', 'dropLast', 'augment', 'workers', 'prefetch'];
 
 /**
- * Batches of images, shuffled, augmented and normalised on worker threads ahead of their use. The bits depend on the seed,
+ * Batches of images or other samples, shuffled, augmented and normalised on worker threads ahead of their use. The bits depend on the seed,
  * the epoch and the batch number, not on the number of workers. Memory is a ring of `prefetch + 1` batches.
  *
  *     const loader = new BatchLoader(data.splits.train, data, { batchSize: 64 });
  *     for await (const { x, y } of loader.epoch(0)) step(x, y);
  *     await loader.close();
+ *
+ * `Y` is the memory of the targets: Float32Array where they are floats.
  */
-export class BatchLoader {
+export class BatchLoader<Y extends BatchTargets = Int32Array> {
   /** Batches in an epoch. */
   readonly batches: number;
   /** Images in an epoch; fewer than the split holds when `dropLast` leaves some out. */
@@ -74,48 +69,45 @@ export class BatchLoader {
   #closed = false;
 
   /** @throws OptionError for unknown or impossible options, ShapeError where the split and the format disagree. */
-  constructor(split: ImageSplit, format: BatchFormat, options: BatchLoaderOptions) {
+  constructor(split: ImageSplit | SampleSplit, format: BatchFormat | SampleFormat, options: BatchLoaderOptions) {
     checkOptions('BatchLoader', options, OPTIONS);
     const batchSize = checkCount('BatchLoader: batchSize', options.batchSize, 1);
-    const { channels, height, width, mean, std } = format;
-    const size = channels * height * width;
-    if (split.images.length !== split.count * size || split.labels.length !== split.count) {
-      throw new ShapeError(
-        `BatchLoader: ${split.count} images of ${channels}×${height}×${width} are ${split.count * size} bytes and ${split.count} labels, but the split has ${split.images.length} bytes and ${split.labels.length} labels`,
-      );
-    }
-    if (mean.length !== channels || std.length !== channels) {
-      throw new ShapeError(
-        `BatchLoader: ${channels} channels need as many means and deviations, got ${mean.length} and ${std.length}`,
-      );
-    }
-    if (!std.every((value) => value > 0))
-      throw new OptionError(`BatchLoader: std must be positive, got ${std.join(', ')}`);
+    const samples = samplesOf('BatchLoader', split, format);
+    const { count, inputShape, targetShape, mean, std } = samples;
     const seed = options.seed ?? 0;
     if (!Number.isSafeInteger(seed)) throw new OptionError(`BatchLoader: seed must be a whole number, got ${seed}`);
-    if (options.augment) checkAugment(options.augment, height, width);
-    this.batches = options.dropLast ? Math.floor(split.count / batchSize) : Math.ceil(split.count / batchSize);
-    this.samples = options.dropLast ? this.batches * batchSize : split.count;
+    if (options.augment) {
+      if (mean === undefined || inputShape.length !== 3 || targetShape.length > 1) {
+        throw new OptionError(
+          'BatchLoader: augment changes images, bytes [channels, height, width] with a target that stays as it is; change other samples before, or in the model',
+        );
+      }
+      checkAugment(options.augment, inputShape[1], inputShape[2]);
+    }
+    this.batches = options.dropLast ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
+    this.samples = options.dropLast ? this.batches * batchSize : count;
     this.#workers = checkCount('BatchLoader: workers', options.workers ?? 1, 0);
     const prefetch = checkCount('BatchLoader: prefetch', options.prefetch ?? Math.max(2, 2 * this.#workers), 1);
     this.#plan = {
-      images: shared(split.images),
-      labels: split.labels.slice(), // a view would drag its whole buffer into the worker
-      count: split.count,
-      channels,
-      height,
-      width,
-      mean: [...mean],
-      std: [...std],
+      count,
+      inputs: shared(samples.inputs),
+      targets: shared(samples.targets),
+      inputShape: [...inputShape],
+      targetShape: [...targetShape],
+      ...(mean && std ? { mean: [...mean], std: [...std] } : {}),
       batchSize,
       seed,
       shuffle: options.shuffle ?? true,
       ...(options.augment ? { augment: { ...options.augment } } : {}),
     };
     const slots = this.#workers === 0 ? 1 : prefetch + 1;
+    const targetMemory = (length: number): BatchTargets => {
+      const memory = new SharedArrayBuffer(4 * length);
+      return samples.targets instanceof Float32Array ? new Float32Array(memory) : new Int32Array(memory);
+    };
     this.#slots = Array.from({ length: slots }, () => ({
-      x: new Float32Array(new SharedArrayBuffer(4 * batchSize * size)),
-      y: new Int32Array(new SharedArrayBuffer(4 * batchSize)),
+      x: new Float32Array(new SharedArrayBuffer(4 * batchSize * sizeOf(inputShape))),
+      y: targetMemory(batchSize * sizeOf(targetShape)),
       indices: new Int32Array(new SharedArrayBuffer(4 * batchSize)),
     }));
   }
@@ -127,7 +119,7 @@ export class BatchLoader {
    * @param from batch to begin with, to go on in the middle of an epoch.
    * @throws GaborError when a worker fails or the loader is closed meanwhile.
    */
-  async *epoch(epoch: number, from = 0): AsyncGenerator<Batch, void, undefined> {
+  async *epoch(epoch: number, from = 0): AsyncGenerator<Batch<Y>, void, undefined> {
     checkCount('BatchLoader: epoch', epoch, 0);
     checkCount('BatchLoader: from', from, 0);
     if (this.#closed) throw new GaborError('BatchLoader: the loader has been closed');
@@ -183,26 +175,26 @@ export class BatchLoader {
     return filled;
   }
 
-  #batch(slot: number, count: number, epoch: number, batch: number): Batch {
-    const { channels, height, width, batchSize } = this.#plan;
+  #batch(slot: number, count: number, epoch: number, batch: number): Batch<Y> {
+    const { inputShape, targetShape } = this.#plan;
     const { x, y, indices } = this.#slots[slot];
-    const full = count === batchSize;
     return {
-      x: full ? x : x.subarray(0, count * channels * height * width),
-      y: full ? y : y.subarray(0, count),
-      indices: full ? indices : indices.subarray(0, count),
+      x: x.subarray(0, count * sizeOf(inputShape)),
+      y: y.subarray(0, count * sizeOf(targetShape)) as Y,
+      indices: indices.subarray(0, count),
       count,
-      shape: [count, channels, height, width],
+      shape: [count, ...inputShape],
       epoch,
       batch,
     };
   }
 }
 
-/** The same bytes in shared memory; data sets hold theirs there already. */
-function shared(bytes: Uint8Array): Uint8Array {
-  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
+/** The same elements in shared memory, without what else lies in their buffer; data sets hold theirs there already. */
+function shared<T extends InputArray | BatchTargets>(data: T): T {
+  if (data.buffer instanceof SharedArrayBuffer) return data;
+  const Type = data.constructor as new (buffer: SharedArrayBuffer) => T;
+  const copy = new Type(new SharedArrayBuffer(data.byteLength));
+  copy.set(data);
   return copy;
 }

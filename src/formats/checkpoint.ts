@@ -84,9 +84,10 @@ function parseTraining(path: string, value: unknown): TrainingText {
   const bad = (what: string): FileError => new FileError(`${path}: the metadata "training" ${what}`);
   const { progress, settings, history, data } = (value ?? {}) as Partial<TrainingText>;
   const counts = [progress?.epoch, progress?.batch, progress?.step, progress?.count];
-  const sums = [progress?.lossSum, progress?.correct, progress?.seconds];
+  const totals = Object.values(progress?.metrics ?? {}).flatMap((sums) => [sums?.total, sums?.weight]);
+  const sums = [progress?.lossSum, progress?.seconds, ...totals];
   if (
-    !progress ||
+    !progress?.metrics ||
     !counts.every((n) => Number.isSafeInteger(n) && (n as number) >= 0) ||
     !sums.every(Number.isFinite)
   ) {

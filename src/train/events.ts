@@ -4,12 +4,17 @@ export interface EpochRecord {
   readonly epoch: number;
   /** Optimizer steps since the beginning. */
   readonly step: number;
-  /** Mean over the epoch's images while they were trained on: with augmentation, label smoothing and dropout. */
+  /** Mean over the epoch's samples while they were trained on: with augmentation, label smoothing and dropout. */
   readonly loss: number;
-  readonly accuracy: number;
-  /** On the validation images, in evaluation mode, without label smoothing; absent where there are none. */
+  /** `metrics.accuracy`, of targets that are classes. */
+  readonly accuracy?: number;
+  /** Means by name, as the kind of target has them: `accuracy` of classes, `meanAbsoluteError` of numbers, and those that were asked for. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** On the validation samples, in evaluation mode, without label smoothing; absent where there are none. */
   readonly validationLoss?: number;
   readonly validationAccuracy?: number;
+  /** As {@link metrics}, and `meanDice` and `meanIoU` of regions. */
+  readonly validationMetrics?: Readonly<Record<string, number>>;
   /** At the epoch's last step. */
   readonly learningRate: number;
   /** Trained on, per second, without the time for validation. */
@@ -27,7 +32,7 @@ export interface StartEvent {
   readonly batches: number;
   readonly trainCount: number;
   readonly validationCount: number;
-  /** Which images are validated on. */
+  /** Which part is validated on. */
   readonly validation: 'validation' | 'test' | 'none';
   /** Numbers in all parameters. */
   readonly parameters: number;
@@ -48,7 +53,8 @@ export interface StepEvent {
   readonly step: number;
   /** Mean over the epoch so far. */
   readonly loss: number;
-  readonly accuracy: number;
+  readonly accuracy?: number;
+  readonly metrics: Readonly<Record<string, number>>;
   /** Of this step alone. */
   readonly batchLoss: number;
   readonly learningRate: number;

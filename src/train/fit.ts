@@ -1,12 +1,22 @@
-import { BatchLoader, type ImageSplit } from '../data/index.js';
+import {
+  BatchLoader,
+  type BatchTargets,
+  type ImageSplit,
+  type SampleDataset,
+  type SampleSplit,
+  type Samples,
+  samplesOf,
+} from '../data/index.js';
 import type { Compiled } from '../graph/compile.js';
 import type { Module } from '../nn/module.js';
 import type { Optimizer } from '../optim/index.js';
 import { checkOptions, GaborError, OptionError } from '../tensor/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type EvaluationFormat, evaluate, turn } from './evaluate.js';
+import { checkLabels, type EvaluationFormat, score, turn } from './evaluate.js';
 import type { CheckpointReason, EpochRecord, StartEvent, TrainEvent } from './events.js';
+import { checkLogits } from './forward.js';
 import { InputRing } from './input-ring.js';
+import { type LossOption, lossOfSetting, type MetricFunction, Objective } from './objective.js';
 import { learningRateOf, makeOptimizer } from './optimizers.js';
 import {
   changedSettings,
@@ -27,10 +37,10 @@ import {
   type TrainingProgress,
   type TrainingState,
 } from './state.js';
-import { compileStep, type StepResult } from './step.js';
+import { addTotals, compileStep, meansOf, readStep, type StepResult } from './step.js';
 import { Stopwatch } from './stopwatch.js';
 
-/** What `fit` trains on: an `ImageDataset` fits. */
+/** Images with one class each: an `ImageDataset` fits. */
 export interface TrainingData extends EvaluationFormat {
   readonly splits: {
     readonly train: ImageSplit;
@@ -40,6 +50,11 @@ export interface TrainingData extends EvaluationFormat {
 }
 
 export interface FitOptions extends TrainingOptions {
+  /**
+   * Further numbers to tell beside those that follow from the loss and the target: the mean of each over a batch, by its name. Not
+   * stored in checkpoints.
+   */
+  metrics?: Readonly<Record<string, MetricFunction>>;
   /**
    * Evaluate after every epoch: on the validation part, where there is none on the test part, where there is none not at all. Nothing
    * is chosen by the outcome. Default true.
@@ -81,6 +96,7 @@ export class DivergedError extends GaborError {
 
 const OPTIONS = [
   ...TRAINING_OPTIONS,
+  'metrics',
   'validate',
   'workers',
   'signal',
@@ -90,9 +106,11 @@ const OPTIONS = [
 ] as const satisfies readonly (keyof FitOptions)[];
 
 /**
- * Trains a model that returns logits [n, classes] on labelled images, with cross-entropy.
+ * Trains a model: on labelled images, with cross-entropy of the logits [n, classes] that it returns; or on samples of any shape, with
+ * targets of any shape and the loss that suits them.
  *
  *     await fit(model, await openDataset('strokes'), { epochs: 3, onEvent: console.log });
+ *     await fit(net, { inputShape: [8], targetShape: [1], splits: { train: { count, inputs, targets } } }, { loss: 'mse' });
  *
  * All layers train, whatever mode they are in; their modes stay as they are. The same model, data, options and seed give the same
  * bits, also when training was stopped and resumed in between.
@@ -100,7 +118,11 @@ const OPTIONS = [
  * @throws OptionError for options that are unknown or out of range; ShapeError when model and data do not fit;
  *   {@link DivergedError} when the loss is no longer a number.
  */
-export async function fit(model: Module, data: TrainingData, options: FitOptions = {}): Promise<FitResult> {
+export async function fit(
+  model: Module,
+  data: TrainingData | SampleDataset,
+  options: FitOptions = {},
+): Promise<FitResult> {
   checkOptions('fit', options, OPTIONS);
   const training = new Training(model, data, options);
   try {
@@ -119,19 +141,25 @@ interface RunningStep {
 
 class Training {
   readonly #model: Module;
-  readonly #data: TrainingData;
+  readonly #data: TrainingData | SampleDataset;
+  readonly #samples: Samples;
+  /** Without label smoothing. */
+  readonly #judge: Objective;
   readonly #options: FitOptions;
   readonly #settings: TrainingSettings;
   readonly #changed: readonly string[];
   readonly #identity: DataIdentity;
   readonly #optimizer: Optimizer;
   readonly #step: Compiled<[Tensor, Tensor], StepResult>;
-  readonly #loader: BatchLoader;
-  /** By number of images: full batches and, unless `dropLast`, the last one of an epoch. */
-  readonly #inputs = new Map<number, { readonly images: InputRing; readonly labels: InputRing }>();
+  readonly #loader: BatchLoader<BatchTargets>;
+  /** By number of samples: full batches and, unless `dropLast`, the last one of an epoch. */
+  readonly #inputs = new Map<number, { readonly x: InputRing; readonly y: InputRing }>();
   readonly #learningRate: (step: number) => number;
   readonly #history: EpochRecord[];
-  readonly #validation: { readonly name: StartEvent['validation']; readonly split: ImageSplit | undefined };
+  readonly #validation: {
+    readonly name: StartEvent['validation'];
+    readonly split: ImageSplit | SampleSplit | undefined;
+  };
   readonly #began = performance.now();
   readonly #stopwatch = new Stopwatch();
   /** The latest state without NaN, to return to. */
@@ -140,17 +168,20 @@ class Training {
   #progress: TrainingProgress;
   #validationSeconds = 0;
 
-  constructor(model: Module, data: TrainingData, options: FitOptions) {
+  constructor(model: Module, data: TrainingData | SampleDataset, options: FitOptions) {
     const { resume } = options;
     const { train } = data.splits;
-    if (train.count === 0) throw new OptionError('fit: there are no training images');
+    if (train.count === 0) {
+      throw new OptionError(`fit: there are no training ${'images' in train ? 'images' : 'samples'}`);
+    }
     this.#model = model;
     this.#data = data;
     this.#options = options;
     this.#settings = resolveSettings(options, train.count, resume?.settings);
     this.#progress = resume?.progress ?? START;
     this.#changed = resume ? changedSettings(resume.settings, this.#settings, this.#progress.batch > 0) : [];
-    this.#identity = identifyData(train, data.classes.length);
+    this.#samples = samplesOf('fit', train, data);
+    this.#identity = identifyData(this.#samples, data.classes?.length ?? 0);
     if (resume) checkSameData(resume.data, this.#identity);
     const { batchSize, seed, augment, dropLast, epochs } = this.#settings;
     if (this.#progress.epoch >= epochs) {
@@ -158,7 +189,13 @@ class Training {
         `fit: the checkpoint has completed ${this.#progress.epoch} of ${epochs} epochs; to train on, give a larger number of epochs`,
       );
     }
-    this.#loader = new BatchLoader(train, data, {
+    const loss: LossOption = options.loss ?? lossOfSetting(this.#settings.loss);
+    const { metrics = {} } = options;
+    const objective = new Objective({ loss, metrics, labelSmoothing: this.#settings.labelSmoothing });
+    this.#judge = new Objective({ loss, metrics });
+    const { targets, targetShape } = this.#samples;
+    checkLabels('fit', targets, data.classes?.length, objective.ignoreIndex, targetShape.length === 0);
+    this.#loader = new BatchLoader<BatchTargets>(train, data, {
       batchSize,
       seed,
       dropLast,
@@ -172,7 +209,10 @@ class Training {
     if (resume) restoreTensors(model, this.#optimizer, resume);
     this.#good = resume ?? captureTensors(model, this.#optimizer);
     this.#goodEpoch = this.#progress.epoch;
-    this.#step = compileStep(model, this.#optimizer, data.classes.length, this.#settings.labelSmoothing);
+    const classPerSample = this.#samples.targetShape.length === 0 && loss === 'crossEntropy';
+    this.#step = compileStep(model, this.#optimizer, objective, (output, x) => {
+      if (classPerSample) checkLogits('fit', output, x.shape[0], data.classes?.length);
+    });
   }
 
   async run(): Promise<FitResult> {
@@ -190,9 +230,9 @@ class Training {
 
   async close(): Promise<void> {
     this.#step.dispose();
-    for (const { images, labels } of this.#inputs.values()) {
-      images.dispose();
-      labels.dispose();
+    for (const { x, y } of this.#inputs.values()) {
+      x.dispose();
+      y.dispose();
     }
     this.#optimizer.dispose();
     await this.#loader.close();
@@ -210,11 +250,11 @@ class Training {
       for await (const { x, y, count } of this.#loader.epoch(this.#progress.epoch, this.#progress.batch)) {
         // Written while the step before is still running.
         const inputs = this.#inputsFor(count);
-        const images = inputs.images.load(x);
-        const labels = inputs.labels.load(y);
+        const input = inputs.x.load(x);
+        const target = inputs.y.load(y);
         const ended = running;
         const batchLoss = ended && (await this.#finish(ended));
-        running = this.#aborted ? undefined : this.#start(images, labels, count);
+        running = this.#aborted ? undefined : this.#start(input, target, count);
         if (ended !== undefined) this.#tellStep(ended, batchLoss as number);
         await turn();
         if (running === undefined) return;
@@ -227,41 +267,37 @@ class Training {
     }
   }
 
-  #inputsFor(count: number): { readonly images: InputRing; readonly labels: InputRing } {
+  #inputsFor(count: number): { readonly x: InputRing; readonly y: InputRing } {
     let inputs = this.#inputs.get(count);
     if (inputs === undefined) {
-      const { channels, height, width } = this.#data;
+      const { inputShape, targetShape, targets } = this.#samples;
       inputs = {
-        images: new InputRing([count, channels, height, width], 'f32'),
-        labels: new InputRing([count], 'i32'),
+        x: new InputRing([count, ...inputShape], 'f32'),
+        y: new InputRing([count, ...targetShape], targets instanceof Float32Array ? 'f32' : 'i32'),
       };
       this.#inputs.set(count, inputs);
     }
     return inputs;
   }
 
-  #start(images: Tensor, labels: Tensor, count: number): RunningStep {
+  #start(input: Tensor, target: Tensor, count: number): RunningStep {
     const learningRate = this.#learningRate(this.#progress.step);
     this.#optimizer.setLearningRate(learningRate);
-    const result = this.#step(images, labels);
+    const result = this.#step(input, target);
     result.catch(() => undefined); // reported where it is awaited
     return { result, count, learningRate };
   }
 
   /** Waits for a step, adds up its result and returns its loss. */
   async #finish({ result, count, learningRate }: RunningStep): Promise<number> {
-    const { loss, correct } = await result;
-    const batchLoss = loss.item();
-    const hits = correct.item();
-    loss.dispose();
-    correct.dispose();
+    const { loss: batchLoss, metrics } = readStep(await result);
     const p = this.#progress;
     this.#progress = {
       epoch: p.epoch,
       batch: p.batch + 1,
       step: p.step + 1,
       lossSum: p.lossSum + batchLoss * count,
-      correct: p.correct + hits,
+      metrics: addTotals(p.metrics, metrics),
       count: p.count + count,
       seconds: p.seconds + this.#stopwatch.lap(count),
     };
@@ -271,7 +307,7 @@ class Training {
 
   /** Validates, records and hands out a checkpoint; false when the signal came in between, with nothing changed. */
   async #endEpoch(): Promise<boolean> {
-    const { epoch, step, lossSum, correct, count, seconds } = this.#progress;
+    const { epoch, step, lossSum, count, seconds } = this.#progress;
     const { epochs } = this.#settings;
     const learningRate = this.#learningRate(step - 1);
     const tensors = captureTensors(this.#model, this.#optimizer);
@@ -279,17 +315,23 @@ class Training {
     if (broken !== undefined) this.#diverged(`"${broken}" holds numbers that are not finite`, learningRate);
     const began = performance.now();
     const { split } = this.#validation;
-    let validation: { validationLoss: number; validationAccuracy: number } | undefined;
+    let validation: Pick<EpochRecord, 'validationLoss' | 'validationAccuracy' | 'validationMetrics'> | undefined;
     if (split !== undefined) {
       try {
-        const { loss, accuracy } = await evaluate(this.#model, split, this.#data, {
-          batchSize: Math.max(64, this.#settings.batchSize),
+        const { loss, metrics } = await score(this.#model, split, this.#data, this.#judge, {
+          batchSize:
+            this.#samples.targetShape.length > 0 ? this.#settings.batchSize : Math.max(64, this.#settings.batchSize),
           mostWrong: 0,
           onProgress: (done, total) => this.#tell({ event: 'validating', epoch: epoch + 1, done, total }),
           ...(this.#options.signal ? { signal: this.#options.signal } : {}),
         });
         if (!Number.isFinite(loss)) this.#diverged(`the validation loss is ${loss}`, learningRate);
-        validation = { validationLoss: loss, validationAccuracy: accuracy };
+        const { accuracy } = metrics;
+        validation = {
+          validationLoss: loss,
+          validationMetrics: metrics,
+          ...(accuracy === undefined ? {} : { validationAccuracy: accuracy }),
+        };
       } catch (error) {
         if (this.#aborted && error === this.#options.signal?.reason) return false;
         throw error;
@@ -300,7 +342,7 @@ class Training {
       epoch: epoch + 1,
       step,
       loss: lossSum / count,
-      accuracy: correct / count,
+      ...this.#metrics(),
       ...validation,
       learningRate,
       imagesPerSecond: this.#stopwatch.rate,
@@ -338,6 +380,13 @@ class Training {
     );
   }
 
+  /** Means over the epoch so far. */
+  #metrics(): Pick<EpochRecord, 'accuracy' | 'metrics'> {
+    const metrics = meansOf(this.#progress.metrics);
+    const { accuracy } = metrics;
+    return { ...(accuracy === undefined ? {} : { accuracy }), metrics };
+  }
+
   #tell(event: TrainEvent): void {
     this.#options.onEvent?.(event);
   }
@@ -360,7 +409,7 @@ class Training {
   }
 
   #tellStep({ learningRate }: RunningStep, batchLoss: number): void {
-    const { epoch, batch, step, lossSum, correct, count } = this.#progress;
+    const { epoch, batch, step, lossSum, count } = this.#progress;
     const { epochs, batchSize } = this.#settings;
     const { batches } = this.#loader;
     const imagesPerSecond = this.#stopwatch.rate;
@@ -373,7 +422,7 @@ class Training {
       batches,
       step,
       loss: lossSum / count,
-      accuracy: correct / count,
+      ...this.#metrics(),
       batchLoss,
       learningRate,
       imagesPerSecond,
@@ -383,9 +432,9 @@ class Training {
 }
 
 function chooseValidation(
-  data: TrainingData,
+  data: TrainingData | SampleDataset,
   wanted: boolean,
-): { name: StartEvent['validation']; split: ImageSplit | undefined } {
+): { name: StartEvent['validation']; split: ImageSplit | SampleSplit | undefined } {
   if (wanted) {
     for (const name of ['validation', 'test'] as const) {
       const split = data.splits[name];

@@ -30,10 +30,33 @@ export function forwardProgram(model: Module): Compiled<[Tensor], Tensor> {
   return program;
 }
 
+const judged = new WeakMap<Module, Map<unknown, Compiled<[Tensor, Tensor], unknown>>>();
+
+/** The program that computes `judge` of a model's outputs and targets in evaluation mode; one per model, `key` and shapes. */
+export function evaluationProgram<R>(
+  model: Module,
+  key: unknown,
+  judge: (output: Tensor, target: Tensor) => R,
+): Compiled<[Tensor, Tensor], R> {
+  let ofModel = judged.get(model);
+  if (ofModel === undefined) {
+    ofModel = new Map();
+    judged.set(model, ofModel);
+  }
+  let program = ofModel.get(key) as Compiled<[Tensor, Tensor], R> | undefined;
+  if (program === undefined) {
+    program = compile((x: Tensor, target: Tensor) => inMode(model, false, () => judge(model.call(x), target)));
+    ofModel.set(key, program);
+  }
+  return program;
+}
+
 /** Frees the memory of a model's evaluation programs before the garbage collector does. */
 export function releasePrograms(model: Module): void {
   programs.get(model)?.dispose();
   programs.delete(model);
+  for (const program of judged.get(model)?.values() ?? []) program.dispose();
+  judged.delete(model);
 }
 
 /** Throws unless `logits` is one row of class scores for each of `rows` images. */

@@ -1,5 +1,6 @@
 import type { AugmentOptions } from '../data/index.js';
 import { checkOptions, OptionError } from '../tensor/errors.js';
+import { type LossOption, type LossSetting, lossSetting } from './objective.js';
 
 export type OptimizerName = 'sgd' | 'adam' | 'adamw';
 
@@ -29,7 +30,9 @@ export interface TrainingOptions {
   weightDecay?: number;
   /** Default `cosine`: `{ type: 'cosine' }`. */
   schedule?: ScheduleOptions['type'] | ScheduleOptions;
-  /** Probability taken from the right class and spread over all (Szegedy et al., CVPR 2016, section 7). Default 0. */
+  /** What is made small. Default `crossEntropy` of logits and classes. */
+  loss?: LossOption;
+  /** For the loss `crossEntropy`: probability taken from the right class and spread over all (Szegedy et al., CVPR 2016, section 7). Default 0. */
   labelSmoothing?: number;
   /** Random changes of training images. Default: none. */
   augment?: AugmentOptions;
@@ -49,6 +52,7 @@ export interface TrainingSettings {
   readonly nesterov: boolean;
   readonly weightDecay: number;
   readonly schedule: ScheduleOptions;
+  readonly loss: LossSetting;
   readonly labelSmoothing: number;
   readonly augment: AugmentOptions | null;
   readonly seed: number;
@@ -64,6 +68,7 @@ export const TRAINING_OPTIONS = [
   'nesterov',
   'weightDecay',
   'schedule',
+  'loss',
   'labelSmoothing',
   'augment',
   'seed',
@@ -110,6 +115,7 @@ export function resolveSettings(
     nesterov: given.nesterov ?? earlier?.nesterov ?? false,
     weightDecay: given.weightDecay ?? earlier?.weightDecay ?? OPTIMIZERS[optimizer].weightDecay,
     schedule: checkSchedule(given.schedule ?? earlier?.schedule ?? 'cosine'),
+    loss: given.loss === undefined ? (earlier?.loss ?? 'crossEntropy') : lossSetting(given.loss),
     labelSmoothing: given.labelSmoothing ?? earlier?.labelSmoothing ?? 0,
     augment: given.augment ?? earlier?.augment ?? null,
     seed: given.seed ?? earlier?.seed ?? 0,

@@ -1,11 +1,12 @@
-import type { ImageSplit } from '../data/index.js';
+import type { Samples } from '../data/index.js';
 import type { Module } from '../nn/module.js';
 import type { Optimizer } from '../optim/index.js';
-import { isFloat } from '../tensor/dtype.js';
+import { isFloat, type TypedArray } from '../tensor/dtype.js';
 import { GaborError, OptionError } from '../tensor/errors.js';
 import type { EpochRecord } from './events.js';
 import { type HostTensor, toHost } from './host-tensor.js';
 import type { TrainingSettings } from './settings.js';
+import type { MetricTotals } from './step.js';
 
 /** How far training has come; what is summed up so far belongs to the epoch under way. */
 export interface TrainingProgress {
@@ -16,19 +17,21 @@ export interface TrainingProgress {
   /** Steps since the beginning. */
   readonly step: number;
   readonly lossSum: number;
-  readonly correct: number;
+  /** Sums of every metric. */
+  readonly metrics: MetricTotals;
   readonly count: number;
   /** Spent on the steps of the epoch so far. */
   readonly seconds: number;
 }
 
-export const START: TrainingProgress = { epoch: 0, batch: 0, step: 0, lossSum: 0, correct: 0, count: 0, seconds: 0 };
+export const START: TrainingProgress = { epoch: 0, batch: 0, step: 0, lossSum: 0, metrics: {}, count: 0, seconds: 0 };
 
-/** Recognises the training images that a checkpoint belongs to. */
+/** Recognises the training data that a checkpoint belongs to. */
 export interface DataIdentity {
   readonly trainCount: number;
+  /** 0 where the data has no names of classes. */
   readonly classes: number;
-  /** Of labels and a sample of the bytes. */
+  /** Of targets and a sample of the inputs. */
   readonly checksum: number;
 }
 
@@ -81,16 +84,18 @@ export function findNonFinite(tensors: StateTensors): string | undefined {
   return undefined;
 }
 
-/** FNV-1a over the labels and about 65,536 bytes spread over the images. */
-export function identifyData(split: ImageSplit, classes: number): DataIdentity {
+/** FNV-1a over the targets (about 1,048,576 of them where there are more) and about 65,536 elements spread over the inputs. */
+export function identifyData({ count, inputs, targets }: Samples, classes: number): DataIdentity {
   let hash = 0x811c9dc5;
-  const mix = (value: number): void => {
-    hash = Math.imul(hash ^ value, 0x01000193);
+  const mix = (data: TypedArray, most: number): void => {
+    // The bits of floats: whole words.
+    const words = data instanceof Float32Array ? new Int32Array(data.buffer, data.byteOffset, data.length) : data;
+    const stride = Math.max(1, Math.floor(words.length / most));
+    for (let i = 0; i < words.length; i += stride) hash = Math.imul(hash ^ words[i], 0x01000193);
   };
-  for (const label of split.labels) mix(label);
-  const stride = Math.max(1, Math.floor(split.images.length / 65_536));
-  for (let i = 0; i < split.images.length; i += stride) mix(split.images[i]);
-  return { trainCount: split.count, classes, checksum: hash >>> 0 };
+  mix(targets, 1_048_576);
+  mix(inputs, 65_536);
+  return { trainCount: count, classes, checksum: hash >>> 0 };
 }
 
 /** @throws OptionError when a checkpoint was trained on other images. */
@@ -98,7 +103,7 @@ export function checkSameData(earlier: DataIdentity, now: DataIdentity): void {
   if (earlier.checksum === now.checksum && earlier.trainCount === now.trainCount && earlier.classes === now.classes)
     return;
   const describe = ({ trainCount, classes }: DataIdentity): string =>
-    `${trainCount} training images of ${classes} classes`;
+    `${trainCount} training images of ${classes} classes`.replace(' images of 0 classes', ' samples');
   const same = describe(earlier) === describe(now);
   throw new OptionError(
     `cannot resume on other data: the checkpoint was trained on ${describe(earlier)}, this is ${same ? 'as many, but different ones (another split, size or seed?)' : describe(now)}; to go on with a model on new data, load it as a model and train anew`,

@@ -124,7 +124,7 @@ function curves({ epochs, validatedOn }: ReportData): Html | undefined {
   const other = validatedOn === 'test' ? 'test' : 'validation';
   const chart = (
     title: string,
-    train: (e: EpochRecord) => number,
+    train: (e: EpochRecord) => number | undefined,
     validation: (e: EpochRecord) => number | undefined,
     more: { format: (v: number) => string; most?: number; least?: number },
   ): Html =>
@@ -165,7 +165,7 @@ function curves({ epochs, validatedOn }: ReportData): Html | undefined {
       html`<tr>${cells([
         String(e.epoch),
         e.loss.toFixed(4),
-        formatPercent(e.accuracy),
+        e.accuracy === undefined ? undefined : formatPercent(e.accuracy),
         e.validationLoss?.toFixed(4),
         e.validationAccuracy === undefined ? undefined : formatPercent(e.validationAccuracy),
         e.learningRate?.toPrecision(3),
