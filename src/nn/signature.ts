@@ -20,8 +20,9 @@ export interface Signature<
   readonly outRank: OutRank;
 }
 
-/** Of layers that give as many channels as they are given, of any number, such as pooling. */
-export interface Keeps<Rank extends number = number> extends Signature<number, Same, Rank, Same> {}
+/** Of layers that give the channels that they are given: any number, as pooling does, or a certain one, as normalisation. */
+export interface Keeps<Rank extends number = number, Channels extends number = number>
+  extends Signature<Channels, Same, Rank, Same> {}
 
 /** Of layers with weights for so many channels, such as convolution. */
 export interface Maps<In extends number, Out extends number, Rank extends number = number>

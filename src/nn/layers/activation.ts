@@ -26,10 +26,11 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { checkCount, checkNumber, type LayerConfig } from '../config.js';
 import { constant } from '../init.js';
 import { Module } from '../module.js';
+import type { Keeps, Maps, Signature } from '../signature.js';
 import { FormattedLayer, formatOption } from './formatted-layer.js';
 
 /** A layer without arguments. */
-abstract class Plain extends Module {
+abstract class Plain extends Module<Keeps> {
   override config(): LayerConfig {
     return { type: this.type };
   }
@@ -82,7 +83,7 @@ export class Identity extends Plain {
 }
 
 /** x where positive, negativeSlope · x elsewhere. */
-export class LeakyReLU extends Module {
+export class LeakyReLU extends Module<Keeps> {
   readonly type = 'LeakyReLU';
   readonly negativeSlope: number;
 
@@ -187,7 +188,7 @@ export class LogSigmoid extends Plain {
 }
 
 /** x where positive, alpha · (exp(x) − 1) elsewhere. */
-export class ELU extends Module {
+export class ELU extends Module<Keeps> {
   readonly type = 'ELU';
   readonly alpha: number;
 
@@ -212,7 +213,7 @@ export class ELU extends Module {
 }
 
 /** x where positive, alpha · (exp(x / alpha) − 1) elsewhere. */
-export class CELU extends Module {
+export class CELU extends Module<Keeps> {
   readonly type = 'CELU';
   readonly alpha: number;
 
@@ -238,7 +239,7 @@ export class CELU extends Module {
 }
 
 /** x between minVal and maxVal, otherwise the nearer of them. */
-export class Hardtanh extends Module {
+export class Hardtanh extends Module<Keeps> {
   readonly type = 'Hardtanh';
   readonly minVal: number;
   readonly maxVal: number;
@@ -267,7 +268,7 @@ export class Hardtanh extends Module {
 }
 
 /** log(1 + exp(beta · x)) / beta; x itself where beta · x > threshold. */
-export class Softplus extends Module {
+export class Softplus extends Module<Keeps> {
   readonly type = 'Softplus';
   readonly beta: number;
   readonly threshold: number;
@@ -296,7 +297,7 @@ export class Softplus extends Module {
 }
 
 /** x · Φ(x), Φ the normal distribution: exact (`none`) or approximated by tanh (`tanh`). */
-export class GELU extends Module {
+export class GELU extends Module<Keeps> {
   readonly type = 'GELU';
   readonly approximate: GeluApproximation;
 
@@ -322,15 +323,20 @@ export class GELU extends Module {
   }
 }
 
+/** One parameter is for any number of channels. */
+type ParameterChannels<Parameters extends number> = [Parameters] extends [1] ? number : Parameters;
+
 /** x where positive, weight · x elsewhere; the weight is learnt, one for all or one for each channel. */
-export class PReLU extends FormattedLayer {
+export class PReLU<Parameters extends number = number> extends FormattedLayer<
+  Keeps<number, ParameterChannels<Parameters>>
+> {
   readonly type = 'PReLU';
-  readonly numParameters: number;
+  readonly numParameters: Parameters;
   readonly init: number;
   /** [numParameters] */
   readonly weight: Tensor;
 
-  constructor(numParameters = 1, init = 0.25, options: DataFormatOption = {}) {
+  constructor(numParameters: Parameters = 1 as Parameters, init = 0.25, options: DataFormatOption = {}) {
     checkOptions('PReLU', options, ['dataFormat']);
     super('PReLU', options);
     checkCount('PReLU', 'numParameters', numParameters);
@@ -356,7 +362,7 @@ export class PReLU extends FormattedLayer {
 }
 
 /** A function along one axis, as PyTorch calls it a `dim`; negative ones count from the end. */
-abstract class AlongAxis extends Module {
+abstract class AlongAxis<S extends Signature> extends Module<S> {
   readonly dim: number;
 
   constructor(where: string, dim: number) {
@@ -378,7 +384,7 @@ function withAxis<M>(make: (dim: number) => M): (config: LayerConfig) => M {
 }
 
 /** exp(x) / Σ exp(x) along `dim`. */
-export class Softmax extends AlongAxis {
+export class Softmax extends AlongAxis<Keeps> {
   readonly type = 'Softmax';
   static readonly fromConfig: (config: LayerConfig) => Softmax = withAxis((dim) => new Softmax(dim));
 
@@ -392,7 +398,7 @@ export class Softmax extends AlongAxis {
 }
 
 /** The logarithm of the softmax along `dim`. */
-export class LogSoftmax extends AlongAxis {
+export class LogSoftmax extends AlongAxis<Keeps> {
   readonly type = 'LogSoftmax';
   static readonly fromConfig: (config: LayerConfig) => LogSoftmax = withAxis((dim) => new LogSoftmax(dim));
 
@@ -406,7 +412,7 @@ export class LogSoftmax extends AlongAxis {
 }
 
 /** a · sigmoid(b), where a and b are the halves along `dim`. */
-export class GLU extends AlongAxis {
+export class GLU extends AlongAxis<Maps<number, number>> {
   readonly type = 'GLU';
   static readonly fromConfig: (config: LayerConfig) => GLU = withAxis((dim) => new GLU(dim));
 
@@ -420,7 +426,7 @@ export class GLU extends AlongAxis {
 }
 
 /** tanh(a) · sigmoid(b), where a and b are the halves along `dim` (default 1, the channels): the unit of WaveNet. */
-export class GatedTanh extends AlongAxis {
+export class GatedTanh extends AlongAxis<Maps<number, number>> {
   readonly type = 'GatedTanh';
   static readonly fromConfig: (config: LayerConfig) => GatedTanh = withAxis((dim) => new GatedTanh(dim));
 

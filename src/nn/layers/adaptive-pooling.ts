@@ -14,10 +14,11 @@ import { checkImages } from '../../ops/window.js';
 import { checkOptions } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, type LayerConfig } from '../config.js';
+import type { Keeps, Same, Signature } from '../signature.js';
 import { FormattedLayer, formatOption } from './formatted-layer.js';
 
 /** Pooling to a given size, in every rank. */
-abstract class AdaptivePool extends FormattedLayer {
+abstract class AdaptivePool<Rank extends number = number> extends FormattedLayer<Keeps<Rank>> {
   readonly outputSize: readonly (number | null)[];
   protected readonly rank: number;
 
@@ -39,7 +40,7 @@ function sizeOfConfig(config: LayerConfig): AdaptiveSize {
 }
 
 /** Adaptive average pooling of every rank; see {@link AdaptiveAvgPool2d}. */
-export abstract class AdaptiveAvgPoolNd extends AdaptivePool {
+export abstract class AdaptiveAvgPoolNd<Rank extends number = number> extends AdaptivePool<Rank> {
   forward(x: Tensor): Tensor {
     checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
     return this.inChannelsFirst(x, (images) => adaptiveAvgPool(images, this.outputSize, this.type));
@@ -47,7 +48,7 @@ export abstract class AdaptiveAvgPoolNd extends AdaptivePool {
 }
 
 /** Adaptive max pooling of every rank; see {@link AdaptiveMaxPool2d}. */
-export abstract class AdaptiveMaxPoolNd extends AdaptivePool {
+export abstract class AdaptiveMaxPoolNd<Rank extends number = number> extends AdaptivePool<Rank> {
   forward(x: Tensor): Tensor {
     checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
     return this.inChannelsFirst(x, (images) => adaptiveMaxPool(images, this.outputSize, this.type));
@@ -66,7 +67,7 @@ export abstract class AdaptiveMaxPoolNd extends AdaptivePool {
 }
 
 /** {@link AdaptiveAvgPool2d} of [batch, channels, length]. As `torch.nn.AdaptiveAvgPool1d`. */
-export class AdaptiveAvgPool1d extends AdaptiveAvgPoolNd {
+export class AdaptiveAvgPool1d extends AdaptiveAvgPoolNd<1> {
   readonly type = 'AdaptiveAvgPool1d';
 
   constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
@@ -82,7 +83,7 @@ export class AdaptiveAvgPool1d extends AdaptiveAvgPoolNd {
  * Average pooling to a given size, whatever the input's: [batch, channels, height, width] to
  * [batch, channels, …outputSize]; `null` keeps an extent. As `torch.nn.AdaptiveAvgPool2d`.
  */
-export class AdaptiveAvgPool2d extends AdaptiveAvgPoolNd {
+export class AdaptiveAvgPool2d extends AdaptiveAvgPoolNd<2> {
   readonly type = 'AdaptiveAvgPool2d';
 
   constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
@@ -95,7 +96,7 @@ export class AdaptiveAvgPool2d extends AdaptiveAvgPoolNd {
 }
 
 /** {@link AdaptiveAvgPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.AdaptiveAvgPool3d`. */
-export class AdaptiveAvgPool3d extends AdaptiveAvgPoolNd {
+export class AdaptiveAvgPool3d extends AdaptiveAvgPoolNd<3> {
   readonly type = 'AdaptiveAvgPool3d';
 
   constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
@@ -108,7 +109,7 @@ export class AdaptiveAvgPool3d extends AdaptiveAvgPoolNd {
 }
 
 /** {@link AdaptiveMaxPool2d} of [batch, channels, length]. As `torch.nn.AdaptiveMaxPool1d`. */
-export class AdaptiveMaxPool1d extends AdaptiveMaxPoolNd {
+export class AdaptiveMaxPool1d extends AdaptiveMaxPoolNd<1> {
   readonly type = 'AdaptiveMaxPool1d';
 
   constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
@@ -121,7 +122,7 @@ export class AdaptiveMaxPool1d extends AdaptiveMaxPoolNd {
 }
 
 /** Largest elements of the windows of {@link AdaptiveAvgPool2d}. As `torch.nn.AdaptiveMaxPool2d`. */
-export class AdaptiveMaxPool2d extends AdaptiveMaxPoolNd {
+export class AdaptiveMaxPool2d extends AdaptiveMaxPoolNd<2> {
   readonly type = 'AdaptiveMaxPool2d';
 
   constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
@@ -134,7 +135,7 @@ export class AdaptiveMaxPool2d extends AdaptiveMaxPoolNd {
 }
 
 /** {@link AdaptiveMaxPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.AdaptiveMaxPool3d`. */
-export class AdaptiveMaxPool3d extends AdaptiveMaxPoolNd {
+export class AdaptiveMaxPool3d extends AdaptiveMaxPoolNd<3> {
   readonly type = 'AdaptiveMaxPool3d';
 
   constructor(outputSize: AdaptiveSize, options: DataFormatOption = {}) {
@@ -146,8 +147,22 @@ export class AdaptiveMaxPool3d extends AdaptiveMaxPoolNd {
   }
 }
 
+/** Options as `globalAvgPool` takes them; `keepDims` in the type decides the rank of what comes out. */
+export interface GlobalPoolLayerOptions<KeepDims extends boolean = boolean> extends GlobalPoolOptions {
+  readonly keepDims?: KeepDims;
+}
+
+/** The rank after global pooling. */
+export type GlobalPoolRank<KeepDims extends boolean> = [KeepDims] extends [false]
+  ? 0
+  : [KeepDims] extends [true]
+    ? Same
+    : number;
+
 /** Pooling over all positions, in every rank. */
-abstract class GlobalPool extends FormattedLayer {
+abstract class GlobalPool<Rank extends number = number, KeepDims extends boolean = boolean> extends FormattedLayer<
+  Signature<number, Same, Rank, GlobalPoolRank<KeepDims>>
+> {
   readonly keepDims: boolean;
   protected readonly rank: number;
 
@@ -165,13 +180,16 @@ abstract class GlobalPool extends FormattedLayer {
   }
 }
 
-function optionsOfConfig({ type, ...options }: LayerConfig): GlobalPoolOptions {
+function optionsOfConfig({ type, ...options }: LayerConfig): GlobalPoolLayerOptions {
   checkOptions(type, options, ['keepDims', 'dataFormat']);
-  return options as GlobalPoolOptions;
+  return options as GlobalPoolLayerOptions;
 }
 
 /** Global average pooling of every rank; see {@link GlobalAvgPool2d}. */
-export abstract class GlobalAvgPoolNd extends GlobalPool {
+export abstract class GlobalAvgPoolNd<
+  Rank extends number = number,
+  KeepDims extends boolean = boolean,
+> extends GlobalPool<Rank, KeepDims> {
   forward(x: Tensor): Tensor {
     checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
     return globalAvgPool(x, { keepDims: this.keepDims, dataFormat: this.dataFormat }, this.type);
@@ -179,7 +197,10 @@ export abstract class GlobalAvgPoolNd extends GlobalPool {
 }
 
 /** Global max pooling of every rank; see {@link GlobalMaxPool2d}. */
-export abstract class GlobalMaxPoolNd extends GlobalPool {
+export abstract class GlobalMaxPoolNd<
+  Rank extends number = number,
+  KeepDims extends boolean = boolean,
+> extends GlobalPool<Rank, KeepDims> {
   forward(x: Tensor): Tensor {
     checkImages(this.type, x.shape, this.rank, undefined, this.dataFormat);
     return globalMaxPool(x, { keepDims: this.keepDims, dataFormat: this.dataFormat }, this.type);
@@ -187,79 +208,79 @@ export abstract class GlobalMaxPoolNd extends GlobalPool {
 }
 
 /** Average over all positions: [batch, channels, length] to [batch, channels], or to extents of one with `keepDims`. */
-export class GlobalAvgPool1d extends GlobalAvgPoolNd {
+export class GlobalAvgPool1d<KeepDims extends boolean = false> extends GlobalAvgPoolNd<1, KeepDims> {
   readonly type = 'GlobalAvgPool1d';
 
-  constructor(options: GlobalPoolOptions = {}) {
+  constructor(options: GlobalPoolLayerOptions<KeepDims> = {}) {
     super('GlobalAvgPool1d', 1, options);
   }
 
-  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool1d {
+  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool1d<boolean> {
     return new GlobalAvgPool1d(optionsOfConfig(config));
   }
 }
 
 /** Average over all positions: [batch, channels, height, width] to [batch, channels], or to extents of one with `keepDims`. */
-export class GlobalAvgPool2d extends GlobalAvgPoolNd {
+export class GlobalAvgPool2d<KeepDims extends boolean = false> extends GlobalAvgPoolNd<2, KeepDims> {
   readonly type = 'GlobalAvgPool2d';
 
-  constructor(options: GlobalPoolOptions = {}) {
+  constructor(options: GlobalPoolLayerOptions<KeepDims> = {}) {
     super('GlobalAvgPool2d', 2, options);
   }
 
-  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool2d {
+  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool2d<boolean> {
     return new GlobalAvgPool2d(optionsOfConfig(config));
   }
 }
 
 /** Average over all positions: [batch, channels, depth, height, width] to [batch, channels], or to extents of one with `keepDims`. */
-export class GlobalAvgPool3d extends GlobalAvgPoolNd {
+export class GlobalAvgPool3d<KeepDims extends boolean = false> extends GlobalAvgPoolNd<3, KeepDims> {
   readonly type = 'GlobalAvgPool3d';
 
-  constructor(options: GlobalPoolOptions = {}) {
+  constructor(options: GlobalPoolLayerOptions<KeepDims> = {}) {
     super('GlobalAvgPool3d', 3, options);
   }
 
-  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool3d {
+  static fromConfig(this: void, config: LayerConfig): GlobalAvgPool3d<boolean> {
     return new GlobalAvgPool3d(optionsOfConfig(config));
   }
 }
 
 /** Largest element over all positions: [batch, channels, length] to [batch, channels], or to extents of one with `keepDims`. */
-export class GlobalMaxPool1d extends GlobalMaxPoolNd {
+export class GlobalMaxPool1d<KeepDims extends boolean = false> extends GlobalMaxPoolNd<1, KeepDims> {
   readonly type = 'GlobalMaxPool1d';
 
-  constructor(options: GlobalPoolOptions = {}) {
+  constructor(options: GlobalPoolLayerOptions<KeepDims> = {}) {
     super('GlobalMaxPool1d', 1, options);
   }
 
-  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool1d {
+  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool1d<boolean> {
     return new GlobalMaxPool1d(optionsOfConfig(config));
   }
 }
 
 /** Largest element over all positions: [batch, channels, height, width] to [batch, channels], or to extents of one with `keepDims`. */
-export class GlobalMaxPool2d extends GlobalMaxPoolNd {
+export class GlobalMaxPool2d<KeepDims extends boolean = false> extends GlobalMaxPoolNd<2, KeepDims> {
   readonly type = 'GlobalMaxPool2d';
 
-  constructor(options: GlobalPoolOptions = {}) {
+  constructor(options: GlobalPoolLayerOptions<KeepDims> = {}) {
     super('GlobalMaxPool2d', 2, options);
   }
 
-  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool2d {
+  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool2d<boolean> {
     return new GlobalMaxPool2d(optionsOfConfig(config));
   }
 }
 
 /** Largest element over all positions: [batch, channels, depth, height, width] to [batch, channels], or to extents of one with `keepDims`. */
-export class GlobalMaxPool3d extends GlobalMaxPoolNd {
+export class GlobalMaxPool3d<KeepDims extends boolean = false> extends GlobalMaxPoolNd<3, KeepDims> {
   readonly type = 'GlobalMaxPool3d';
 
-  constructor(options: GlobalPoolOptions = {}) {
+  constructor(options: GlobalPoolLayerOptions<KeepDims> = {}) {
     super('GlobalMaxPool3d', 3, options);
   }
 
-  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool3d {
+  static fromConfig(this: void, config: LayerConfig): GlobalMaxPool3d<boolean> {
     return new GlobalMaxPool3d(optionsOfConfig(config));
   }
 }

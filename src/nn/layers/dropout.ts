@@ -8,13 +8,14 @@ import { checkOptions } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { LayerConfig, RandomOption } from '../config.js';
 import { defaultRandom } from '../init.js';
+import type { Keeps } from '../signature.js';
 import { FormattedLayer, formatOption } from './formatted-layer.js';
 
 /**
  * Dropout of every kind. The choice depends on `random` and on the number of the step. The program itself counts steps,
  * in a state of two words [key, step], so that a training loop that goes on from a checkpoint makes the same choices.
  */
-export abstract class DropoutBase extends FormattedLayer {
+export abstract class DropoutBase<Rank extends number = number> extends FormattedLayer<Keeps<Rank>> {
   readonly p: number;
   /** i32[2]: key and step */
   readonly state: Tensor;
@@ -76,7 +77,7 @@ function channelProbability({ dataFormat, ...config }: LayerConfig): number | un
 export interface ChannelDropoutOptions extends RandomOption, DataFormatOption {}
 
 /** Dropout of whole channels, in every rank; see {@link Dropout2d}. */
-export abstract class DropoutNd extends DropoutBase {
+export abstract class DropoutNd<Rank extends number = number> extends DropoutBase<Rank> {
   readonly #rank: number;
 
   constructor(where: string, rank: number, p: number, options: ChannelDropoutOptions) {
@@ -95,7 +96,7 @@ export abstract class DropoutNd extends DropoutBase {
 }
 
 /** {@link Dropout2d} of [batch, channels, length]. As `torch.nn.Dropout1d`. */
-export class Dropout1d extends DropoutNd {
+export class Dropout1d extends DropoutNd<1> {
   readonly type = 'Dropout1d';
 
   constructor(p = 0.5, options: ChannelDropoutOptions = {}) {
@@ -112,7 +113,7 @@ export class Dropout1d extends DropoutNd {
  * others by 1 / (1 − p) (Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015): neighbouring
  * elements are alike, so single ones carry little. As `torch.nn.Dropout2d`.
  */
-export class Dropout2d extends DropoutNd {
+export class Dropout2d extends DropoutNd<2> {
   readonly type = 'Dropout2d';
 
   constructor(p = 0.5, options: ChannelDropoutOptions = {}) {
@@ -125,7 +126,7 @@ export class Dropout2d extends DropoutNd {
 }
 
 /** {@link Dropout2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.Dropout3d`. */
-export class Dropout3d extends DropoutNd {
+export class Dropout3d extends DropoutNd<3> {
   readonly type = 'Dropout3d';
 
   constructor(p = 0.5, options: ChannelDropoutOptions = {}) {

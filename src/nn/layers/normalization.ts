@@ -18,7 +18,7 @@ import { formatShape, type Shape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, checkCount, checkNumber, type LayerConfig } from '../config.js';
 import { Module } from '../module.js';
-import type { Keeps, Maps } from '../signature.js';
+import type { Keeps } from '../signature.js';
 import { FormattedLayer } from './formatted-layer.js';
 import { InputSized, UNKNOWN, type Unknown } from './lazy.js';
 
@@ -36,9 +36,7 @@ export interface BatchNormOptions extends DataFormatOption {
 export const BATCH_NORM_OPTIONS: readonly string[] = ['eps', 'momentum', 'affine', 'trackRunningStats', 'dataFormat'];
 
 /** What batch and instance normalisation share: scale and shift, and running statistics, per channel. */
-abstract class ChannelNorm<Rank extends number, Features extends number> extends InputSized<
-  Maps<Features, Features, Rank>
-> {
+abstract class ChannelNorm<Rank extends number, Features extends number> extends InputSized<Keeps<Rank, Features>> {
   readonly eps: number;
   readonly momentum: number | null;
   readonly affine: boolean;
@@ -399,7 +397,7 @@ const GROUP_NORM_OPTIONS = ['eps', 'affine', 'dataFormat'];
  *
  * @throws OptionError for channels that do not split into the groups.
  */
-export class GroupNorm<Channels extends number = number> extends FormattedLayer<Maps<Channels, Channels>> {
+export class GroupNorm<Channels extends number = number> extends FormattedLayer<Keeps<number, Channels>> {
   readonly type = 'GroupNorm';
   readonly numGroups: number;
   readonly numChannels: Channels;

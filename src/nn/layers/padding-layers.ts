@@ -4,6 +4,7 @@ import { checkImages } from '../../ops/window.js';
 import { checkOptions, OptionError } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkNumber, type Json, type LayerConfig } from '../config.js';
+import type { Keeps } from '../signature.js';
 import { FormattedLayer, formatOption } from './formatted-layer.js';
 
 /** One number for all sides, or one for each: [left, right, top, bottom, front, back], as many as there are axes. */
@@ -13,7 +14,7 @@ export type SidePadding = number | readonly number[];
  * Puts elements around the spatial axes of [batch, channels, …spatial] or, channels-first alone, [channels, …spatial]; negative
  * amounts cut off.
  */
-abstract class PaddingLayer extends FormattedLayer {
+abstract class PaddingLayer<Rank extends number = number> extends FormattedLayer<Keeps<Rank>> {
   abstract override readonly type: string;
   /** [low, high] of each spatial axis, the last axis first */
   readonly padding: readonly number[];
@@ -62,7 +63,7 @@ function ofPadding<M>(make: (padding: SidePadding, options: DataFormatOption) =>
 }
 
 /** Padding by one value. */
-abstract class ConstantPadding extends PaddingLayer {
+abstract class ConstantPadding<Rank extends number = number> extends PaddingLayer<Rank> {
   readonly value: number;
 
   constructor(where: string, rank: number, padding: SidePadding, value: number, options: DataFormatOption) {
@@ -90,7 +91,7 @@ function ofValue<M>(
 }
 
 /** Puts `value` around the spatial axis. As `torch.nn.ConstantPad1d`. */
-export class ConstantPad1d extends ConstantPadding {
+export class ConstantPad1d extends ConstantPadding<1> {
   readonly type = 'ConstantPad1d';
   static readonly fromConfig: (config: LayerConfig) => ConstantPad1d = ofValue((...args) => new ConstantPad1d(...args));
 
@@ -100,7 +101,7 @@ export class ConstantPad1d extends ConstantPadding {
 }
 
 /** Puts `value` around the 2 spatial axes. As `torch.nn.ConstantPad2d`. */
-export class ConstantPad2d extends ConstantPadding {
+export class ConstantPad2d extends ConstantPadding<2> {
   readonly type = 'ConstantPad2d';
   static readonly fromConfig: (config: LayerConfig) => ConstantPad2d = ofValue((...args) => new ConstantPad2d(...args));
 
@@ -110,7 +111,7 @@ export class ConstantPad2d extends ConstantPadding {
 }
 
 /** Puts `value` around the 3 spatial axes. As `torch.nn.ConstantPad3d`. */
-export class ConstantPad3d extends ConstantPadding {
+export class ConstantPad3d extends ConstantPadding<3> {
   readonly type = 'ConstantPad3d';
   static readonly fromConfig: (config: LayerConfig) => ConstantPad3d = ofValue((...args) => new ConstantPad3d(...args));
 
@@ -120,7 +121,7 @@ export class ConstantPad3d extends ConstantPadding {
 }
 
 /** Puts zeros around the spatial axis. As `torch.nn.ZeroPad1d`. */
-export class ZeroPad1d extends PaddingLayer {
+export class ZeroPad1d extends PaddingLayer<1> {
   readonly type = 'ZeroPad1d';
   static readonly fromConfig: (config: LayerConfig) => ZeroPad1d = ofPadding((...args) => new ZeroPad1d(...args));
 
@@ -130,7 +131,7 @@ export class ZeroPad1d extends PaddingLayer {
 }
 
 /** Puts zeros around the 2 spatial axes. As `torch.nn.ZeroPad2d`. */
-export class ZeroPad2d extends PaddingLayer {
+export class ZeroPad2d extends PaddingLayer<2> {
   readonly type = 'ZeroPad2d';
   static readonly fromConfig: (config: LayerConfig) => ZeroPad2d = ofPadding((...args) => new ZeroPad2d(...args));
 
@@ -140,7 +141,7 @@ export class ZeroPad2d extends PaddingLayer {
 }
 
 /** Puts zeros around the 3 spatial axes. As `torch.nn.ZeroPad3d`. */
-export class ZeroPad3d extends PaddingLayer {
+export class ZeroPad3d extends PaddingLayer<3> {
   readonly type = 'ZeroPad3d';
   static readonly fromConfig: (config: LayerConfig) => ZeroPad3d = ofPadding((...args) => new ZeroPad3d(...args));
 
@@ -150,7 +151,7 @@ export class ZeroPad3d extends PaddingLayer {
 }
 
 /** Puts the mirror image without the edge around the spatial axis. As `torch.nn.ReflectionPad1d`. */
-export class ReflectionPad1d extends PaddingLayer {
+export class ReflectionPad1d extends PaddingLayer<1> {
   readonly type = 'ReflectionPad1d';
   static readonly fromConfig: (config: LayerConfig) => ReflectionPad1d = ofPadding(
     (...args) => new ReflectionPad1d(...args),
@@ -162,7 +163,7 @@ export class ReflectionPad1d extends PaddingLayer {
 }
 
 /** Puts the mirror image without the edge around the 2 spatial axes. As `torch.nn.ReflectionPad2d`. */
-export class ReflectionPad2d extends PaddingLayer {
+export class ReflectionPad2d extends PaddingLayer<2> {
   readonly type = 'ReflectionPad2d';
   static readonly fromConfig: (config: LayerConfig) => ReflectionPad2d = ofPadding(
     (...args) => new ReflectionPad2d(...args),
@@ -174,7 +175,7 @@ export class ReflectionPad2d extends PaddingLayer {
 }
 
 /** Puts the mirror image without the edge around the 3 spatial axes. As `torch.nn.ReflectionPad3d`. */
-export class ReflectionPad3d extends PaddingLayer {
+export class ReflectionPad3d extends PaddingLayer<3> {
   readonly type = 'ReflectionPad3d';
   static readonly fromConfig: (config: LayerConfig) => ReflectionPad3d = ofPadding(
     (...args) => new ReflectionPad3d(...args),
@@ -186,7 +187,7 @@ export class ReflectionPad3d extends PaddingLayer {
 }
 
 /** Repeats the edges of the spatial axis. As `torch.nn.ReplicationPad1d`. */
-export class ReplicationPad1d extends PaddingLayer {
+export class ReplicationPad1d extends PaddingLayer<1> {
   readonly type = 'ReplicationPad1d';
   static readonly fromConfig: (config: LayerConfig) => ReplicationPad1d = ofPadding(
     (...args) => new ReplicationPad1d(...args),
@@ -198,7 +199,7 @@ export class ReplicationPad1d extends PaddingLayer {
 }
 
 /** Repeats the edges of the 2 spatial axes. As `torch.nn.ReplicationPad2d`. */
-export class ReplicationPad2d extends PaddingLayer {
+export class ReplicationPad2d extends PaddingLayer<2> {
   readonly type = 'ReplicationPad2d';
   static readonly fromConfig: (config: LayerConfig) => ReplicationPad2d = ofPadding(
     (...args) => new ReplicationPad2d(...args),
@@ -210,7 +211,7 @@ export class ReplicationPad2d extends PaddingLayer {
 }
 
 /** Repeats the edges of the 3 spatial axes. As `torch.nn.ReplicationPad3d`. */
-export class ReplicationPad3d extends PaddingLayer {
+export class ReplicationPad3d extends PaddingLayer<3> {
   readonly type = 'ReplicationPad3d';
   static readonly fromConfig: (config: LayerConfig) => ReplicationPad3d = ofPadding(
     (...args) => new ReplicationPad3d(...args),
@@ -222,7 +223,7 @@ export class ReplicationPad3d extends PaddingLayer {
 }
 
 /** Wraps around the spatial axis. As `torch.nn.CircularPad1d`. */
-export class CircularPad1d extends PaddingLayer {
+export class CircularPad1d extends PaddingLayer<1> {
   readonly type = 'CircularPad1d';
   static readonly fromConfig: (config: LayerConfig) => CircularPad1d = ofPadding(
     (...args) => new CircularPad1d(...args),
@@ -234,7 +235,7 @@ export class CircularPad1d extends PaddingLayer {
 }
 
 /** Wraps around the 2 spatial axes. As `torch.nn.CircularPad2d`. */
-export class CircularPad2d extends PaddingLayer {
+export class CircularPad2d extends PaddingLayer<2> {
   readonly type = 'CircularPad2d';
   static readonly fromConfig: (config: LayerConfig) => CircularPad2d = ofPadding(
     (...args) => new CircularPad2d(...args),
@@ -246,7 +247,7 @@ export class CircularPad2d extends PaddingLayer {
 }
 
 /** Wraps around the 3 spatial axes. As `torch.nn.CircularPad3d`. */
-export class CircularPad3d extends PaddingLayer {
+export class CircularPad3d extends PaddingLayer<3> {
   readonly type = 'CircularPad3d';
   static readonly fromConfig: (config: LayerConfig) => CircularPad3d = ofPadding(
     (...args) => new CircularPad3d(...args),

@@ -15,6 +15,7 @@ import { checkImages, type PerAxis, perAxis } from '../../ops/window.js';
 import { checkOptions, OptionError } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkBoolean, defined, type LayerConfig } from '../config.js';
+import type { Keeps } from '../signature.js';
 import { FormattedLayer } from './formatted-layer.js';
 
 const WINDOW_OPTIONS = ['stride', 'padding', 'dataFormat'];
@@ -29,7 +30,7 @@ interface WindowLayerOptions extends DataFormatOption {
 }
 
 /** Pooling layers of every rank: size, stride and padding of the window, per axis. */
-abstract class Pool extends FormattedLayer {
+abstract class Pool<Rank extends number = number> extends FormattedLayer<Keeps<Rank>> {
   readonly kernelSize: readonly number[];
   readonly stride: readonly number[];
   readonly padding: PoolPadding;
@@ -64,7 +65,7 @@ function windowLayer<L, O>(
 }
 
 /** Max pooling of every rank; see {@link MaxPool2d}. */
-export abstract class MaxPoolNd extends Pool {
+export abstract class MaxPoolNd<Rank extends number = number> extends Pool<Rank> {
   readonly dilation: readonly number[];
   readonly ceilMode: boolean;
 
@@ -99,7 +100,7 @@ export abstract class MaxPoolNd extends Pool {
 }
 
 /** {@link MaxPool2d} of [batch, channels, length]. As `torch.nn.MaxPool1d`. */
-export class MaxPool1d extends MaxPoolNd {
+export class MaxPool1d extends MaxPoolNd<1> {
   readonly type = 'MaxPool1d';
 
   constructor(kernelSize: PerAxis, options: MaxPoolOptions = {}) {
@@ -115,7 +116,7 @@ export class MaxPool1d extends MaxPoolNd {
  * Largest element of every window: [batch, channels, height, width] to [batch, channels, height′, width′]. The stride
  * defaults to the window's size. As `torch.nn.MaxPool2d`.
  */
-export class MaxPool2d extends MaxPoolNd {
+export class MaxPool2d extends MaxPoolNd<2> {
   readonly type = 'MaxPool2d';
 
   constructor(kernelSize: PerAxis, options: MaxPoolOptions = {}) {
@@ -128,7 +129,7 @@ export class MaxPool2d extends MaxPoolNd {
 }
 
 /** {@link MaxPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.MaxPool3d`. */
-export class MaxPool3d extends MaxPoolNd {
+export class MaxPool3d extends MaxPoolNd<3> {
   readonly type = 'MaxPool3d';
 
   constructor(kernelSize: PerAxis, options: MaxPoolOptions = {}) {
@@ -148,7 +149,7 @@ export interface MaxUnpoolLayerOptions extends DataFormatOption {
 }
 
 /** Max unpooling of every rank; see {@link MaxUnpool2d}. */
-export abstract class MaxUnpoolNd extends Pool {
+export abstract class MaxUnpoolNd<Rank extends number = number> extends Pool<Rank> {
   constructor(where: string, rank: number, kernelSize: PerAxis, options: MaxUnpoolLayerOptions) {
     super(where, rank, kernelSize, options, UNPOOL_OPTIONS);
   }
@@ -176,7 +177,7 @@ export abstract class MaxUnpoolNd extends Pool {
 }
 
 /** {@link MaxUnpool2d} of [batch, channels, length]. As `torch.nn.MaxUnpool1d`. */
-export class MaxUnpool1d extends MaxUnpoolNd {
+export class MaxUnpool1d extends MaxUnpoolNd<1> {
   readonly type = 'MaxUnpool1d';
 
   constructor(kernelSize: PerAxis, options: MaxUnpoolLayerOptions = {}) {
@@ -193,7 +194,7 @@ export class MaxUnpool1d extends MaxUnpoolNd {
  * [batch, channels, height, width] to [batch, channels, (height − 1) · stride − 2 · padding + kernel, …]. As
  * `torch.nn.MaxUnpool2d`; where overlapping windows name one place, it gets the mean of their elements.
  */
-export class MaxUnpool2d extends MaxUnpoolNd {
+export class MaxUnpool2d extends MaxUnpoolNd<2> {
   readonly type = 'MaxUnpool2d';
 
   constructor(kernelSize: PerAxis, options: MaxUnpoolLayerOptions = {}) {
@@ -206,7 +207,7 @@ export class MaxUnpool2d extends MaxUnpoolNd {
 }
 
 /** {@link MaxUnpool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.MaxUnpool3d`. */
-export class MaxUnpool3d extends MaxUnpoolNd {
+export class MaxUnpool3d extends MaxUnpoolNd<3> {
   readonly type = 'MaxUnpool3d';
 
   constructor(kernelSize: PerAxis, options: MaxUnpoolLayerOptions = {}) {
@@ -219,7 +220,7 @@ export class MaxUnpool3d extends MaxUnpoolNd {
 }
 
 /** Average pooling of every rank; see {@link AvgPool2d}. */
-export abstract class AvgPoolNd extends Pool {
+export abstract class AvgPoolNd<Rank extends number = number> extends Pool<Rank> {
   readonly ceilMode: boolean;
   readonly countIncludePad: boolean;
   readonly divisorOverride: number | undefined;
@@ -251,7 +252,7 @@ export abstract class AvgPoolNd extends Pool {
 }
 
 /** {@link AvgPool2d} of [batch, channels, length]. As `torch.nn.AvgPool1d`. */
-export class AvgPool1d extends AvgPoolNd {
+export class AvgPool1d extends AvgPoolNd<1> {
   readonly type = 'AvgPool1d';
 
   constructor(kernelSize: PerAxis, options: AvgPoolOptions = {}) {
@@ -264,7 +265,7 @@ export class AvgPool1d extends AvgPoolNd {
 }
 
 /** Average of every window, shapes as {@link MaxPool2d}. As `torch.nn.AvgPool2d`. */
-export class AvgPool2d extends AvgPoolNd {
+export class AvgPool2d extends AvgPoolNd<2> {
   readonly type = 'AvgPool2d';
 
   constructor(kernelSize: PerAxis, options: AvgPoolOptions = {}) {
@@ -277,7 +278,7 @@ export class AvgPool2d extends AvgPoolNd {
 }
 
 /** {@link AvgPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.AvgPool3d`. */
-export class AvgPool3d extends AvgPoolNd {
+export class AvgPool3d extends AvgPoolNd<3> {
   readonly type = 'AvgPool3d';
 
   constructor(kernelSize: PerAxis, options: AvgPoolOptions = {}) {
@@ -290,7 +291,7 @@ export class AvgPool3d extends AvgPoolNd {
 }
 
 /** Lp pooling of every rank; see {@link LPPool2d}. */
-export abstract class LPPoolNd extends Pool {
+export abstract class LPPoolNd<Rank extends number = number> extends Pool<Rank> {
   readonly normType: number;
   readonly ceilMode: boolean;
 
@@ -325,7 +326,7 @@ function lpLayer<L>(
 }
 
 /** {@link LPPool2d} of [batch, channels, length]. As `torch.nn.LPPool1d`. */
-export class LPPool1d extends LPPoolNd {
+export class LPPool1d extends LPPoolNd<1> {
   readonly type = 'LPPool1d';
 
   constructor(normType: number, kernelSize: PerAxis, options: LPPoolOptions = {}) {
@@ -341,7 +342,7 @@ export class LPPool1d extends LPPoolNd {
  * (Σ xᵖ)^(1/p) over every window, p = `normType`, shapes as {@link MaxPool2d}: the sum for 1, towards the largest element for
  * large p. Odd and broken p want x ≥ 0. As `torch.nn.LPPool2d`.
  */
-export class LPPool2d extends LPPoolNd {
+export class LPPool2d extends LPPoolNd<2> {
   readonly type = 'LPPool2d';
 
   constructor(normType: number, kernelSize: PerAxis, options: LPPoolOptions = {}) {
@@ -354,7 +355,7 @@ export class LPPool2d extends LPPoolNd {
 }
 
 /** {@link LPPool2d} of volumes [batch, channels, depth, height, width]. As `torch.nn.LPPool3d`. */
-export class LPPool3d extends LPPoolNd {
+export class LPPool3d extends LPPoolNd<3> {
   readonly type = 'LPPool3d';
 
   constructor(normType: number, kernelSize: PerAxis, options: LPPoolOptions = {}) {

@@ -4,10 +4,11 @@ import { checkImages } from '../../ops/window.js';
 import { checkOptions } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { checkCount, type LayerConfig } from '../config.js';
+import type { Keeps, Maps, Signature } from '../signature.js';
 import { FormattedLayer, formatOption } from './formatted-layer.js';
 
 /** Moves elements between channels and positions, as one whole number says. */
-abstract class ShuffleLayer extends FormattedLayer {
+abstract class ShuffleLayer<S extends Signature> extends FormattedLayer<S> {
   readonly #axes: number;
 
   /** @param axes the least number of spatial axes */
@@ -30,7 +31,7 @@ abstract class ShuffleLayer extends FormattedLayer {
 }
 
 /** […, channels · r², height, width] to […, channels, height · r, width · r]. As `torch.nn.PixelShuffle`. */
-export class PixelShuffle extends ShuffleLayer {
+export class PixelShuffle extends ShuffleLayer<Maps<number, number, 2>> {
   readonly type = 'PixelShuffle';
   readonly upscaleFactor: number;
 
@@ -54,7 +55,7 @@ export class PixelShuffle extends ShuffleLayer {
 }
 
 /** […, channels, height · r, width · r] to […, channels · r², height, width]. As `torch.nn.PixelUnshuffle`. */
-export class PixelUnshuffle extends ShuffleLayer {
+export class PixelUnshuffle extends ShuffleLayer<Maps<number, number, 2>> {
   readonly type = 'PixelUnshuffle';
   readonly downscaleFactor: number;
 
@@ -81,7 +82,7 @@ export class PixelUnshuffle extends ShuffleLayer {
  * Channel c = i · (channels / groups) + j becomes channel j · groups + i, so that the next grouped convolution sees all groups.
  * As `torch.nn.ChannelShuffle`.
  */
-export class ChannelShuffle extends ShuffleLayer {
+export class ChannelShuffle extends ShuffleLayer<Keeps> {
   readonly type = 'ChannelShuffle';
   readonly groups: number;
 

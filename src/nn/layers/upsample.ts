@@ -8,6 +8,7 @@ import {
 import { checkOptions } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { defined, type Json, type LayerConfig } from '../config.js';
+import type { Keeps } from '../signature.js';
 import { FormattedLayer } from './formatted-layer.js';
 
 /**
@@ -16,7 +17,7 @@ import { FormattedLayer } from './formatted-layer.js';
  * @example new Upsample({ scaleFactor: 2 })
  * @example new Upsample({ size: [64, 48], mode: 'bilinear', alignCorners: true })
  */
-export class Upsample extends FormattedLayer {
+export class Upsample extends FormattedLayer<Keeps> {
   readonly type: string = 'Upsample';
   readonly size: ResizeOptions['size'];
   readonly scaleFactor: ResizeOptions['scaleFactor'];
