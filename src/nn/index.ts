@@ -26,6 +26,7 @@ export * from './layers/embedding.js';
 export * from './layers/flatten.js';
 export * from './layers/linear.js';
 export * from './layers/normalization.js';
+export * from './layers/normalization-lazy.js';
 export * from './layers/padding-layers.js';
 export * from './layers/pooling.js';
 export * from './layers/shuffle.js';
@@ -40,3 +41,4 @@ export {
   withForwardHook,
 } from './module.js';
 export { moduleFromConfig, registerModule } from './registry.js';
+export type { Keeps, Maps, Same, Signature } from './signature.js';

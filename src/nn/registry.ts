@@ -4,14 +4,7 @@ import * as activations from './layers/activation.js';
 import * as adaptive from './layers/adaptive-pooling.js';
 import { ModuleList, Parallel, Residual, Sequential } from './layers/container.js';
 import { Conv1d, Conv2d, Conv3d } from './layers/conv.js';
-import {
-  LazyConv1d,
-  LazyConv2d,
-  LazyConv3d,
-  LazyConvTranspose1d,
-  LazyConvTranspose2d,
-  LazyConvTranspose3d,
-} from './layers/conv-lazy.js';
+import * as lazyConv from './layers/conv-lazy.js';
 import {
   DepthwiseConv1d,
   DepthwiseConv2d,
@@ -24,8 +17,9 @@ import { ConvTranspose1d, ConvTranspose2d, ConvTranspose3d } from './layers/conv
 import { Dropout, Dropout1d, Dropout2d, Dropout3d } from './layers/dropout.js';
 import { Embedding } from './layers/embedding.js';
 import { Flatten } from './layers/flatten.js';
-import { Linear } from './layers/linear.js';
+import { LazyLinear, Linear } from './layers/linear.js';
 import * as normalization from './layers/normalization.js';
+import * as lazyNorm from './layers/normalization-lazy.js';
 import * as padding from './layers/padding-layers.js';
 import * as pooling from './layers/pooling.js';
 import { ChannelShuffle, PixelShuffle, PixelUnshuffle } from './layers/shuffle.js';
@@ -93,12 +87,25 @@ const factories = new Map<string, ModuleFactory<Module>>(
     Conv1d: Conv1d.fromConfig,
     Conv2d: Conv2d.fromConfig,
     Conv3d: Conv3d.fromConfig,
-    LazyConv1d: LazyConv1d.fromConfig,
-    LazyConv2d: LazyConv2d.fromConfig,
-    LazyConv3d: LazyConv3d.fromConfig,
-    LazyConvTranspose1d: LazyConvTranspose1d.fromConfig,
-    LazyConvTranspose2d: LazyConvTranspose2d.fromConfig,
-    LazyConvTranspose3d: LazyConvTranspose3d.fromConfig,
+    LazyConv1d: lazyConv.LazyConv1d.fromConfig,
+    LazyConv2d: lazyConv.LazyConv2d.fromConfig,
+    LazyConv3d: lazyConv.LazyConv3d.fromConfig,
+    LazyConvTranspose1d: lazyConv.LazyConvTranspose1d.fromConfig,
+    LazyConvTranspose2d: lazyConv.LazyConvTranspose2d.fromConfig,
+    LazyConvTranspose3d: lazyConv.LazyConvTranspose3d.fromConfig,
+    LazyDepthwiseConv1d: lazyConv.LazyDepthwiseConv1d.fromConfig,
+    LazyDepthwiseConv2d: lazyConv.LazyDepthwiseConv2d.fromConfig,
+    LazyDepthwiseConv3d: lazyConv.LazyDepthwiseConv3d.fromConfig,
+    LazySeparableConv1d: lazyConv.LazySeparableConv1d.fromConfig,
+    LazySeparableConv2d: lazyConv.LazySeparableConv2d.fromConfig,
+    LazySeparableConv3d: lazyConv.LazySeparableConv3d.fromConfig,
+    LazyBatchNorm1d: lazyNorm.LazyBatchNorm1d.fromConfig,
+    LazyBatchNorm2d: lazyNorm.LazyBatchNorm2d.fromConfig,
+    LazyBatchNorm3d: lazyNorm.LazyBatchNorm3d.fromConfig,
+    LazyInstanceNorm1d: lazyNorm.LazyInstanceNorm1d.fromConfig,
+    LazyInstanceNorm2d: lazyNorm.LazyInstanceNorm2d.fromConfig,
+    LazyInstanceNorm3d: lazyNorm.LazyInstanceNorm3d.fromConfig,
+    LazyLinear: LazyLinear.fromConfig,
     DepthwiseConv1d: DepthwiseConv1d.fromConfig,
     DepthwiseConv2d: DepthwiseConv2d.fromConfig,
     DepthwiseConv3d: DepthwiseConv3d.fromConfig,

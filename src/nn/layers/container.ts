@@ -3,18 +3,21 @@ import { add, div, maximum, mul } from '../../ops/elementwise.js';
 import { checkOptions, OptionError, ShapeError } from '../../tensor/errors.js';
 import { formatShape, sameShape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import type { Chain, ChainSignature, Checked } from '../chain.js';
 import { defined, type Json, type LayerConfig } from '../config.js';
 import { Module } from '../module.js';
+import type { Signature } from '../signature.js';
 
 type Build = (config: LayerConfig) => Module;
 
 /**
- * Modules one after the other. Children are named `0`, `1`, …, or by the keys of a record.
+ * Modules one after the other. Children are named `0`, `1`, …, or by the keys of a record. Types are not checked here, since those
+ * of lists and records made by a program say little; {@link sequential} checks.
  *
  * @example new Sequential(new Conv2d(1, 8, 3), new ReLU())
  * @example new Sequential({ conv: new Conv2d(1, 8, 3), act: new ReLU() })
  */
-export class Sequential extends Module {
+export class Sequential<S extends Signature = Signature> extends Module<S> {
   readonly type = 'Sequential';
   readonly #named: boolean;
 
@@ -74,18 +77,31 @@ export class Sequential extends Module {
 }
 
 /**
+ * {@link Sequential}, checked by its types: a layer whose channels or rank do not match what comes before it is an error at this
+ * layer in the editor, which says what was expected. The result's type has the channels and rank of the whole. Sizes that a
+ * program computes have the type `number` and match everything; they are checked when it runs, as always.
+ *
+ * @example sequential(new Conv2d(1, 8, 3), new BatchNorm2d(8), new ReLU(), new Conv2d(8, 16, 3))
+ */
+export function sequential<Layers extends readonly Module[]>(
+  ...layers: Checked<Layers, Chain<Layers>>
+): Sequential<ChainSignature<Chain<Layers>>> {
+  return new Sequential(...(layers as readonly unknown[] as Layers));
+}
+
+/**
  * The residual block: activation(body(x) + shortcut(x)). Without a shortcut x itself is added, without an activation the
  * sum is the result. Children: `body`, `shortcut`, `activation`.
  *
  * @throws ShapeError where body and shortcut disagree in shape.
  */
-export class Residual extends Module {
+export class Residual<S extends Signature = Signature> extends Module<S> {
   readonly type = 'Residual';
-  readonly body: Module;
+  readonly body: Module<S>;
   readonly shortcut: Module | undefined;
   readonly activation: Module | undefined;
 
-  constructor(body: Module, shortcut?: Module | null, activation?: Module | null) {
+  constructor(body: Module<S>, shortcut?: Module | null, activation?: Module | null) {
     super();
     this.body = this.child('body', body);
     this.shortcut = shortcut ? this.child('shortcut', shortcut) : undefined;
@@ -197,13 +213,16 @@ export interface ParallelOptions {
  * @example new Parallel({ main: block, skip: new Identity() }, { merge: 'sum' })
  * @throws ShapeError where the results do not fit together.
  */
-export class Parallel extends Module {
+export class Parallel<In extends number = number> extends Module<Signature<In, number, number, number>> {
   readonly type = 'Parallel';
   readonly merge: Merge;
   readonly dim: number;
   readonly #named: boolean;
 
-  constructor(branches: readonly Module[] | Readonly<Record<string, Module>>, options: ParallelOptions = {}) {
+  constructor(
+    branches: readonly Module<Signature<In>>[] | Readonly<Record<string, Module<Signature<In>>>>,
+    options: ParallelOptions = {},
+  ) {
     super();
     checkOptions('Parallel', options, ['merge', 'dim']);
     const { merge = 'concat', dim = 1 } = options;
