@@ -392,3 +392,7 @@ write("unpooling", fixtures_pooling.unpooling())
 import fixtures_conv
 
 write("convolutions", fixtures_conv.cases())
+
+import fixtures_gather
+
+write("gather", fixtures_gather.cases())

@@ -69,7 +69,15 @@ export {
 export { type ChannelDropout, channelDropout, dropout, dropout1d, dropout2d, dropout3d } from './ops/dropout.js';
 export * from './ops/elementwise.js';
 export { flip } from './ops/flip.js';
-export { gatherRows, scatterRows } from './ops/gather.js';
+export {
+  type EmbeddingLookupOptions,
+  embedding,
+  gather,
+  type IndexOptions,
+  indexAdd,
+  scatterAdd,
+  takeAlongAxis,
+} from './ops/gather.js';
 export * from './ops/losses.js';
 export { maxPoolWithTaps, pickTaps, unpool, type WindowAxis } from './ops/maxpool.js';
 export {

@@ -1,6 +1,7 @@
 import type { Graph } from '../graph/graph.js';
 import { printGraph } from '../graph/print.js';
 import { verifyGraph } from '../graph/verify.js';
+import { additionsOf } from '../kernel/nest.js';
 import { sizeOf } from '../tensor/shape.js';
 import { scheduleContractions } from './contraction.js';
 import { fuse } from './fuse.js';
@@ -58,6 +59,7 @@ export function compileGraph(graph: Graph, machine: MachineDescription): Plan {
 export function workOf({ kernel, results }: Step): number {
   switch (kernel.kind) {
     case 'nest':
+      if (kernel.scatter !== undefined) return sizeOf(kernel.parallel) + additionsOf(kernel);
       return sizeOf(kernel.parallel) * sizeOf(kernel.reduce) * Math.max(1, kernel.reducers.length);
     case 'tile':
       return (

@@ -2,12 +2,13 @@ import {
   axisIndex,
   countOperations,
   type Expression,
-  type Index,
+  isIndirect,
   rewriteExpression,
+  type Subscript,
   substituteAxes,
   visitExpression,
 } from '../kernel/expression.js';
-import type { Nest } from '../kernel/kernel.js';
+import { additionsOf, expressionsOf, type Nest, rewriteNest, termsOf } from '../kernel/kernel.js';
 import type { TileKernel } from '../kernel/tile.js';
 import { sizeOf } from '../tensor/shape.js';
 import { simplifyStep } from './simplify.js';
@@ -110,7 +111,8 @@ function evaluations(step: Step, buffer: Buffer): number {
   const { kernel } = step;
   if (kernel.kind === 'nest') {
     const outer = sizeOf(kernel.parallel);
-    for (const r of kernel.reducers) visit(r.body, outer * sizeOf(kernel.reduce));
+    const terms = kernel.scatter === undefined ? outer * sizeOf(kernel.reduce) : additionsOf(kernel);
+    for (const e of termsOf(kernel)) visit(e, terms);
     for (const e of kernel.outputs) visit(e, outer);
   } else if (kernel.kind === 'tile') {
     visit(kernel.epilogue, sizeOf(step.results[0].type.shape));
@@ -155,11 +157,7 @@ function inlineInto(step: Step, buffer: Buffer, producer: Step): Step | undefine
     });
   let next: Nest | TileKernel;
   if (kernel.kind === 'nest') {
-    next = {
-      ...kernel,
-      reducers: kernel.reducers.map((r) => ({ ...r, body: replace(r.body) })),
-      outputs: kernel.outputs.map(replace),
-    };
+    next = rewriteNest(kernel, replace);
   } else if (kernel.kind === 'tile') {
     next = { ...kernel, epilogue: replace(kernel.epilogue) };
   } else {
@@ -183,7 +181,7 @@ function sizeOfKernel({ kernel }: Step): number {
   let nodes = 0;
   const count = (expression: Expression): void => visitExpression(expression, () => nodes++);
   if (kernel.kind === 'tile') count(kernel.epilogue);
-  if (kernel.kind === 'nest') for (const e of [...kernel.reducers.map((r) => r.body), ...kernel.outputs]) count(e);
+  if (kernel.kind === 'nest') expressionsOf(kernel).forEach(count);
   return nodes;
 }
 
@@ -199,8 +197,7 @@ export function dropUnusedOperands(step: Step): Step {
   const fixed = kernel.kind === 'tile' ? 1 + kernel.phases.length : 0;
   for (let i = 0; i < fixed; i++) used.add(i);
   if (kernel.kind === 'nest') {
-    for (const r of kernel.reducers) collect(r.body);
-    kernel.outputs.forEach(collect);
+    expressionsOf(kernel).forEach(collect);
   } else {
     collect(kernel.epilogue);
   }
@@ -211,13 +208,7 @@ export function dropUnusedOperands(step: Step): Step {
     rewriteExpression(expression, (e) => (e.kind === 'load' ? { ...e, operand: numbers.get(e.operand) as number } : e));
   const orders = step.operandOrders?.filter((_, i) => used.has(i));
   const next =
-    kernel.kind === 'nest'
-      ? {
-          ...kernel,
-          reducers: kernel.reducers.map((r) => ({ ...r, body: renumber(r.body) })),
-          outputs: kernel.outputs.map(renumber),
-        }
-      : { ...kernel, epilogue: renumber(kernel.epilogue) };
+    kernel.kind === 'nest' ? rewriteNest(kernel, renumber) : { ...kernel, epilogue: renumber(kernel.epilogue) };
   return { ...step, kernel: next, operands: kept, operandOrders: orders };
 }
 
@@ -243,7 +234,9 @@ function fuseEpilogues(program: Steps): Steps {
       }
     }
     const now = steps[i] as Step;
-    const fusable = now.kernel.kind === 'tile' || (now.kernel.kind === 'nest' && now.kernel.reducers.length > 0);
+    const fusable =
+      now.kernel.kind === 'tile' ||
+      (now.kernel.kind === 'nest' && now.kernel.reducers.length > 0 && now.kernel.scatter === undefined);
     if (fusable && now.results.length === 1) producers.set(now.results[0], i);
     else for (const result of results) producers.delete(result);
   });
@@ -265,7 +258,8 @@ function readAtOwnPosition(step: Step, buffer: Buffer): boolean {
   return own;
 }
 
-function isAxis(index: Index, axis: number, extent: number): boolean {
+function isAxis(index: Subscript, axis: number, extent: number): boolean {
+  if (isIndirect(index)) return false;
   const expected = axisIndex(axis);
   return (
     (extent === 1 && index.terms.length === 0 && index.offset === 0) ||

@@ -1,5 +1,5 @@
-import { axisIndex, type Expression, type Index, load, visitExpression } from '../kernel/expression.js';
-import { mapNest, type Nest } from '../kernel/kernel.js';
+import { axisIndex, type Expression, isIndirect, load, type Subscript, visitExpression } from '../kernel/expression.js';
+import { expressionsOf, mapNest, type Nest } from '../kernel/kernel.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import { type Buffer, escaping, makeBuffer, rootBuffer, type Step, type Steps } from './steps.js';
 
@@ -98,16 +98,17 @@ function propagated(nest: Nest, operands: readonly Buffer[], shape: Shape): read
       const size = sizeOf(operand.type.shape) + special;
       if (best === undefined || size > best.size) best = { order: full, size };
     });
-  for (const r of nest.reducers) consider(r.body);
-  nest.outputs.forEach(consider);
+  expressionsOf(nest).forEach(consider);
   return best?.order;
 }
 
 /** Output axes in the order in which the operand's memory runs through them. */
-function axesInOrder(index: readonly Index[], order: readonly number[], axes: number): number[] {
+function axesInOrder(index: readonly Subscript[], order: readonly number[], axes: number): number[] {
   const found: number[] = [];
   for (const dimension of order) {
-    for (const { axis } of index[dimension].terms) {
+    const position = index[dimension];
+    if (isIndirect(position)) continue;
+    for (const { axis } of position.terms) {
       if (axis < axes && !found.includes(axis)) found.push(axis);
     }
   }

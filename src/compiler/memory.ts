@@ -1,5 +1,5 @@
-import { axisIndex, type Index, load, visitExpression } from '../kernel/expression.js';
-import { mapNest } from '../kernel/kernel.js';
+import { axisIndex, isIndirect, load, type Subscript, visitExpression } from '../kernel/expression.js';
+import { mapNest, termsOf } from '../kernel/kernel.js';
 import { DTYPES } from '../tensor/dtype.js';
 import { sizeOf } from '../tensor/shape.js';
 import { type Buffer, makeBuffer, rootBuffer, type Step, type Steps } from './steps.js';
@@ -77,9 +77,10 @@ function copyStep(from: Buffer, to: Buffer): Step {
 /** Whether the step reads `buffer` only at the very position that it writes. */
 function readsInPlace(step: Step, buffer: Buffer): boolean {
   const { kernel } = step;
-  const own = (index: readonly Index[], shape: readonly number[]): boolean =>
+  const own = (index: readonly Subscript[], shape: readonly number[]): boolean =>
     index.every(
       (i, axis) =>
+        !isIndirect(i) &&
         i.divisor === 1 &&
         i.offset === 0 &&
         (shape[axis] === 1 || (i.terms.length === 1 && i.terms[0].axis === axis && i.terms[0].factor === 1)),
@@ -93,8 +94,8 @@ function readsInPlace(step: Step, buffer: Buffer): boolean {
   if (kernel.kind === 'nest' && kernel.outputIndex === undefined) {
     if (kernel.parallel.length !== buffer.type.shape.length) return false;
     let body = false;
-    for (const r of kernel.reducers) {
-      visitExpression(r.body, (node) => {
+    for (const term of termsOf(kernel)) {
+      visitExpression(term, (node) => {
         if (node.kind === 'load' && rootBuffer(step.operands[node.operand]) === buffer) body = true;
       });
     }

@@ -1,5 +1,6 @@
 import { constant, type Expression, rewriteExpression } from '../kernel/expression.js';
 import { Interner } from '../kernel/intern.js';
+import { rewriteNest } from '../kernel/nest.js';
 import { castValue, evaluateScalar, roundTo } from '../kernel/scalar.js';
 import type { Step, Steps } from './steps.js';
 
@@ -15,14 +16,7 @@ export function simplifyStep(step: Step): Step {
   const { kernel } = step;
   const interner = new Interner();
   if (kernel.kind === 'nest') {
-    return {
-      ...step,
-      kernel: {
-        ...kernel,
-        reducers: kernel.reducers.map((r) => ({ ...r, body: simplifyExpression(r.body, interner) })),
-        outputs: kernel.outputs.map((output) => simplifyExpression(output, interner)),
-      },
-    };
+    return { ...step, kernel: rewriteNest(kernel, (e) => simplifyExpression(e, interner)) };
   }
   if (kernel.kind === 'tile') {
     return { ...step, kernel: { ...kernel, epilogue: simplifyExpression(kernel.epilogue, interner) } };

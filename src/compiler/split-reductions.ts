@@ -8,7 +8,7 @@ import {
   rewriteExpression,
   substituteAxes,
 } from '../kernel/expression.js';
-import type { Nest } from '../kernel/kernel.js';
+import { additionsOf, type Nest } from '../kernel/kernel.js';
 import { sizeOf } from '../tensor/shape.js';
 import { dropUnusedOperands } from './fuse.js';
 import { makeBuffer, type Step, type Steps } from './steps.js';
@@ -30,7 +30,10 @@ function split(step: Step): Step[] {
   const { kernel } = step;
   if (kernel.kind !== 'nest' || kernel.reduce.length === 0 || kernel.outputIndex !== undefined) return [step];
   const results = sizeOf(kernel.parallel);
-  if (results > FEW_RESULTS || results * sizeOf(kernel.reduce) < MANY_ELEMENTS) return [step];
+  const elements = kernel.scatter === undefined ? results * sizeOf(kernel.reduce) : additionsOf(kernel);
+  // Partial results of a scatter are all written, however few values go into each.
+  const few = kernel.scatter === undefined ? 0 : CHUNKS * results;
+  if (results > FEW_RESULTS || elements < Math.max(few, MANY_ELEMENTS)) return [step];
   if (kernel.reducers.some((r) => r.kind === 'argmax')) return [step];
   const candidates = kernel.reduce.map((extent, axis) => ({ axis, chunks: largestDivisor(extent) }));
   const best = candidates.reduce((a, b) => (b.chunks > a.chunks ? b : a));
@@ -64,6 +67,9 @@ function splitAxis(step: Step, kernel: Nest, reduceAxis: number, chunks: number)
     if (body === undefined) return [step];
     bodies.push(body);
   }
+  const { scatter } = kernel;
+  const position = scatter && substituteAxes(scatter.position, replacements);
+  if (scatter !== undefined && position === undefined) return [step];
   const shape = [chunks, ...kernel.parallel];
   const partials = kernel.reducers.map((r) => makeBuffer({ dtype: r.body.dtype, shape }));
   const order = [0, ...step.results[0].order.map((axis) => axis + 1)];
@@ -76,20 +82,22 @@ function splitAxis(step: Step, kernel: Nest, reduceAxis: number, chunks: number)
       reduce: kernel.reduce.map((extent, axis) => (axis === reduceAxis ? inner : extent)),
       reducers: kernel.reducers.map((r, i) => ({ kind: r.kind, body: bodies[i] })),
       outputs: kernel.reducers.map((r, i) => reduced(i, r.body.dtype)),
+      ...(scatter && position && { scatter: { axis: scatter.axis + 1, position } }),
     },
     operands: step.operands,
     results: partials,
     scope: step.scope,
   };
-  const position = kernel.parallel.map((_, axis) => axisIndex(axis));
+  const own = kernel.parallel.map((_, axis) => axisIndex(axis));
   const second: Step = {
     ...step,
     kernel: {
       ...kernel,
+      scatter: undefined,
       reduce: [chunks],
       reducers: kernel.reducers.map((r, i) => ({
         kind: r.kind,
-        body: load(i, r.body.dtype, [axisIndex(rank), ...position]),
+        body: load(i, r.body.dtype, [axisIndex(rank), ...own]),
       })),
       outputs: kernel.outputs.map((output) =>
         rewriteExpression(output, (e) => (e.kind === 'load' ? { ...e, operand: e.operand + partials.length } : e)),

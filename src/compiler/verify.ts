@@ -1,4 +1,5 @@
-import { type Expression, visitExpression } from '../kernel/expression.js';
+import { type Expression, isIndirect, type Subscript, visitExpression } from '../kernel/expression.js';
+import { expressionsOf, type Nest, termsOf } from '../kernel/nest.js';
 import { invariant } from '../tensor/errors.js';
 import { formatType, sameShape, sizeOf } from '../tensor/shape.js';
 import { type Buffer, rootBuffer, type Step, type Steps } from './steps.js';
@@ -37,10 +38,17 @@ function verifyKernel({ kernel, operands, results }: Step, where: string): void 
         e.index.length === operand.type.shape.length && e.dtype === operand.type.dtype,
         `${where} loads ${e.dtype} at ${e.index.length} indices from ${formatType(operand.type)}`,
       );
+      e.index.forEach((index, axis) => {
+        if (!isIndirect(index)) return;
+        invariant(
+          index.value.dtype === 'i32' && index.extent >= 1 && index.extent <= operand.type.shape[axis],
+          `${where} loads at a ${index.value.dtype} below ${index.extent} along axis ${axis} of ${formatType(operand.type)}`,
+        );
+      });
     });
   if (kernel.kind === 'nest') {
-    for (const reducer of kernel.reducers) check(reducer.body);
-    kernel.outputs.forEach(check);
+    expressionsOf(kernel).forEach(check);
+    verifyScatter(kernel, where);
     invariant(kernel.outputs.length === results.length, `${where} has ${results.length} results`);
     results.forEach((result, i) => {
       const { shape, dtype } = result.type;
@@ -59,5 +67,35 @@ function verifyKernel({ kernel, operands, results }: Step, where: string): void 
     check(kernel.epilogue);
     for (const { filter } of kernel.phases)
       invariant(operands[filter] !== undefined, `${where} lacks filter ${filter}`);
+  }
+}
+
+/** What {@link Nest.scatter} demands. */
+function verifyScatter(nest: Nest, where: string): void {
+  const { scatter, reducers, outputs } = nest;
+  if (scatter === undefined) return;
+  invariant(
+    scatter.axis < nest.parallel.length && scatter.position.dtype === 'i32' && nest.outputIndex === undefined,
+    `${where} scatters by ${scatter.position.dtype} along axis ${scatter.axis} of [${nest.parallel}]`,
+  );
+  const [output] = outputs;
+  invariant(
+    reducers.length === 1 && reducers[0].kind === 'sum' && outputs.length === 1 && output.kind === 'reduced',
+    `${where} scatters something else than one sum`,
+  );
+  const own = (index: Subscript): boolean =>
+    !isIndirect(index) && index.terms.some((term) => term.axis === scatter.axis);
+  for (const term of termsOf(nest)) {
+    visitExpression(term, (e) => {
+      const indices =
+        e.kind === 'load'
+          ? e.index
+          : e.kind === 'axis'
+            ? [e.index]
+            : e.kind === 'guard'
+              ? e.checks.map((c) => c.index)
+              : [];
+      invariant(!indices.some(own), `${where} scatters what depends on the axis that it scatters along`);
+    });
   }
 }

@@ -1,6 +1,6 @@
 import type { Graph, Node, Value } from '../graph/graph.js';
 import { contractionNest } from '../kernel/contraction.js';
-import type { Index } from '../kernel/expression.js';
+import { isIndirect, type Subscript } from '../kernel/expression.js';
 import type { Nest } from '../kernel/kernel.js';
 import { type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
 import { loads } from './receptive-field.js';
@@ -63,8 +63,10 @@ function axisPositions(nest: Nest, box: Box): Positions[] {
   return axes;
 }
 
-/** The positions below `extent` that (offset + Σ factor · axis) / divisor takes, without remainder. */
-function positions({ terms, offset, divisor }: Index, axes: readonly Positions[], extent: number): Positions {
+/** The positions below `extent` that (offset + Σ factor · axis) / divisor takes, without remainder; all of them where values decide. */
+function positions(index: Subscript, axes: readonly Positions[], extent: number): Positions {
+  if (isIndirect(index)) return range(0, index.extent - 1);
+  const { terms, offset, divisor } = index;
   let sums: Positions = [offset];
   for (const { axis, factor } of terms) {
     const sum = new Set<number>();

@@ -1,7 +1,7 @@
 import type { Graph, Node, Value } from '../graph/graph.js';
 import { contractionNest } from '../kernel/contraction.js';
-import { type Expression, type Index, visitExpression } from '../kernel/expression.js';
-import type { Nest } from '../kernel/kernel.js';
+import { type Expression, isIndirect, type Subscript, visitExpression } from '../kernel/expression.js';
+import { expressionsOf, type Nest } from '../kernel/kernel.js';
 import type { Shape } from '../tensor/shape.js';
 import { lowerNode } from './trace-network.js';
 
@@ -64,20 +64,24 @@ function nodeField(node: Node, fields: ReadonlyMap<Value, ReceptiveField>): Rece
 }
 
 /** What a nest reads. */
-export function loads(nest: Nest): { operand: number; index: readonly Index[] }[] {
-  const found: { operand: number; index: readonly Index[] }[] = [];
+export function loads(nest: Nest): { operand: number; index: readonly Subscript[] }[] {
+  const found: { operand: number; index: readonly Subscript[] }[] = [];
   const collect = (e: Expression): void => {
     if (e.kind === 'load') found.push({ operand: e.operand, index: e.index });
   };
-  for (const reducer of nest.reducers) visitExpression(reducer.body, collect);
-  for (const output of nest.outputs) visitExpression(output, collect);
+  for (const expression of expressionsOf(nest)) visitExpression(expression, collect);
   return found;
 }
 
-/** The field seen through index (offset + Σ factor · axis) / divisor: reduced axes widen it, a parallel axis moves it. */
-function throughLoad(axis: AxisField, index: readonly Index[], nest: Nest): AxisField {
+/**
+ * The field seen through index (offset + Σ factor · axis) / divisor: reduced axes widen it, a parallel axis moves it, and a
+ * position that is a value may be anywhere.
+ */
+function throughLoad(axis: AxisField, index: readonly Subscript[], nest: Nest): AxisField {
   if (axis.dimension === undefined) return axis;
-  const { terms, offset, divisor } = index[axis.dimension];
+  const position = index[axis.dimension];
+  if (isIndirect(position)) return stretch(axis, position.extent);
+  const { terms, offset, divisor } = position;
   const extents = [...nest.parallel, ...nest.reduce];
   const moving = terms.find((term) => term.axis < nest.parallel.length && term.factor > 0);
   let low = offset;

@@ -18,6 +18,18 @@ export interface Index {
   readonly divisor: number;
 }
 
+/**
+ * A position that is itself a value (i32): the nearest of 0 … extent − 1, so that no value leads outside of the operand.
+ * `extent` is at most the operand's.
+ */
+export interface IndirectIndex {
+  readonly value: Expression;
+  readonly extent: number;
+}
+
+/** A position along one dimension of an operand that is read. */
+export type Subscript = Index | IndirectIndex;
+
 /** `index` exists and 0 ≤ index < extent. */
 export interface Check {
   readonly index: Index;
@@ -26,11 +38,11 @@ export interface Check {
 
 /**
  * What one element of a kernel's result is, over the axes of its nest. `load` names an operand of the kernel by number
- * and one index for each of its dimensions; it must be in range wherever it is evaluated. `guard` evaluates `inside`
- * only where all checks hold.
+ * and one index for each of its dimensions; affine ones must be in range wherever it is evaluated. `guard` evaluates
+ * `inside` only where all checks hold.
  */
 export type Expression =
-  | { readonly kind: 'load'; readonly operand: number; readonly index: readonly Index[]; readonly dtype: DType }
+  | { readonly kind: 'load'; readonly operand: number; readonly index: readonly Subscript[]; readonly dtype: DType }
   | { readonly kind: 'constant'; readonly value: number; readonly dtype: DType }
   | { readonly kind: 'axis'; readonly index: Index; readonly dtype: 'i32' }
   | {
@@ -66,7 +78,20 @@ export function makeIndex(terms: readonly Term[], offset: number, divisor = 1): 
   return { terms: sorted.map(([axis, factor]) => ({ axis, factor })), offset, divisor };
 }
 
-export function load(operand: number, dtype: DType, index: readonly Index[]): Expression {
+export function indirectIndex(value: Expression, extent: number): IndirectIndex {
+  return { value, extent };
+}
+
+export function isIndirect(index: Subscript): index is IndirectIndex {
+  return 'value' in index;
+}
+
+/** The position that an indirect index names, as a value. */
+export function indirectPosition({ value, extent }: IndirectIndex): Expression {
+  return apply('min', apply('max', value, constant(0, 'i32')), constant(extent - 1, 'i32'));
+}
+
+export function load(operand: number, dtype: DType, index: readonly Subscript[]): Expression {
   return { kind: 'load', operand, index, dtype };
 }
 
@@ -129,6 +154,15 @@ export function rewriteExpression(expression: Expression, visit: (e: Expression)
   };
   const rebuild = (e: Expression): Expression => {
     switch (e.kind) {
+      case 'load': {
+        if (!e.index.some(isIndirect)) return e;
+        const index = e.index.map((i) => {
+          if (!isIndirect(i)) return i;
+          const value = rewrite(i.value);
+          return value === i.value ? i : { ...i, value };
+        });
+        return index.every((i, d) => i === e.index[d]) ? e : { ...e, index };
+      }
       case 'apply': {
         const args = e.args.map(rewrite);
         return args.every((arg, i) => arg === e.args[i]) ? e : { ...e, args };
@@ -157,21 +191,13 @@ export function visitExpression(expression: Expression, visit: (e: Expression) =
   });
 }
 
-/** Applies `map` to every index of an expression: in loads, axis values and checks. */
-export function mapIndices(expression: Expression, map: (index: Index) => Index): Expression {
-  return rewriteExpression(expression, (e) => {
-    if (e.kind === 'load') return { ...e, index: e.index.map(map) };
-    if (e.kind === 'axis') return { ...e, index: map(e.index) };
-    if (e.kind === 'guard') return { ...e, checks: e.checks.map((c) => ({ ...c, index: map(c.index) })) };
-    return e;
-  });
-}
-
 /**
- * Replaces axis `i` by `replacements[i]` in an index; a replacement must have divisor one unless it takes the place of
- * the whole index (one term of factor one). Returns undefined where that does not hold.
+ * Replaces axis `i` by `replacements[i]` in an index; a replacement must be affine of divisor one unless it takes the place
+ * of the whole index (one term of factor one). Returns undefined where that does not hold.
  */
-export function substituteIndex(index: Index, replacements: readonly Index[]): Index | undefined {
+export function substituteIndex(index: Index, replacements: readonly Index[]): Index | undefined;
+export function substituteIndex(index: Index, replacements: readonly Subscript[]): Subscript | undefined;
+export function substituteIndex(index: Index, replacements: readonly Subscript[]): Subscript | undefined {
   if (index.terms.length === 1 && index.terms[0].factor === 1 && index.offset === 0 && index.divisor === 1) {
     return replacements[index.terms[0].axis];
   }
@@ -179,20 +205,40 @@ export function substituteIndex(index: Index, replacements: readonly Index[]): I
   let offset = index.offset;
   for (const { axis, factor } of index.terms) {
     const r = replacements[axis];
-    if (r.divisor !== 1) return undefined;
+    if (isIndirect(r) || r.divisor !== 1) return undefined;
     offset += factor * r.offset;
     for (const term of r.terms) terms.push({ axis: term.axis, factor: term.factor * factor });
   }
   return makeIndex(terms, offset, index.divisor);
 }
 
-/** `substituteIndex` over a whole expression. */
-export function substituteAxes(expression: Expression, replacements: readonly Index[]): Expression | undefined {
+/** `substituteIndex` over a whole expression: in loads, axis values and checks. Checks take affine replacements only. */
+export function substituteAxes(expression: Expression, replacements: readonly Subscript[]): Expression | undefined {
   let possible = true;
-  const result = mapIndices(expression, (index) => {
+  const replace = (index: Index): Subscript => {
     const replaced = substituteIndex(index, replacements);
     if (replaced === undefined) possible = false;
     return replaced ?? index;
+  };
+  const replaceAffine = (index: Index): Index => {
+    const replaced = replace(index);
+    if (!isIndirect(replaced)) return replaced;
+    possible = false;
+    return index;
+  };
+  const result = rewriteExpression(expression, (e) => {
+    switch (e.kind) {
+      case 'load':
+        return { ...e, index: e.index.map((i) => (isIndirect(i) ? i : replace(i))) };
+      case 'axis': {
+        const index = replace(e.index);
+        return isIndirect(index) ? indirectPosition(index) : { ...e, index };
+      }
+      case 'guard':
+        return { ...e, checks: e.checks.map((c) => ({ ...c, index: replaceAffine(c.index) })) };
+      default:
+        return e;
+    }
   });
   return possible ? result : undefined;
 }
@@ -225,7 +271,7 @@ export function printExpression(e: Expression, depth = 8): string {
   const print = (child: Expression): string => printExpression(child, depth - 1);
   switch (e.kind) {
     case 'load':
-      return `$${e.operand}[${e.index.map(printIndex).join(', ')}]`;
+      return `$${e.operand}[${e.index.map((i) => (isIndirect(i) ? `⟨${print(i.value)}⟩` : printIndex(i))).join(', ')}]`;
     case 'constant':
       return `${e.value}`;
     case 'axis':

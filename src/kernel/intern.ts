@@ -1,4 +1,4 @@
-import { type Expression, printIndex, rewriteExpression } from './expression.js';
+import { type Expression, isIndirect, printIndex, rewriteExpression } from './expression.js';
 
 /** Makes equal expressions one object, so that they are computed once. */
 export class Interner {
@@ -22,8 +22,10 @@ export class Interner {
   #key(e: Expression): string {
     const number = (part: Expression): number | undefined => this.#numbers.get(part);
     switch (e.kind) {
-      case 'load':
-        return `load ${e.operand} ${e.dtype} ${e.index.map(printIndex)}`;
+      case 'load': {
+        const index = e.index.map((i) => (isIndirect(i) ? `⟨${number(i.value)}⟩<${i.extent}` : printIndex(i)));
+        return `load ${e.operand} ${e.dtype} ${index}`;
+      }
       case 'constant':
         return `constant ${e.dtype} ${Object.is(e.value, -0) ? '-0' : e.value}`;
       case 'axis':

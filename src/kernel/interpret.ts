@@ -2,7 +2,7 @@ import type { DType, TypedArray } from '../tensor/dtype.js';
 import { invariant } from '../tensor/errors.js';
 import { sameShape, sizeOf, stridesOf, type TensorType } from '../tensor/shape.js';
 import { contractionNest } from './contraction.js';
-import { type Expression, type Index, printExpression, printIndex } from './expression.js';
+import { type Expression, type Index, isIndirect, printExpression, printIndex, type Subscript } from './expression.js';
 import { type Kernel, type Nest, type ReducerKind, reducerIdentity } from './kernel.js';
 import { castValue, evaluateScalar, roundTo } from './scalar.js';
 
@@ -52,6 +52,8 @@ function interpretNest(nest: Nest, inputs: readonly KernelArray[], outputs: read
     positions: reducers.map(() => 0),
   };
   const bodies = reducers.map((reducer) => evaluator(reducer.body, state, inputs));
+  const { scatter } = nest;
+  const place = scatter && evaluator(scatter.position, state, inputs);
   const results = nest.outputs.map((expression, i) => {
     const { type } = outputs[i];
     invariant(
@@ -73,6 +75,7 @@ function interpretNest(nest: Nest, inputs: readonly KernelArray[], outputs: read
     if (reducers.length > 0) {
       forEach(state.position, reduce, parallel.length, (step) => {
         state.turn++;
+        if (scatter && place && place() !== state.position[scatter.axis]) return;
         for (let r = 0; r < reducers.length; r++) accumulate(reducers[r].kind, r, bodies[r](), step);
       });
     }
@@ -149,7 +152,8 @@ function evaluator(root: Expression, state: State, inputs: readonly KernelArray[
         const array = inputs[e.operand];
         invariant(array, `operand ${e.operand} of ${inputs.length}`);
         invariant(sameKind(array.type.dtype, e.dtype), `${printExpression(e)} as ${e.dtype} from ${array.type.dtype}`);
-        const position = positionOf(e.index, array.type.shape, state, printExpression(e));
+        const values = e.index.map((i) => (isIndirect(i) ? compile(i.value) : undefined));
+        const position = positionOf(e.index, array.type.shape, state, printExpression(e), values);
         return () => array.data[position()];
       }
       case 'constant':
@@ -207,11 +211,22 @@ function indexOf(index: Index, { position }: State): Evaluate {
   };
 }
 
-/** The flat position of indices in an array of `shape`. */
-function positionOf(index: readonly Index[], shape: readonly number[], state: State, where: string): Evaluate {
+/** The flat position of indices in an array of `shape`; `values` holds what indirect ones read. */
+function positionOf(
+  index: readonly Subscript[],
+  shape: readonly number[],
+  state: State,
+  where: string,
+  values: readonly (Evaluate | undefined)[] = [],
+): Evaluate {
   invariant(index.length === shape.length, `${where}: ${index.length} indices for [${shape}]`);
   const strides = stridesOf(shape);
-  const parts = index.map((i) => indexOf(i, state));
+  const parts = index.map((i, axis): Evaluate => {
+    if (!isIndirect(i)) return indexOf(i, state);
+    const value = values[axis];
+    invariant(value && i.extent <= shape[axis], `${where}: an indirect index below ${i.extent} into [${shape}]`);
+    return () => Math.min(Math.max(value(), 0), i.extent - 1);
+  });
   return () => {
     let at = 0;
     for (let axis = 0; axis < parts.length; axis++) {

@@ -1,5 +1,5 @@
 import type { DType } from '../tensor/dtype.js';
-import type { Shape } from '../tensor/shape.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
 import { type Expression, type Index, printExpression } from './expression.js';
 
 /**
@@ -11,6 +11,15 @@ export type ReducerKind = 'sum' | 'product' | 'max' | 'min' | 'argmax';
 export interface Reducer {
   readonly kind: ReducerKind;
   readonly body: Expression;
+}
+
+/**
+ * Addition by position: a value of the reduction goes to the one place along parallel axis `axis` that `position` (i32) names,
+ * and nowhere if there is no such place.
+ */
+export interface Scatter {
+  readonly axis: number;
+  readonly position: Expression;
 }
 
 /**
@@ -27,10 +36,43 @@ export interface Nest {
   readonly outputs: readonly Expression[];
   /** Where the result goes, one index over the parallel axes per dimension of the outputs; default: the axes themselves. */
   readonly outputIndex?: readonly Index[];
+  /**
+   * The only reducer, a sum, takes a value just where `position` equals the coordinate of `axis`. Neither the values nor the
+   * positions depend on that axis, so that one walk over the reduction axes, in their order, serves all its coordinates. The
+   * only output is the sum.
+   */
+  readonly scatter?: Scatter;
+}
+
+/** All expressions of a nest. */
+export function expressionsOf(nest: Nest): Expression[] {
+  return [...termsOf(nest), ...nest.outputs];
+}
+
+/** The expressions evaluated for every position of all axes. */
+export function termsOf({ reducers, scatter }: Nest): Expression[] {
+  const bodies = reducers.map((r) => r.body);
+  return scatter === undefined ? bodies : [...bodies, scatter.position];
+}
+
+/** Replaces every expression of a nest. */
+export function rewriteNest(nest: Nest, rewrite: (e: Expression) => Expression): Nest {
+  const { scatter } = nest;
+  return {
+    ...nest,
+    reducers: nest.reducers.map((r) => ({ ...r, body: rewrite(r.body) })),
+    ...(scatter && { scatter: { ...scatter, position: rewrite(scatter.position) } }),
+    outputs: nest.outputs.map(rewrite),
+  };
 }
 
 export function mapNest(shape: Shape, ...outputs: Expression[]): Nest {
   return { kind: 'nest', parallel: shape, reduce: [], reducers: [], outputs };
+}
+
+/** How many values a nest with `scatter` adds up. */
+export function additionsOf({ parallel, reduce, scatter }: Nest): number {
+  return sizeOf(parallel.filter((_, axis) => axis !== scatter?.axis)) * sizeOf(reduce);
 }
 
 /** The value that a reducer starts from. */
@@ -53,5 +95,7 @@ export function printNest(nest: Nest): string {
   const p = nest.parallel.length;
   const head = `for ${axes.slice(0, p).join(' ') || '·'}${nest.reduce.length ? ` reduce ${axes.slice(p).join(' ')}` : ''}`;
   const reducers = nest.reducers.map((r, i) => `r${i} = ${r.kind} ${printExpression(r.body)}`);
-  return [head, ...reducers, ...nest.outputs.map((e, i) => `out${i} = ${printExpression(e)}`)].join('; ');
+  const { scatter } = nest;
+  const where = scatter === undefined ? [] : [`where a${scatter.axis} = ${printExpression(scatter.position)}`];
+  return [head, ...reducers, ...where, ...nest.outputs.map((e, i) => `out${i} = ${printExpression(e)}`)].join('; ');
 }

@@ -9,6 +9,7 @@ import { concat } from '../ops/concat.js';
 import { contract, matmul } from '../ops/convolution.js';
 import { full, iota, tensor } from '../ops/create.js';
 import { abs, add, cast, greater, maximum, minimum, mul, neg, relu, sub, where } from '../ops/elementwise.js';
+import { gather, indexAdd, scatterAdd, takeAlongAxis } from '../ops/gather.js';
 import { identity } from '../ops/identity.js';
 import { maxPoolWithTaps } from '../ops/maxpool.js';
 import { argmax, max, min } from '../ops/reduce.js';
@@ -222,6 +223,8 @@ class Builder {
         const w = this.#filter([columns, 1 + (p % 9)], q);
         return one(matmul(rows, w.tensor), flat.bound * w.bound * columns);
       }
+      case 'gather':
+        return this.#gather(x, b, p, q);
       case 'assign':
         this.#assign(a, b, p);
         return [];
@@ -251,6 +254,27 @@ class Builder {
     // A window that lies in the padding alone is −∞.
     const largest = one(maximum(values, -9), Math.max(9, x.bound));
     return q % 2 === 0 ? [...largest, ...one(taps, kernel)] : largest;
+  }
+
+  /** Reading and adding up by index, of whole parts and of elements. What is read is in range, what is added may not be. */
+  #gather(x: Known, b: number, p: number, q: number): Known[] {
+    const { shape, rank } = x.tensor;
+    if (rank === 0) return [];
+    const axis = p % rank;
+    const y = this.#pick(b).tensor;
+    const inside = (t: Tensor): Tensor => maximum(minimum(t, shape[axis] - 1), -shape[axis]);
+    if (q % 2 === 0) {
+      const indices = cast(y, 'i32');
+      if ((x.tensor.size / shape[axis]) * indices.size > LARGEST) return [];
+      const read = gather(x.tensor, inside(indices), { axis });
+      if (q % 4 === 0) return one(read, x.bound);
+      return one(indexAdd(x.tensor, indices, mul(read, 2), { axis }), x.bound * (1 + 2 * indices.size));
+    }
+    const fits = y.rank === rank && shape.every((extent, d) => d === axis || y.shape[d] === extent);
+    const indices = cast(fits ? y : x.tensor, 'i32');
+    const read = takeAlongAxis(x.tensor, inside(indices), { axis });
+    if (q % 4 === 1) return one(read, x.bound);
+    return one(scatterAdd(x.tensor, indices, neg(read), { axis }), x.bound * (1 + indices.shape[axis]));
   }
 
   /** All three roles, one or no spatial axis more than needed. */
@@ -327,7 +351,20 @@ const OPS = [
     'slice',
     'pad',
   ],
-  ...['concat', 'broadcast', 'iota', 'pool', 'convolution', 'convolution', 'matmul', 'assign', 'assign', 'old'],
+  ...[
+    'concat',
+    'broadcast',
+    'iota',
+    'pool',
+    'convolution',
+    'convolution',
+    'matmul',
+    'gather',
+    'gather',
+    'assign',
+    'assign',
+    'old',
+  ],
 ] as const satisfies readonly string[];
 
 /** [batch, channels, length]: extents of one in front, or the last axes joined. */

@@ -1,7 +1,7 @@
 import type { Graph, Value } from '../graph/graph.js';
 import { trace } from '../graph/trace.js';
 import { contractionNest } from '../kernel/contraction.js';
-import type { Expression, Index } from '../kernel/expression.js';
+import { type Expression, type Index, isIndirect, type Subscript } from '../kernel/expression.js';
 import type { Kernel, Nest } from '../kernel/kernel.js';
 import { castValue, evaluateScalar, type ScalarFunction } from '../kernel/scalar.js';
 import type { TypedArray } from '../tensor/dtype.js';
@@ -98,7 +98,7 @@ interface State {
 }
 
 function runNest(nest: Nest, operands: readonly Contents[], results: readonly Contents[]): void {
-  const { parallel, reduce, reducers } = nest;
+  const { parallel, reduce, reducers, scatter } = nest;
   const state: State = {
     position: new Array<number>(parallel.length + reduce.length).fill(0),
     turn: 0,
@@ -106,6 +106,7 @@ function runNest(nest: Nest, operands: readonly Contents[], results: readonly Co
     indices: reducers.map(() => 0),
   };
   const bodies = reducers.map(({ body }) => evaluator(body, state, operands));
+  const place = scatter && evaluator(scatter.position, state, operands);
   const stored = nest.outputs.map((expression) => evaluator(expression, state, operands));
   const target = nest.outputIndex && positionOf(nest.outputIndex, results[0].shape, state);
   forEach(state.position, parallel, 0, (flat) => {
@@ -113,6 +114,7 @@ function runNest(nest: Nest, operands: readonly Contents[], results: readonly Co
     if (reducers.length > 0) {
       forEach(state.position, reduce, parallel.length, () => {
         state.turn++;
+        if (scatter && place && place().value !== state.position[scatter.axis]) return;
         bodies.forEach((body, r) => {
           terms[r].push({ ...body() });
         });
@@ -182,9 +184,19 @@ function indexOf({ terms, offset, divisor }: Index, { position }: State): () => 
   };
 }
 
-function positionOf(index: readonly Index[], shape: Shape, state: State): () => number {
+/** `values` holds what indirect indices read. */
+function positionOf(
+  index: readonly Subscript[],
+  shape: Shape,
+  state: State,
+  values: readonly ((() => Approximate) | undefined)[] = [],
+): () => number {
   const strides = stridesOf(shape);
-  const parts = index.map((i) => indexOf(i, state));
+  const parts = index.map((i, axis) => {
+    if (!isIndirect(i)) return indexOf(i, state);
+    const at = values[axis];
+    return () => Math.min(Math.max(at?.().value ?? 0, 0), i.extent - 1);
+  });
   return () => parts.reduce((at, part, axis) => at + strides[axis] * part(), 0);
 }
 
@@ -211,7 +223,8 @@ function evaluator(root: Expression, state: State, operands: readonly Contents[]
     switch (e.kind) {
       case 'load': {
         const { shape, values, errors } = operands[e.operand];
-        const position = positionOf(e.index, shape, state);
+        const indirect = e.index.map((i) => (isIndirect(i) ? compile(i.value) : undefined));
+        const position = positionOf(e.index, shape, state, indirect);
         return () => {
           const at = position();
           return { value: values[at], error: errors[at] };

@@ -10,7 +10,7 @@ type Kind<K extends Expression['kind']> = Extract<Expression, { kind: K }>;
 export interface Environment {
   readonly machine: VectorMachine;
   readonly wide: boolean;
-  load(e: Kind<'load'>): Register;
+  load(e: Kind<'load'>, scope: Scope): Register;
   /** i32 */
   axis(e: Kind<'axis'>): Register;
   reduced(e: Kind<'reduced'>): Register;
@@ -22,9 +22,16 @@ export interface Environment {
 export class Scope {
   readonly #values = new Map<Expression, Register>();
   readonly #outer: Scope | undefined;
+  #scalars: Scope | undefined;
 
   constructor(outer?: Scope) {
     this.#outer = outer;
+  }
+
+  /** Values that are the same in all lanes, computed once as scalars. */
+  get scalars(): Scope {
+    this.#scalars ??= new Scope(this.#outer?.scalars);
+    return this.#scalars;
   }
 
   get(e: Expression): Register | undefined {
@@ -51,7 +58,7 @@ function emit(e: Expression, environment: Environment, scope: Scope): Register {
     case 'constant':
       return emitConstant(m, e.value, e.dtype, wide);
     case 'load':
-      return environment.load(e);
+      return environment.load(e, scope);
     case 'axis':
       return environment.axis(e);
     case 'reduced':

@@ -1,6 +1,6 @@
-import { type Expression, type Index, visitExpression } from '../../kernel/expression.js';
+import { type Expression, type Index, indirectPosition, isIndirect, visitExpression } from '../../kernel/expression.js';
 import { DTYPES, type DType } from '../../tensor/dtype.js';
-import { type Environment, toMask } from './expression.js';
+import { type Environment, emitExpression, Scope, toMask } from './expression.js';
 import { addIndex, type Form, type FormValues, makeForm } from './form.js';
 import type { Register, VectorMachine } from './machine.js';
 
@@ -10,7 +10,7 @@ export interface View {
   readonly strides: readonly number[];
 }
 
-type LoadNode = Extract<Expression, { kind: 'load' }>;
+export type LoadNode = Extract<Expression, { kind: 'load' }>;
 export type GuardNode = Extract<Expression, { kind: 'guard' }>;
 type AxisNode = Extract<Expression, { kind: 'axis' }>;
 
@@ -26,9 +26,22 @@ export interface Quotient {
   readonly stride: number;
 }
 
+/** A position that is a value, and the elements between neighbouring positions. */
+export interface Indirection {
+  /** i32, inside of the operand */
+  readonly position: Expression;
+  readonly stride: number;
+}
+
+export interface LoadAddress {
+  readonly form: Form;
+  readonly quotients: readonly Quotient[];
+  readonly indirections: readonly Indirection[];
+}
+
 /** What the nodes of a kernel's expressions need from the loops. */
 export interface Analysis {
-  readonly loads: Map<LoadNode, { readonly form: Form; readonly quotients: readonly Quotient[] }>;
+  readonly loads: Map<LoadNode, LoadAddress>;
   readonly guards: Map<GuardNode, readonly CheckForm[]>;
   readonly axes: Map<AxisNode, { readonly form: Form; readonly divisor: number }>;
   readonly forms: readonly Form[];
@@ -65,11 +78,13 @@ export function analyseExpressions(
       const { dtype, strides } = operands[e.operand];
       const form = makeForm(axisCount, DTYPES[dtype].bytes, e.operand);
       const quotients: Quotient[] = [];
+      const indirections: Indirection[] = [];
       e.index.forEach((index, d) => {
-        if (index.divisor === 1) addIndex(form, index, strides[d]);
+        if (isIndirect(index)) indirections.push({ position: indirectPosition(index), stride: strides[d] });
+        else if (index.divisor === 1) addIndex(form, index, strides[d]);
         else quotients.push({ form: number(index), divisor: index.divisor, stride: strides[d] });
       });
-      loads.set(e, { form: share(form), quotients });
+      loads.set(e, { form: share(form), quotients, indirections });
     } else if (e.kind === 'guard') {
       guards.set(
         e,
@@ -83,13 +98,39 @@ export function analyseExpressions(
   return { loads, guards, axes, forms, share };
 }
 
+/** Whether `expression` may differ along the loop over `axis`. What was reduced is taken to differ along every loop. */
+export function variesAlong(analysis: Analysis, expression: Expression, axis: number): boolean {
+  let varies = false;
+  const moves = (form: Form): boolean => form.factors[axis] !== 0;
+  visitExpression(expression, (e) => {
+    if (e.kind === 'load') {
+      const { form, quotients } = analysis.loads.get(e) as LoadAddress;
+      varies ||= moves(form) || quotients.some((q) => moves(q.form));
+    } else if (e.kind === 'axis') {
+      varies ||= moves((analysis.axes.get(e) as { form: Form }).form);
+    } else if (e.kind === 'guard') {
+      varies ||= (analysis.guards.get(e) as readonly CheckForm[]).some((check) => moves(check.form));
+    } else {
+      varies ||= e.kind === 'reduced';
+    }
+  });
+  return varies;
+}
+
 /** A reducer's result: its value and, for argmax, the position. */
 export interface Reduced {
   readonly value: Register;
   readonly index: Register | undefined;
 }
 
-export interface Place {
+/** What was already computed further out. */
+export interface Known {
+  readonly conditions: ReadonlyMap<GuardNode, Register>;
+  /** What all indirections of a load add to its address. */
+  readonly displacements: ReadonlyMap<LoadNode, Register>;
+}
+
+export interface Place extends Partial<Known> {
   readonly values: FormValues;
   /** The axis along which registers are wide; undefined for scalars. */
   readonly vectorAxis: number | undefined;
@@ -97,8 +138,6 @@ export interface Place {
   readonly count: number;
   /** What is added to a form at this place, in its units. */
   extra(form: Form): number;
-  /** Conditions already computed further out. */
-  readonly conditions?: ReadonlyMap<GuardNode, Register>;
   readonly sums?: readonly Reduced[];
 }
 
@@ -107,30 +146,54 @@ export function loopEnvironment(m: VectorMachine, analysis: Analysis, place: Pla
   const { values, vectorAxis, count, extra } = place;
   const wide = vectorAxis !== undefined;
   const step = (form: Form): number => (vectorAxis === undefined ? 0 : form.factors[vectorAxis]);
-  return {
+  const environment: Environment = {
     machine: m,
     wide,
-    load: (e) => {
-      const { form, quotients } = analysis.loads.get(e) as { form: Form; quotients: readonly Quotient[] };
+    load: (e, scope) => {
+      const { form, quotients, indirections } = analysis.loads.get(e) as LoadAddress;
       let [address, offset] = values.address(form, extra(form));
       for (const q of quotients) {
         const quotient = divideExact(m, values.value(q.form), q.divisor);
         address = m.binary('add', address, m.binary('mul', quotient, m.constant('i32', q.stride * form.bytes)));
       }
+      // Positions that differ between lanes make a displacement for each.
+      let displacements: Register | undefined;
+      const known = place.displacements?.get(e);
+      if (known !== undefined) {
+        address = m.binary('add', address, known);
+      } else {
+        for (const { position, stride } of indirections) {
+          const spread = vectorAxis !== undefined && variesAlong(analysis, position, vectorAxis);
+          const at =
+            wide && !spread
+              ? emitExpression(
+                  position,
+                  loopEnvironment(m, analysis, { ...place, vectorAxis: undefined }),
+                  scope.scalars,
+                )
+              : emitExpression(position, environment, scope);
+          const bytes = m.binary('mul', at, m.constant('i32', stride * form.bytes, at.wide));
+          if (!spread) address = m.binary('add', address, bytes);
+          else displacements = displacements === undefined ? bytes : m.binary('add', displacements, bytes);
+        }
+      }
       if (!wide) return loadAs(m, e.dtype, false, address, offset);
       const factor = step(form);
-      if (factor === 1) return loadAs(m, e.dtype, true, address, offset);
-      if (factor === 0) return splatAs(m, e.dtype, address, offset);
+      if (displacements === undefined) {
+        if (factor === 1) return loadAs(m, e.dtype, true, address, offset);
+        if (factor === 0) return splatAs(m, e.dtype, address, offset);
+      }
       if (factor < 0) {
         address = m.binary('add', address, m.constant('i32', offset));
         offset = 0;
       }
       const lanes = Array.from({ length: m.lanes }, (_, lane) => {
+        const from = displacements === undefined ? address : m.binary('add', address, m.lane(displacements, lane));
         // Lanes beyond the end read the last element again.
         const at = offset + Math.min(lane, count - 1) * factor * form.bytes;
         return at >= 0
-          ? loadElement(m, e.dtype, address, at)
-          : loadElement(m, e.dtype, m.binary('add', address, m.constant('i32', at)), 0);
+          ? loadElement(m, e.dtype, from, at)
+          : loadElement(m, e.dtype, m.binary('add', from, m.constant('i32', at)), 0);
       });
       const gathered = m.gather(lanes);
       return e.dtype === 'bool' ? toMask(m, gathered) : gathered;
@@ -151,6 +214,34 @@ export function loopEnvironment(m: VectorMachine, analysis: Analysis, place: Pla
     },
     condition: (e) => place.conditions?.get(e) ?? emitChecks(m, values, analysis.guards.get(e) as readonly CheckForm[]),
   };
+  return environment;
+}
+
+/** The displacements of loads whose positions are the same along all of `loops`, at a place outside of these. */
+export function emitDisplacements(
+  m: VectorMachine,
+  analysis: Analysis,
+  values: FormValues,
+  loops: readonly number[],
+): Map<LoadNode, Register> {
+  const displacements = new Map<LoadNode, Register>();
+  // Where a guard does not hold, what it guards must not be read.
+  if (loops.length === 0 || analysis.guards.size > 0) return displacements;
+  const environment = loopEnvironment(m, analysis, { values, vectorAxis: undefined, count: 1, extra: () => 0 });
+  const scope = new Scope();
+  for (const [node, { form, indirections }] of analysis.loads) {
+    if (indirections.length === 0) continue;
+    if (indirections.some(({ position }) => loops.some((axis) => variesAlong(analysis, position, axis)))) continue;
+    const parts = indirections.map(({ position, stride }) => {
+      const at = emitExpression(position, environment, scope);
+      return m.binary('mul', at, m.constant('i32', stride * form.bytes));
+    });
+    displacements.set(
+      node,
+      parts.reduce((sum, part) => m.binary('add', sum, part)),
+    );
+  }
+  return displacements;
 }
 
 /** A scalar mask: all checks hold. */

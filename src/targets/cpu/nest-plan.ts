@@ -1,9 +1,9 @@
 import { axisIndex, countOperations } from '../../kernel/expression.js';
-import type { Nest } from '../../kernel/kernel.js';
+import { expressionsOf, type Nest } from '../../kernel/kernel.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import type { Shape } from '../../tensor/shape.js';
 import { addIndex, type Form, makeForm } from './form.js';
-import { type Analysis, analyseExpressions, type View } from './loops.js';
+import { type Analysis, analyseExpressions, type View, variesAlong } from './loops.js';
 
 /** What the loops and expressions of a nest need. */
 export interface NestAnalysis extends Analysis {
@@ -14,7 +14,7 @@ export interface NestAnalysis extends Analysis {
 
 export function analyse(nest: Nest, operands: readonly View[], results: readonly View[]): NestAnalysis {
   const count = nest.parallel.length + nest.reduce.length;
-  const analysis = analyseExpressions([...nest.reducers.map((r) => r.body), ...nest.outputs], count, operands);
+  const analysis = analyseExpressions(expressionsOf(nest), count, operands);
   const resultForms = results.map(({ dtype, strides }, i) => {
     const form = makeForm(count, DTYPES[dtype].bytes, operands.length + i);
     strides.forEach((stride, d) => {
@@ -98,7 +98,7 @@ export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): Lo
 }
 
 /** Loops over `axes` but for those with one iteration. */
-function live(axes: readonly number[], extents: Shape): Loop[] {
+export function live(axes: readonly number[], extents: Shape): Loop[] {
   return axes.filter((axis) => extents[axis] !== 1).map((axis) => ({ axis, extent: extents[axis] }));
 }
 
@@ -134,15 +134,13 @@ function chooseVector(
   parallel: readonly Loop[],
   reduce: readonly Loop[],
 ): Pick<LoopPlan, 'vector' | 'vectorReduce'> {
-  // Whatever decides or divides is computed once for all lanes.
-  const scalar = [
-    ...[...analysis.guards.values()].flat().map((check) => check.form),
-    ...[...analysis.loads.values()].flatMap(({ quotients }) => quotients.map((q) => q.form)),
-    ...[...analysis.axes.values()].filter((a) => a.divisor !== 1).map((a) => a.form),
-  ];
-  const free = (loop: Loop): boolean => scalar.every((form) => form.factors[loop.axis] === 0);
+  const free = (loop: Loop): boolean => canFill(loop, analysis);
   const streams = (loop: Loop): boolean =>
-    [...analysis.loads.values()].every(({ form }) => form.factors[loop.axis] === 0 || form.factors[loop.axis] === 1);
+    [...analysis.loads.values()].every(
+      ({ form, indirections }) =>
+        (form.factors[loop.axis] === 0 || form.factors[loop.axis] === 1) &&
+        !indirections.some(({ position }) => variesAlong(analysis, position, loop.axis)),
+    );
   const last = parallel[parallel.length - 1];
   const unit = last !== undefined && analysis.results.every((form) => form.factors[last.axis] === 1);
   const vector = unit && free(last) && last.extent >= 2 ? last : undefined;
@@ -157,6 +155,16 @@ function chooseVector(
   return { vector: vectorReduce ? undefined : vector, vectorReduce };
 }
 
+/** Whether lanes can run along `loop`: whatever decides or divides is computed once for all lanes. */
+export function canFill(loop: Loop, analysis: Analysis): boolean {
+  const scalar = [
+    ...[...analysis.guards.values()].flat().map((check) => check.form),
+    ...[...analysis.loads.values()].flatMap(({ quotients }) => quotients.map((q) => q.form)),
+    ...[...analysis.axes.values()].filter((a) => a.divisor !== 1).map((a) => a.form),
+  ];
+  return scalar.every((form) => form.factors[loop.axis] === 0);
+}
+
 /** Short bodies gain from several registers at a time; long ones would spill. */
 function wantedUnroll(nest: Nest): number {
   const operations = [...nest.reducers.map((r) => r.body), ...nest.outputs].reduce((n, e) => n + countOperations(e), 0);
@@ -165,7 +173,7 @@ function wantedUnroll(nest: Nest): number {
 }
 
 /** Joins neighbouring loops that every form sees as one: factor(outer) = factor(inner) · extent(inner). */
-function merge(loops: Loop[], forms: readonly Form[]): Loop[] {
+export function merge(loops: Loop[], forms: readonly Form[]): Loop[] {
   const merged: Loop[] = [];
   for (const loop of loops) {
     const outer = merged[merged.length - 1];

@@ -3,12 +3,23 @@ import { Arithmetic } from './arithmetic.js';
 import { type Environment, emitConstant, emitExpression, Scope } from './expression.js';
 import { FormValues } from './form.js';
 import type { KernelCode } from './kernel-code.js';
-import { emitChecks, type GuardNode, loopEnvironment, type Reduced, storeAs, type View } from './loops.js';
+import {
+  emitChecks,
+  emitDisplacements,
+  type GuardNode,
+  type Known,
+  loopEnvironment,
+  type Reduced,
+  storeAs,
+  type View,
+} from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
 import { analyse, type Loop, type LoopPlan, type NestAnalysis, planLoops } from './nest-plan.js';
+import { scatterCode } from './scatter.js';
 
 /** Generates code for a loop nest: ordered, merged and vectorised loops. */
 export function nestCode(nest: Nest, lanes: number, operands: readonly View[], results: readonly View[]): KernelCode {
+  if (nest.scatter !== undefined) return scatterCode(nest, nest.scatter, lanes, operands, results[0]);
   const analysis = analyse(nest, operands, results);
   const loops = planLoops(nest, lanes, analysis);
   return {
@@ -62,19 +73,22 @@ class NestEmitter {
   #vectorLoop(values: FormValues, part: Register | undefined): void {
     const m = this.#m;
     const { vector, vectorPart } = this.#plan;
-    // Conditions that do not change along the loop are computed before it.
+    // Conditions and positions that do not change along the loop are computed before it.
     const conditions = new Map<GuardNode, Register>();
     for (const [node, checks] of this.#analysis.guards) {
       if (checks.every(({ form }) => this.#plan.reduce.every((loop) => form.factors[loop.axis] === 0))) {
         conditions.set(node, emitChecks(this.#m, values, checks));
       }
     }
+    const inner = [...(vector === undefined ? [] : [vector]), ...this.#plan.reduce].map((loop) => loop.axis);
+    const displacements = emitDisplacements(m, this.#analysis, values, inner);
+    const known: Known = { conditions, displacements };
     if (vector === undefined) {
-      this.#point(values, conditions, false, 1, 1);
+      this.#point(values, known, false, 1, 1);
       return;
     }
     const body = (i: Register, vectors: number, count: number): void =>
-      this.#point(values.enter(vector.axis, i), conditions, true, vectors, count);
+      this.#point(values.enter(vector.axis, i), known, true, vectors, count);
     if (part === undefined) {
       this.#segment(vector.extent, body);
       return;
@@ -110,21 +124,15 @@ class NestEmitter {
   }
 
   /** Everything for one position, or for `vectors` registers of neighbouring positions. */
-  #point(
-    values: FormValues,
-    conditions: ReadonlyMap<GuardNode, Register>,
-    wide: boolean,
-    vectors: number,
-    count: number,
-  ): void {
+  #point(values: FormValues, known: Known, wide: boolean, vectors: number, count: number): void {
     const m = this.#m;
     const sums: Reduced[][] = [];
     if (this.#nest.reducers.length > 0) {
-      if (this.#plan.vectorReduce) sums.push(this.#reduceAcross(values, conditions));
-      else sums.push(...this.#reduce(values, conditions, wide, vectors, count));
+      if (this.#plan.vectorReduce) sums.push(this.#reduceAcross(values, known));
+      else sums.push(...this.#reduce(values, known, wide, vectors, count));
     }
     for (let u = 0; u < vectors; u++) {
-      const environment = this.#environment(values, conditions, wide, u, count, sums[u]);
+      const environment = this.#environment(values, known, wide, u, count, sums[u]);
       const scope = new Scope();
       // All results are computed before the first is stored: a result may share memory with an operand.
       const registers = this.#nest.outputs.map((output) => emitExpression(output, environment, scope));
@@ -139,7 +147,7 @@ class NestEmitter {
 
   #environment(
     values: FormValues,
-    conditions: ReadonlyMap<GuardNode, Register>,
+    known: Known,
     wide: boolean,
     u: number,
     count: number,
@@ -151,25 +159,19 @@ class NestEmitter {
       vectorAxis: wide ? vectorAxis : undefined,
       count,
       extra: (form) => (wide && vectorAxis !== undefined ? u * this.#m.lanes * form.factors[vectorAxis] : 0),
-      conditions,
+      ...known,
       sums,
     });
   }
 
   /** Reduction loops inside; registers hold neighbouring results. */
-  #reduce(
-    values: FormValues,
-    conditions: ReadonlyMap<GuardNode, Register>,
-    wide: boolean,
-    vectors: number,
-    count: number,
-  ): Reduced[][] {
+  #reduce(values: FormValues, known: Known, wide: boolean, vectors: number, count: number): Reduced[][] {
     const m = this.#m;
     const { reducers } = this.#nest;
     const accumulators = Array.from({ length: vectors }, () => reducers.map((r) => start(m, r, wide)));
     this.#loops(this.#plan.reduce, values, (inner) => {
       for (let u = 0; u < vectors; u++) {
-        const environment = this.#environment(inner, conditions, wide, u, count);
+        const environment = this.#environment(inner, known, wide, u, count);
         const scope = new Scope();
         reducers.forEach((reducer, r) => {
           const position = (): Register => {
@@ -208,7 +210,7 @@ class NestEmitter {
   }
 
   /** The last reduction loop fills vector registers; their lanes are combined at the end. */
-  #reduceAcross(values: FormValues, conditions: ReadonlyMap<GuardNode, Register>): Reduced[] {
+  #reduceAcross(values: FormValues, known: Known): Reduced[] {
     const m = this.#m;
     const { reducers } = this.#nest;
     const loops = this.#plan.reduce;
@@ -223,7 +225,7 @@ class NestEmitter {
       const run = (i: Register, vectors: number): void => {
         const at = inner.enter(last.axis, i);
         for (let u = 0; u < vectors; u++) {
-          const environment = this.#environment(at, conditions, true, u, lanes, undefined, last.axis);
+          const environment = this.#environment(at, known, true, u, lanes, undefined, last.axis);
           const scope = new Scope();
           reducers.forEach((r, k) => {
             this.#accumulate(r, wides[u][k], environment, scope, never);
@@ -236,7 +238,7 @@ class NestEmitter {
       if (whole > groups) m.loop({ from: groups, to: whole, step: lanes }, (i) => run(i, 1));
       if (last.extent > whole) {
         m.loop({ from: whole, to: last.extent }, (i) => {
-          const environment = this.#environment(inner.enter(last.axis, i), conditions, false, 0, 1);
+          const environment = this.#environment(inner.enter(last.axis, i), known, false, 0, 1);
           const scope = new Scope();
           reducers.forEach((r, k) => {
             this.#accumulate(r, scalars[k], environment, scope, never);
