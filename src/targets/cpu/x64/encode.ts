@@ -19,7 +19,7 @@ export interface Encoded {
   readonly fixup?: Fixup;
 }
 
-const ROUNDING_CONTROL = { 'rn-sae': 0, 'rd-sae': 1, 'ru-sae': 2, 'rz-sae': 3 } as const;
+const ROUNDING_CONTROL = { sae: 0, 'rn-sae': 0, 'rd-sae': 1, 'ru-sae': 2, 'rz-sae': 3 } as const;
 
 /** Operands sorted to the fields of the encoding. */
 interface Fields {
@@ -129,8 +129,8 @@ function evexPrefix(choice: Choice, fields: Fields): number[] {
   const first = operands[0];
   const mask = typeof first === 'object' && first.kind !== 'label' && first.kind !== 'general' ? (first.mask ?? 0) : 0;
   const zeroing = typeof first === 'object' && first.kind === 'vector' && first.zeroing ? 1 : 0;
-  const length =
-    rounding !== undefined && rounding !== 'sae' ? ROUNDING_CONTROL[rounding] : Math.log2(choice.width / 128);
+  // The rounding takes the place of the length, which is then 512 or that of a scalar; `as` leaves it 0 for {sae}.
+  const length = rounding === undefined ? Math.log2(choice.width / 128) : ROUNDING_CONTROL[rounding];
   const special = rounding !== undefined || memory?.broadcast ? 1 : 0;
   return [
     0x62,
@@ -145,8 +145,8 @@ function legacyPrefix(choice: Choice, fields: Fields, w: number): number[] {
   const { memory } = fields;
   const bytes: number[] = [];
   const sized = row.operands.some((pattern) => pattern.registerSize !== undefined || pattern.memorySize !== undefined);
-  if (row.lock) bytes.push(0xf0);
   if (operandSize === 16 && sized) bytes.push(0x66);
+  if (row.lock) bytes.push(0xf0);
   if (row.prefix) bytes.push(row.prefix);
   const r = (fields.reg >> 3) & 1;
   const x = ((memory?.index?.index ?? 0) >> 3) & 1;
@@ -183,6 +183,11 @@ export function encode(choice: Choice): Encoded {
   });
   if (row.extension !== undefined) fields.reg = row.extension;
 
+  let { opcode } = row;
+  if (row.back !== undefined && form === 'vex' && !fields.memory && fields.rm > 7 && fields.reg < 8) {
+    [fields.reg, fields.rm] = [fields.rm, fields.reg];
+    opcode = row.back;
+  }
   const w = row.vexW ?? (choice.operandSize === 64 && hasGeneralSize(choice) ? 1 : 0);
   const bytes =
     form === 'evex'
@@ -190,7 +195,7 @@ export function encode(choice: Choice): Encoded {
       : form === 'vex'
         ? vexPrefix(choice, fields, w)
         : legacyPrefix(choice, fields, w);
-  bytes.push(row.opcode | (fields.opcodeRegister & 7));
+  bytes.push(opcode | (fields.opcodeRegister & 7));
   if (row.then !== undefined) bytes.push(row.then);
 
   let label: Label | undefined;

@@ -108,7 +108,9 @@ function matchRow(
   if (width === undefined || width < row.minimum) return undefined;
   const bySize = row.operands.some((pattern) => pattern.registerSize === 'r' || pattern.memorySize === 'r');
   const operandSize = bySize && !row.byWidth ? sizeFrom(row, operands, 'r') : fixedOperandSize(row);
-  if (operandSize === undefined || (bySize && operandSize === 8)) return undefined;
+  if (operandSize === undefined || (bySize && (operandSize === 8 || (operandSize === 16 && row.vex)))) {
+    return undefined;
+  }
 
   let needsEvex = width === 512 || rounding !== undefined;
   let mask = false;

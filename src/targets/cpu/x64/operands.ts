@@ -128,6 +128,7 @@ export function memory(
     invariant(index === undefined, 'rip-relative addresses have no index');
     return { kind: 'memory', label: base, scale: 1, displacement };
   }
+  invariant(base !== undefined || index !== undefined, 'an address has a base, an index or a label');
   invariant(base === undefined || base.bits === 64, 'the base of an address is a 64-bit register');
   if (index?.kind === 'general') {
     invariant(index.bits === 64, 'the index of an address is a 64-bit register');

@@ -19,7 +19,7 @@
  * Attributes: `avx` … features of the VEX form (`avx|avx2`: 128 bits need AVX, 256 AVX2; `kf` `kbw` `kdq`: VEX that is part of AVX-512);
  * `f` `bw` `dq` `vnni` `bf16` `vbmi` of the EVEX form; neither: legacy. `kz` EVEX masks with merging and zeroing, `km` merging only, `kk` a mask is
  * required; `b32` `b64` broadcast; `er` `sae` rounding; `min256` not for 128 bits; `L1` vector length 256 although no operand says so;
- * `as=` name in EVEX; `then=` a byte after the opcode; `needs=` feature of a legacy form; `lock`; `W0` after the opcode: 64 bits need no W.
+ * `as=` name in EVEX; `back=` opcode of the same instruction with reg and rm exchanged, for a shorter VEX prefix; `then=` a byte after the opcode; `needs=` feature of a legacy form; `lock`; `W0` after the opcode: 64 bits need no W.
  */
 
 import { invariant } from '../../../tensor/errors.js';
@@ -53,6 +53,7 @@ export interface Row {
   readonly opcode: number;
   readonly extension?: number;
   readonly then?: number;
+  readonly back?: number;
   /** undefined: by operand size. */
   readonly vexW?: 0 | 1;
   readonly evexW: 0 | 1;
@@ -157,6 +158,7 @@ export function parseRow(name: string, text: string): Row {
   let length = Math.max(128, ...operands.map((p) => (p.register === 'vector' ? Number(p.registerSize) || 0 : 0)));
   let evexName = name;
   let then: number | undefined;
+  let back: number | undefined;
   let legacyNeeds: CpuFeature | undefined;
   let lock = false;
   let forcedW: 0 | 1 | undefined;
@@ -177,6 +179,7 @@ export function parseRow(name: string, text: string): Row {
     else if (attribute === 'W1') forcedW = 1;
     else if (key === 'as') evexName = value;
     else if (key === 'then') then = Number.parseInt(value, 16);
+    else if (key === 'back') back = Number.parseInt(value, 16);
     else if (key === 'needs') legacyNeeds = value as CpuFeature;
     else invariant(false, `row ${name}: attribute ${attribute}`);
   }
@@ -192,6 +195,7 @@ export function parseRow(name: string, text: string): Row {
     opcode: Number.parseInt(code, 16),
     extension: extension === undefined ? undefined : Number(extension),
     then,
+    back,
     vexW: headerW,
     evexW: w === 'W1' || w === 'W01' ? 1 : 0,
     length,

@@ -65,10 +65,10 @@ type VectorName = FusedName | MaskName | keyof typeof OTHER_ROWS;
 
 const OTHER_ROWS = {
   // Moves
-  vmovups: ['RM v v/m = NP.0F.W0 10 avx f kz', 'MR m v = NP.0F.W0 11 avx f km'],
-  vmovaps: ['RM v v/m = NP.0F.W0 28 avx f kz', 'MR m v = NP.0F.W0 29 avx f km'],
-  vmovdqu: ['RM v v/m = F3.0F.W0 6F avx f kz as=vmovdqu32', 'MR m v = F3.0F.W0 7F avx f km as=vmovdqu32'],
-  vmovdqa: ['RM v v/m = 66.0F.W0 6F avx f kz as=vmovdqa32', 'MR m v = 66.0F.W0 7F avx f km as=vmovdqa32'],
+  vmovups: ['RM v v/m = NP.0F.W0 10 avx f kz back=11', 'MR m v = NP.0F.W0 11 avx f km'],
+  vmovaps: ['RM v v/m = NP.0F.W0 28 avx f kz back=29', 'MR m v = NP.0F.W0 29 avx f km'],
+  vmovdqu: ['RM v v/m = F3.0F.W0 6F avx f kz back=7F as=vmovdqu32', 'MR m v = F3.0F.W0 7F avx f km as=vmovdqu32'],
+  vmovdqa: ['RM v v/m = 66.0F.W0 6F avx f kz back=7F as=vmovdqa32', 'MR m v = 66.0F.W0 7F avx f km as=vmovdqa32'],
   vmovdqu8: ['RM v v/m = F2.0F.W0 6F bw kz', 'MR m v = F2.0F.W0 7F bw km'],
   vmovdqu16: ['RM v v/m = F2.0F.W1 6F bw kz', 'MR m v = F2.0F.W1 7F bw km'],
   vmovdqu32: ['RM v v/m = F3.0F.W0 6F f kz', 'MR m v = F3.0F.W0 7F f km'],
@@ -77,14 +77,22 @@ const OTHER_ROWS = {
   vmovntps: 'MR m v = NP.0F.W0 2B avx f',
   vmovntdq: 'MR m v = 66.0F.W0 E7 avx f',
   vmovntdqa: 'RM v m = 66.0F38.W0 2A avx|avx2 f',
-  vmovss: ['RM x m32 = F3.0F.W0 10 avx f kz', 'MR m32 x = F3.0F.W0 11 avx f km', 'RVM x x x = F3.0F.W0 10 avx f kz'],
-  vmovsd: ['RM x m64 = F2.0F.W01 10 avx f kz', 'MR m64 x = F2.0F.W01 11 avx f km', 'RVM x x x = F2.0F.W01 10 avx f kz'],
+  vmovss: [
+    'RM x m32 = F3.0F.W0 10 avx f kz',
+    'MR m32 x = F3.0F.W0 11 avx f km',
+    'RVM x x x = F3.0F.W0 10 avx f kz back=11',
+  ],
+  vmovsd: [
+    'RM x m64 = F2.0F.W01 10 avx f kz',
+    'MR m64 x = F2.0F.W01 11 avx f km',
+    'RVM x x x = F2.0F.W01 10 avx f kz back=11',
+  ],
   vmovd: ['RM x r32/m32 = 66.0F.W0 6E avx f', 'MR r32/m32 x = 66.0F.W0 7E avx f'],
   vmovq: [
-    'RM x x/m64 = F3.0F.W01 7E avx f',
-    'MR m64 x = 66.0F.W01 D6 avx f',
-    'RM x r64 = 66.0F.W1 6E avx f',
-    'MR r64 x = 66.0F.W1 7E avx f',
+    'RM x m64 = F3.0F.W0 7E avx',
+    'MR m64 x = 66.0F.W0 D6 avx',
+    'RM x r64/m64 = 66.0F.W1 6E avx f',
+    'MR r64/m64 x = 66.0F.W1 7E avx f',
   ],
   vmovhlps: 'RVM x x x = NP.0F.W0 12 avx f',
   vmovlhps: 'RVM x x x = NP.0F.W0 16 avx f',
