@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { axisIndex, load } from '../kernel/expression.js';
-import { mapNest } from '../kernel/kernel.js';
+import { axisIndex, axisValue, constant, type Expression, indirectIndex, load, reduced } from '../kernel/expression.js';
+import { mapNest, type Nest } from '../kernel/kernel.js';
 import { makeBuffer, type Step, type Steps } from './steps.js';
 import { verifySteps } from './verify.js';
 
@@ -37,4 +37,35 @@ test('every broken rule is named, with the pass and the step', () => {
     [program((x, y) => [{ ...copy([x], [y]), kernel: mapNest([4], load(0, 'f32', [])) }]), /at 0 indices/],
   ];
   for (const [steps, message] of broken) assert.throws(() => verifySteps(steps, 'a pass'), message);
+});
+
+test('positions that are values stay inside of their operand, and what is added by position does not know its place', () => {
+  const at = (value: Expression, extent: number): Expression => load(0, 'f32', [indirectIndex(value, extent)]);
+  const map = (e: Expression): Steps => program((x, y) => [{ ...copy([x], [y]), kernel: mapNest([4], e) }]);
+  verifySteps(map(at(axisValue(axisIndex(0)), 4)), 'a pass');
+  assert.throws(() => verifySteps(map(at(axisValue(axisIndex(0)), 5)), 'a pass'), /at a i32 below 5 along axis 0/);
+  assert.throws(() => verifySteps(map(at(constant(0, 'f32'), 4)), 'a pass'), /at a f32 below 4/);
+
+  const scatter = (change: Partial<Nest>): Steps => {
+    const kernel: Nest = {
+      kind: 'nest',
+      parallel: [4],
+      reduce: [4],
+      reducers: [{ kind: 'sum', body: load(0, 'f32', [axisIndex(1)]) }],
+      scatter: { axis: 0, position: axisValue(axisIndex(1)) },
+      outputs: [reduced(0, 'f32')],
+      ...change,
+    };
+    return program((x, y) => [{ ...copy([x], [y]), kernel }]);
+  };
+  verifySteps(scatter({}), 'a pass');
+  const own = load(0, 'f32', [axisIndex(0)]);
+  const broken: [Partial<Nest>, RegExp][] = [
+    [{ reducers: [{ kind: 'sum', body: own }] }, /depends on the axis/],
+    [{ scatter: { axis: 0, position: axisValue(axisIndex(0)) } }, /depends on the axis/],
+    [{ scatter: { axis: 1, position: axisValue(axisIndex(1)) } }, /along axis 1 of \[4\]/],
+    [{ reducers: [{ kind: 'max', body: load(0, 'f32', [axisIndex(1)]) }] }, /something else than one sum/],
+    [{ outputs: [own] }, /something else than one sum/],
+  ];
+  for (const [change, message] of broken) assert.throws(() => verifySteps(scatter(change), 'a pass'), message);
 });

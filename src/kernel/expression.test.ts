@@ -12,6 +12,7 @@ import {
   type Expression,
   guard,
   type Index,
+  indirectIndex,
   load,
   loadBroadcast,
   makeIndex,
@@ -23,6 +24,7 @@ import {
   substituteIndex,
   visitExpression,
 } from './expression.js';
+import { Interner } from './intern.js';
 
 const at = (index: Index, position: readonly number[]): number =>
   index.terms.reduce((sum, { axis, factor }) => sum + factor * position[axis], index.offset) / index.divisor;
@@ -151,4 +153,24 @@ test('printing', () => {
     '(2·a0−1·a1−3)/2',
   );
   assert.equal(printExpression(apply('add', reduced(0, 'f32'), reduced(1, 'f32', 'index'))), 'add(r0, r1.index)');
+});
+
+test('a position that is a value takes the place of an axis where the axis is the whole index', () => {
+  const value = load(1, 'i32', [axisIndex(1)]);
+  const to = [indirectIndex(value, 5), axisIndex(0)];
+  const moved = (e: Expression): string | undefined => {
+    const result = substituteAxes(e, to);
+    return result && printExpression(result);
+  };
+  assert.equal(moved(load(0, 'f32', [axisIndex(0), axisIndex(1, 2, 1)])), '$0[⟨$1[a1]⟩, 2·a0+1]');
+  assert.equal(moved(axisValue(axisIndex(0))), 'min(max($1[a1], 0), 4)');
+  assert.equal(moved(load(0, 'f32', [axisIndex(0, 2)])), undefined);
+  const one = constant(1, 'f32');
+  assert.equal(moved(guard([{ index: axisIndex(0), extent: 3 }], one, constant(2, 'f32'))), undefined);
+  // Inside of positions, too; each value once.
+  const nested = load(0, 'f32', [indirectIndex(load(1, 'i32', [axisIndex(1)]), 5)]);
+  assert.equal(moved(nested), '$0[⟨$1[a0]⟩]');
+  const interner = new Interner();
+  assert.equal(interner.intern(nested), interner.intern(load(0, 'f32', [indirectIndex(value, 5)])));
+  assert.notEqual(interner.intern(nested), interner.intern(load(0, 'f32', [indirectIndex(value, 4)])));
 });
