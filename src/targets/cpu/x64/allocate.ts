@@ -1,0 +1,340 @@
+import { invariant } from '../../../tensor/errors.js';
+import {
+  type Argument,
+  clobbersVectors,
+  type Instruction,
+  isMove,
+  type MachineFunction,
+  type RegisterArgument,
+  type RegisterClass,
+  Virtual,
+  visitRegisters,
+} from './code.js';
+
+/** What a register is worth grows by this factor with every loop around it. */
+const LOOP_WEIGHT = 8;
+
+/** Hardware numbers that may be handed out, in order of preference. */
+export type RegisterFiles = Readonly<Record<RegisterClass, readonly number[]>>;
+
+export interface Allocation {
+  /** The function's code with spills, and the hardware register of every register in it. */
+  readonly instructions: readonly Instruction[];
+  readonly registers: ReadonlyMap<Virtual, number>;
+  /** The register that each spill slot stands for. */
+  readonly owners: readonly Virtual[];
+  /** General-purpose registers that are written. */
+  readonly used: readonly number[];
+}
+
+/** From the definition to the last use, extended over every loop that it is alive around; uses of instruction i are at 2i, definitions at 2i + 1. */
+interface Interval {
+  readonly register: Virtual;
+  readonly start: number;
+  end: number;
+  weight: number;
+  /** Lives across a call or barrier. */
+  crosses: boolean;
+  /** Moved from this register. */
+  hint: Virtual | undefined;
+}
+
+/**
+ * Linear scan (Poletto and Sarkar, "Linear scan register allocation", TOPLAS 1999) that spills the register of least
+ * weight. Spilled registers become memory operands or brief registers around each use, and the scan runs again, so no
+ * register needs to be kept back for spilling.
+ */
+export function allocate(f: MachineFunction, files: RegisterFiles): Allocation {
+  const slots = new Slots();
+  let registers = f.registers;
+  const fresh = (spilled: Virtual): Virtual => new Virtual(registers++, spilled.class, spilled);
+  let instructions = f.instructions;
+  for (let round = 0; ; round++) {
+    invariant(round < 50, `${f.name}: register allocation does not end`);
+    const { assigned, spilled } = scan(liveIntervals(instructions), files, f.name);
+    if (spilled.size === 0) {
+      f.registers = registers;
+      const used = new Set<number>();
+      for (const [register, index] of assigned) if (register.class === 'general') used.add(index);
+      return { instructions, registers: assigned, owners: slots.owners, used: [...used].sort((a, b) => a - b) };
+    }
+    instructions = rewrite(instructions, spilled, slots, fresh, f);
+  }
+}
+
+function liveIntervals(instructions: readonly Instruction[]): Interval[] {
+  const loopEnds = new Map<number, number>();
+  const open: number[] = [];
+  instructions.forEach(({ name }, i) => {
+    if (name === 'loop') open.push(i);
+    else if (name === 'endLoop') loopEnds.set(open.pop() as number, i);
+  });
+  const intervals = new Map<Virtual, Interval>();
+  const loops: number[] = [];
+  const clobbers: number[] = [];
+  instructions.forEach((instruction, i) => {
+    if (instruction.name === 'loop') loops.push(i);
+    else if (instruction.name === 'endLoop') loops.pop();
+    if (clobbersVectors(instruction)) clobbers.push(2 * i);
+    const weight = LOOP_WEIGHT ** Math.min(loops.length, 8);
+    visitRegisters(instruction, (register, role) => {
+      let interval = intervals.get(register);
+      if (interval === undefined) {
+        invariant(role === 'def', `register ${register.id} is used before it is defined`);
+        interval = { register, start: 2 * i + 1, end: 2 * i + 1, weight: 0, crosses: false, hint: undefined };
+        intervals.set(register, interval);
+      }
+      interval.weight += role === 'mod' ? 2 * weight : weight;
+      interval.end = Math.max(interval.end, role === 'use' ? 2 * i : 2 * i + 1);
+      for (const begin of loops) {
+        if (2 * begin > interval.start) {
+          interval.end = Math.max(interval.end, 2 * (loopEnds.get(begin) as number));
+          break;
+        }
+      }
+    });
+    if (isMove(instruction)) {
+      const [to, from] = instruction.args as RegisterArgument[];
+      const interval = intervals.get(to.register) as Interval;
+      interval.hint ??= from.register;
+    }
+  });
+  const all = [...intervals.values()];
+  for (const interval of all) {
+    if (interval.register.class === 'general') continue;
+    interval.crosses = clobbers.some((at) => interval.start < at && at < interval.end);
+  }
+  return all.sort((a, b) => a.start - b.start);
+}
+
+function scan(
+  intervals: readonly Interval[],
+  files: RegisterFiles,
+  name: string,
+): { assigned: Map<Virtual, number>; spilled: Set<Virtual> } {
+  const assigned = new Map<Virtual, number>();
+  const spilled = new Set<Virtual>();
+  const active: Record<RegisterClass, Interval[]> = { general: [], vector: [], mask: [] };
+  const free: Record<RegisterClass, Set<number>> = {
+    general: new Set(files.general),
+    vector: new Set(files.vector),
+    mask: new Set(files.mask),
+  };
+  for (const interval of intervals) {
+    const { register } = interval;
+    const own = register.class;
+    if (interval.crosses) {
+      spilled.add(register);
+      continue;
+    }
+    active[own] = active[own].filter((other) => {
+      if (other.end >= interval.start) return true;
+      free[own].add(assigned.get(other.register) as number);
+      return false;
+    });
+    if (free[own].size > 0) {
+      const wanted = interval.hint && assigned.get(interval.hint);
+      const index =
+        wanted !== undefined && free[own].has(wanted)
+          ? wanted
+          : (files[own].find((candidate) => free[own].has(candidate)) as number);
+      free[own].delete(index);
+      assigned.set(register, index);
+      active[own].push(interval);
+      continue;
+    }
+    let victim = interval;
+    for (const other of active[own]) {
+      if (other.register.standsFor) continue;
+      if (
+        victim.register.standsFor ||
+        other.weight < victim.weight ||
+        (other.weight === victim.weight && other.end > victim.end)
+      ) {
+        victim = other;
+      }
+    }
+    invariant(
+      victim.register.standsFor === undefined,
+      `${name}: an instruction needs more ${own} registers than there are`,
+    );
+    spilled.add(victim.register);
+    if (victim !== interval) {
+      assigned.set(register, assigned.get(victim.register) as number);
+      active[own].splice(active[own].indexOf(victim), 1, interval);
+    }
+  }
+  for (const register of spilled) assigned.delete(register);
+  return { assigned, spilled };
+}
+
+class Slots {
+  readonly owners: Virtual[] = [];
+  readonly #of = new Map<Virtual, number>();
+
+  of(register: Virtual): number {
+    let slot = this.#of.get(register);
+    if (slot === undefined) {
+      slot = this.owners.length;
+      this.owners.push(register);
+      this.#of.set(register, slot);
+    }
+    return slot;
+  }
+}
+
+/** Instructions whose last register may as well be memory of its full size; true: or one word in all lanes (AVX-512). */
+const FOLDS: ReadonlyMap<string, boolean> = new Map<string, boolean>([
+  ...['add', 'sub', 'mul', 'div', 'min', 'max'].map((op): [string, boolean] => [`v${op}ps`, true]),
+  ...['vfmadd231ps', 'vsqrtps', 'vcmpps', 'vcvtdq2ps', 'vcvttps2dq', 'vblendmps'].map((op): [string, boolean] => [
+    op,
+    true,
+  ]),
+  ...['vpaddd', 'vpsubd', 'vpmulld', 'vpminsd', 'vpmaxsd', 'vpcmpd', 'vpabsd'].map((op): [string, boolean] => [
+    op,
+    true,
+  ]),
+  ...['vpand', 'vpor', 'vpxor', 'vpandn'].map((op): [string, boolean] => [op, true]),
+  ...['vpcmpeqd', 'vpcmpgtd'].map((op): [string, boolean] => [op, false]),
+  ...['add', 'sub', 'mul', 'div', 'min', 'max'].map((op): [string, boolean] => [`v${op}ss`, false]),
+  ['vfmadd231ss', false],
+  ...['add', 'sub', 'and', 'or', 'xor', 'cmp', 'imul', 'cmovne'].map((op): [string, boolean] => [op, false]),
+]);
+
+/** The argument that may become memory: the last register, only read, if nothing else is memory. */
+function foldable({ name, args }: Instruction): RegisterArgument | undefined {
+  if (!FOLDS.has(name)) return undefined;
+  let last: RegisterArgument | undefined;
+  for (const arg of args) {
+    if (typeof arg === 'number') continue;
+    if (arg.kind !== 'register') return undefined;
+    last = arg;
+  }
+  return last?.role === 'use' && (name !== 'cmp' || args.length === 2) ? last : undefined;
+}
+
+function rewrite(
+  instructions: readonly Instruction[],
+  spilled: ReadonlySet<Virtual>,
+  slots: Slots,
+  fresh: (spilled: Virtual) => Virtual,
+  f: MachineFunction,
+): Instruction[] {
+  const result: Instruction[] = [];
+  const memoryOf = (register: Virtual, name: string, bits: number): Argument | undefined => {
+    const size = register.class === 'general' ? bits : undefined;
+    if (register.again === undefined) return { kind: 'slot', index: slots.of(register), bits: size };
+    const [, source] = register.again.args;
+    if (typeof source !== 'object') return undefined;
+    if (source.kind === 'incoming') return { ...source, bits: size };
+    if (source.kind !== 'pool') return undefined;
+    if (name.endsWith('ss')) return { kind: 'pool', words: [source.words[0]] };
+    if (source.words.length === 1) {
+      if (f.avx512 && FOLDS.get(name)) return { ...source, broadcast: true };
+      return { kind: 'pool', words: new Array<number>(bits / 32).fill(source.words[0]) };
+    }
+    return source.words.length * 32 === bits ? source : undefined;
+  };
+  for (const instruction of instructions) {
+    let touched = false;
+    visitRegisters(instruction, (register) => {
+      touched ||= spilled.has(register);
+    });
+    if (!touched) {
+      result.push(instruction);
+      continue;
+    }
+    const { name, args } = instruction;
+    const [first, second] = args;
+    if (typeof first === 'object' && first.kind === 'register' && spilled.has(first.register)) {
+      if (first.register.again === instruction) continue; // made again wherever it is used
+      // A move to or from memory is one instruction.
+      if (isMove(instruction) && !spilled.has((second as RegisterArgument).register)) {
+        result.push(save((second as RegisterArgument).register, slots.of(first.register), f));
+        continue;
+      }
+    }
+    if (isMove(instruction) && spilled.has((second as RegisterArgument).register)) {
+      const to = first as RegisterArgument;
+      const from = (second as RegisterArgument).register;
+      if (!spilled.has(to.register)) {
+        result.push(restore(from, to.register, slots, f));
+        continue;
+      }
+    }
+    const folded = foldable(instruction);
+    const memory =
+      folded !== undefined && spilled.has(folded.register) ? memoryOf(folded.register, name, folded.bits) : undefined;
+    const brief = new Map<Virtual, Virtual>();
+    const roles = new Map<Virtual, { read: boolean; written: boolean }>();
+    const renamed = (register: Virtual): Virtual => {
+      if (!spilled.has(register)) return register;
+      let stand = brief.get(register);
+      if (stand === undefined) {
+        stand = fresh(register);
+        brief.set(register, stand);
+        roles.set(register, { read: false, written: false });
+      }
+      return stand;
+    };
+    const note = (register: Virtual, read: boolean, written: boolean): void => {
+      const role = roles.get(register);
+      if (role === undefined) return;
+      role.read ||= read;
+      role.written ||= written;
+    };
+    const newArgs = args.map((arg): Argument => {
+      if (typeof arg === 'number') return arg;
+      if (memory !== undefined && arg === folded) return memory;
+      if (arg.kind === 'tensor') {
+        const address = renamed(arg.address);
+        note(arg.address, true, false);
+        const mask = arg.mask && renamed(arg.mask);
+        if (arg.mask) note(arg.mask, true, false);
+        return { ...arg, address, mask };
+      }
+      if (arg.kind !== 'register') return arg;
+      const register = renamed(arg.register);
+      note(arg.register, arg.role !== 'def', arg.role !== 'use');
+      const mask = arg.mask && renamed(arg.mask);
+      if (arg.mask) note(arg.mask, true, false);
+      return { ...arg, register, mask };
+    });
+    for (const [register, stand] of brief) {
+      if (roles.get(register)?.read) result.push(restore(register, stand, slots, f));
+    }
+    result.push({ ...instruction, args: newArgs });
+    for (const [register, stand] of brief) {
+      if (roles.get(register)?.written) result.push(save(stand, slots.of(register), f));
+    }
+  }
+  return result;
+}
+
+function save(register: Virtual, slot: number, f: MachineFunction): Instruction {
+  const from: RegisterArgument = { kind: 'register', register, bits: sizeIn(f, register.class), role: 'use' };
+  return {
+    name: moveOf(register.class),
+    args: [{ kind: 'slot', index: slot }, from],
+  };
+}
+
+function restore(register: Virtual, to: Virtual, slots: Slots, f: MachineFunction): Instruction {
+  const target: RegisterArgument = { kind: 'register', register: to, bits: sizeIn(f, to.class), role: 'def' };
+  if (register.again !== undefined) {
+    const [old, ...rest] = register.again.args;
+    return { ...register.again, args: [{ ...(old as RegisterArgument), register: to }, ...rest] };
+  }
+  return {
+    name: moveOf(to.class),
+    args: [target, { kind: 'slot', index: slots.of(register) }],
+  };
+}
+
+function moveOf(registerClass: RegisterClass): 'mov' | 'vmovups' | 'kmovw' {
+  return registerClass === 'general' ? 'mov' : registerClass === 'vector' ? 'vmovups' : 'kmovw';
+}
+
+function sizeIn(f: MachineFunction, registerClass: RegisterClass): RegisterArgument['bits'] {
+  return registerClass === 'general' ? 64 : registerClass === 'vector' ? f.vectorBits : 16;
+}

@@ -1,0 +1,139 @@
+import { CHANGES, type Operation, type Recording, type Value } from './ir.js';
+
+type Load = Extract<Operation, { op: 'load' | 'loadSplat' | 'loadBytes' }>;
+type Compare = Extract<Operation, { op: 'compare' }>;
+
+/** What is not computed by an instruction of its own. */
+export interface Folding {
+  readonly skipped: ReadonlySet<Operation>;
+  /** Copies that are the same as what they copy, because neither changes. */
+  readonly aliases: ReadonlyMap<Value, Value>;
+  /** Values that are computed right into the register that they are assigned to. */
+  readonly targets: ReadonlyMap<Value, Value>;
+  /** Loads that become the memory operand of their one use. */
+  readonly loads: ReadonlyMap<Value, Load>;
+  /** Comparisons that become the branch after them. */
+  readonly conditions: ReadonlyMap<Value, Compare>;
+}
+
+/** How far a load may move down to its use. */
+const REACH = 64;
+
+/** Operations without effects: dropped when nobody uses their result. */
+const EFFECTS: ReadonlySet<Operation['op']> = new Set([
+  ...CHANGES,
+  'store',
+  'storeBytes',
+  'call',
+  'barrier',
+  'loop',
+  'endLoop',
+  'when',
+  'else',
+  'endWhen',
+]);
+/** Over these no load is moved. */
+const FENCES: ReadonlySet<Operation['op']> = new Set([
+  'store',
+  'storeBytes',
+  'call',
+  'barrier',
+  'loop',
+  'endLoop',
+  'when',
+  'else',
+  'endWhen',
+]);
+
+export function plan(recording: Recording, avx512: boolean): Folding {
+  const { operations } = recording;
+  const skipped = new Set<Operation>();
+  const aliases = new Map<Value, Value>();
+  const targets = new Map<Value, Value>();
+  const loads = new Map<Value, Load>();
+  const conditions = new Map<Value, Compare>();
+
+  for (let i = operations.length - 1; i >= 0; i--) {
+    const operation = operations[i];
+    const { result } = operation;
+    if (EFFECTS.has(operation.op) || result === undefined || result.uses > 0 || result.sets > 0) continue;
+    skipped.add(operation);
+    for (const arg of operation.args) arg.uses--;
+  }
+  operations.forEach((operation, i) => {
+    if (skipped.has(operation)) return;
+    const { op, result } = operation;
+    if (op === 'copy' && result.sets === 0 && operation.args[0].sets === 0) {
+      const source = aliases.get(operation.args[0]) ?? operation.args[0];
+      aliases.set(result, source);
+      source.uses += result.uses - 1;
+      skipped.add(operation);
+    } else if (op === 'set') {
+      const [source] = operation.args;
+      const before = operations[i - 1];
+      if (
+        before?.result === source &&
+        !EFFECTS.has(before.op) &&
+        before.op !== 'copy' &&
+        before.op !== 'constant' &&
+        !skipped.has(before) &&
+        source.uses === 1 &&
+        source.sets === 0
+      ) {
+        targets.set(source, result);
+        skipped.add(operation);
+      }
+    } else if (op === 'when') {
+      const [condition] = operation.args;
+      const before = operations[i - 1];
+      if (before?.op === 'compare' && before.result === condition && condition.uses === 1) {
+        const [a] = before.args;
+        if (a.kind === 'i32' && !a.wide) {
+          conditions.set(condition, before);
+          skipped.add(before);
+        }
+      }
+    }
+  });
+  operations.forEach((operation, i) => {
+    const { op, result } = operation;
+    if ((op !== 'load' && op !== 'loadSplat') || skipped.has(operation)) return;
+    if (result.uses !== 1 || result.sets > 0 || targets.has(result)) return;
+    if (op === 'loadSplat' && !avx512) return;
+    if (op === 'load' && operation.result.wide && operation.count !== recording.lanes) return;
+    const [address] = operation.args;
+    for (let j = i + 1; j < operations.length && j <= i + REACH; j++) {
+      const user = operations[j];
+      if (user.args.includes(result as never)) {
+        if (!skipped.has(user) && takesMemory(user, operation, loads)) {
+          loads.set(result, operation);
+          skipped.add(operation);
+        }
+        return;
+      }
+      if (FENCES.has(user.op) && !skipped.has(user)) return;
+      if (CHANGES.has(user.op) && user.result === address) return;
+    }
+  });
+  return { skipped, aliases, targets, loads, conditions };
+}
+
+/** Whether `user` has one place for a memory operand, and the load is (or can be swapped) there. */
+function takesMemory(user: Operation, load: Load, loads: ReadonlyMap<Value, Load>): boolean {
+  const value = load.result;
+  if (user.op === 'gather') return true;
+  const vector = value.wide || value.kind === 'f32';
+  if (!vector) return false;
+  if (user.op === 'binary') {
+    const [a, b] = user.args;
+    if (a === b || loads.has(a) || loads.has(b)) return false;
+    if (user.fn === 'add' || user.fn === 'mul') return true;
+    if (load.result.kind === 'i32' && user.fn !== 'sub') return true;
+    return (user.fn === 'sub' || user.fn === 'div') && b === value;
+  }
+  if (user.op === 'multiplyAdd') {
+    const [a, b] = user.args;
+    return a !== b && !loads.has(a) && !loads.has(b);
+  }
+  return false;
+}

@@ -1,0 +1,287 @@
+import { invariant } from '../../../tensor/errors.js';
+import type { BinaryOp, Comparison } from '../machine.js';
+import type { Argument, MachineFunction, Place, TensorArgument, Virtual } from './code.js';
+import { type Folding, plan } from './fold.js';
+import type { Operation, Recording, Value } from './ir.js';
+import { divideInteger, lowerInteger } from './lower-integer.js';
+import { lowerMemory } from './lower-memory.js';
+import { lowerVector } from './lower-vector.js';
+import type { VectorBits } from './operands.js';
+import { bitsOfFloat, def, mod, use, Writer } from './writer.js';
+
+/** Jumps and other instructions that depend on a signed comparison end in these. */
+export const CONDITION = { eq: 'e', ne: 'ne', lt: 'l', le: 'le', gt: 'g', ge: 'ge' } as const;
+const OPPOSITE = { eq: 'jne', ne: 'je', lt: 'jge', le: 'jg', gt: 'jle', ge: 'jl' } as const;
+
+type Block =
+  | { readonly kind: 'loop'; readonly top: Place; readonly end: Place; next: () => void; readonly exit: boolean }
+  | { readonly kind: 'when'; otherwise: Place | undefined; readonly end: Place };
+
+/** Turns the recorded operations of a function into machine instructions over virtual registers. */
+export function lower(recording: Recording, avx512: boolean): MachineFunction {
+  return new Lowering(recording, avx512).run();
+}
+
+export class Lowering {
+  readonly w: Writer;
+  readonly lanes: number;
+  readonly #recording: Recording;
+  readonly #registers = new Map<Value, Virtual>();
+  readonly #folding: Folding;
+  readonly #blocks: Block[] = [];
+
+  constructor(recording: Recording, avx512: boolean) {
+    this.#recording = recording;
+    this.lanes = recording.lanes;
+    const bits = (32 * recording.lanes) as VectorBits;
+    this.w = new Writer(recording.name, recording.parameters.length, bits, avx512);
+    this.#folding = plan(recording, avx512);
+  }
+
+  run(): MachineFunction {
+    this.#recording.parameters.forEach((parameter, i) => {
+      if (parameter.uses + parameter.sets === 0) return;
+      const register = this.target(parameter);
+      this.w.emit('mov', def(register), { kind: 'incoming', index: i });
+      if (parameter.sets === 0) register.again = this.w.instructions[this.w.instructions.length - 1];
+    });
+    for (const operation of this.#recording.operations) {
+      if (!this.#folding.skipped.has(operation)) this.#lower(operation);
+    }
+    invariant(this.#blocks.length === 0, `${this.#recording.name}: a block was left open`);
+    return this.w.finish();
+  }
+
+  /** Bits of the vector register that holds a value; scalars use the first element of an xmm register. */
+  bits(value: { readonly wide: boolean }): VectorBits {
+    return value.wide ? this.w.vectorBits : 128;
+  }
+
+  /** The register that a value's definition writes. */
+  target(value: Value): Virtual {
+    const actual = this.#folding.targets.get(value) ?? value;
+    let register = this.#registers.get(actual);
+    if (register === undefined) {
+      register = this.w.fresh(this.w.classOf(actual));
+      this.#registers.set(actual, register);
+    }
+    return register;
+  }
+
+  root(value: Value): Value {
+    return this.#folding.aliases.get(value) ?? value;
+  }
+
+  /** The number a value is known to hold. */
+  fixed(value: Value): number | undefined {
+    return this.root(value).fixed;
+  }
+
+  /** The register that holds a value; constants get one. */
+  register(argument: Value): Virtual {
+    const value = this.root(argument);
+    const fixed = value.fixed;
+    if (fixed === undefined) {
+      const register = this.#registers.get(this.#folding.targets.get(value) ?? value);
+      invariant(register !== undefined, `${this.#recording.name}: a register is read before it is written`);
+      return register;
+    }
+    if (this.w.classOf(value) === 'general') return this.w.integer(fixed);
+    return this.w.constant(wordOf(value, fixed), this.bits(value));
+  }
+
+  /** As the last operand of a packed instruction, or a scalar one: a register, memory or a constant in memory. */
+  operand(argument: Value, scalar: boolean): Argument {
+    const value = this.root(argument);
+    const load = this.#folding.loads.get(value);
+    if (load !== undefined) return this.memory(load.args[0], load.offset, { broadcast: load.op === 'loadSplat' });
+    const fixed = value.fixed;
+    if (fixed !== undefined && this.w.depth === 0) {
+      return this.w.pool(wordOf(value, fixed), scalar ? 32 : this.bits(value));
+    }
+    return use(this.register(value), this.bits(value));
+  }
+
+  isMemory(argument: Value): boolean {
+    return this.#folding.loads.has(this.root(argument));
+  }
+
+  /** An i32 as an immediate or a register. */
+  integer(argument: Value): Argument {
+    return this.fixed(argument) ?? use(this.register(argument));
+  }
+
+  memory(
+    address: Value,
+    displacement: number,
+    more: { readonly bits?: number; readonly broadcast?: boolean; readonly mask?: Virtual } = {},
+  ): TensorArgument {
+    return { kind: 'tensor', address: this.register(address), displacement, ...more };
+  }
+
+  /** Puts a constant into a register of its own, to be changed later. */
+  load(target: Virtual, value: Value, number: number): void {
+    if (target.class === 'general') {
+      this.w.emit('mov', def(target), number);
+      return;
+    }
+    const word = wordOf(value, number);
+    if (word === 0) this.w.emit('zero', def(target, this.bits(value)));
+    else this.w.emit('vbroadcastss', def(target, this.bits(value)), { kind: 'pool', words: [word] });
+  }
+
+  #lower(operation: Operation): void {
+    const { w } = this;
+    switch (operation.op) {
+      case 'constant': {
+        const { result } = operation;
+        if (result.fixed === undefined) this.load(this.target(result), result, result.constant as number);
+        return;
+      }
+      case 'copy':
+      case 'set': {
+        const [from] = operation.args;
+        const fixed = this.fixed(from);
+        const target = this.target(operation.result);
+        if (fixed !== undefined) this.load(target, operation.result, fixed);
+        else w.move(target, this.register(from));
+        return;
+      }
+      case 'bump':
+        w.emit('add', mod(this.target(operation.result)), this.integer(operation.args[0]));
+        return;
+      case 'loop':
+        this.#loop(operation);
+        return;
+      case 'endLoop': {
+        const block = this.#blocks.pop();
+        invariant(block?.kind === 'loop', 'endLoop without loop');
+        block.next();
+        w.depth--;
+        w.emit('endLoop');
+        if (block.exit) w.bind(block.end);
+        return;
+      }
+      case 'when':
+        this.#when(operation.args[0]);
+        return;
+      case 'else': {
+        const block = this.#blocks[this.#blocks.length - 1];
+        invariant(block?.kind === 'when' && block.otherwise !== undefined, 'else without when');
+        w.emit('jmp', block.end);
+        w.bind(block.otherwise);
+        block.otherwise = undefined;
+        return;
+      }
+      case 'endWhen': {
+        const block = this.#blocks.pop();
+        invariant(block?.kind === 'when', 'endWhen without when');
+        if (block.otherwise) w.bind(block.otherwise);
+        w.bind(block.end);
+        return;
+      }
+      case 'call':
+        operation.args.forEach((arg, index) => {
+          const place = { kind: 'outgoing', index, bits: 32 } as const;
+          w.emit('mov', place, this.integer(arg));
+        });
+        w.instructions.push({ name: 'call', args: [], callee: operation.callee });
+        return;
+      case 'barrier':
+        this.#barrier(operation.args[0], operation.args[1]);
+        return;
+      case 'load':
+      case 'loadBytes':
+      case 'loadSplat':
+      case 'store':
+      case 'storeBytes':
+        lowerMemory(this, operation);
+        return;
+      case 'divide':
+      case 'remainder':
+        divideInteger(this, operation.op, operation.result, operation.args[0], operation.args[1]);
+        return;
+      default: {
+        const general = this.w.classOf(operation.result) === 'general';
+        if (general && operation.args.every((arg) => this.w.classOf(arg) === 'general')) lowerInteger(this, operation);
+        else lowerVector(this, operation);
+      }
+    }
+  }
+
+  #loop({ result, args: [from, to], step }: Extract<Operation, { op: 'loop' }>): void {
+    const { w } = this;
+    const top = w.place();
+    const end = w.place();
+    const first = this.fixed(from);
+    const last = this.fixed(to);
+    if (first !== undefined && last !== undefined && result.uses === 0) {
+      // Nobody looks at the position: count the trips down.
+      const left = w.integer(Math.ceil((last - first) / step));
+      const next = (): void => {
+        w.emit('sub', mod(left), 1);
+        w.emit('jne', top);
+      };
+      this.#blocks.push({ kind: 'loop', top, end, next, exit: false });
+    } else {
+      const i = this.target(result);
+      if (first !== undefined) this.load(i, result, first);
+      else w.move(i, this.register(from));
+      let limit: Argument;
+      if (last !== undefined) {
+        limit = last;
+      } else if (this.root(to).sets > 0) {
+        const copy = w.general(); // the body may change `to`
+        w.move(copy, this.register(to));
+        limit = use(copy);
+      } else {
+        limit = use(this.register(to));
+      }
+      const exit = first === undefined || last === undefined;
+      if (exit) {
+        w.emit('cmp', use(i), limit);
+        w.emit('jge', end);
+      }
+      const next = (): void => {
+        w.emit('add', mod(i), step);
+        w.emit('cmp', use(i), limit);
+        w.emit('jl', top);
+      };
+      this.#blocks.push({ kind: 'loop', top, end, next, exit });
+    }
+    w.emit('loop');
+    w.depth++;
+    w.bind(top);
+  }
+
+  #when(condition: Value): void {
+    const { w } = this;
+    const otherwise = w.place();
+    const compare = this.#folding.conditions.get(this.root(condition));
+    if (compare !== undefined) {
+      w.emit('cmp', use(this.register(compare.args[0])), this.integer(compare.args[1]));
+      w.emit(OPPOSITE[compare.fn], otherwise);
+    } else {
+      const mask = this.register(condition);
+      w.emit('test', use(mask), use(mask));
+      w.emit('je', otherwise);
+    }
+    this.#blocks.push({ kind: 'when', otherwise, end: w.place() });
+  }
+
+  #barrier(address: Value, threads: Value): void {
+    const { w } = this;
+    const at = this.register(address);
+    // Both are read by the pseudo instruction, which needs two registers more; it leaves nothing in them.
+    const generation = w.integer(0);
+    const pointer = w.integer(0);
+    w.emit('barrier', use(at), use(this.register(threads)), mod(generation), mod(pointer));
+  }
+}
+
+/** The 32 bits of a constant in a vector register. */
+export function wordOf(value: Value, number: number): number {
+  return value.kind === 'f32' ? bitsOfFloat(number) : number | 0;
+}
+
+export type { BinaryOp, Comparison };

@@ -1,0 +1,294 @@
+import { invariant } from '../../../tensor/errors.js';
+import type {
+  BinaryOp,
+  Comparison,
+  FunctionId,
+  Int,
+  LoopRange,
+  Register,
+  RegisterKind,
+  UnaryOp,
+  VectorMachine,
+} from '../machine.js';
+import type { Recording, ShiftOp, Value } from './ir.js';
+
+type PureOp = 'copy' | 'splat' | 'gather' | 'select' | 'maskToInt' | 'convert' | 'bitcast' | 'divide' | 'remainder';
+
+const F32_BINARY: readonly BinaryOp[] = ['add', 'sub', 'mul', 'div', 'min', 'max'];
+const I32_BINARY: readonly BinaryOp[] = ['add', 'sub', 'mul', 'min', 'max', 'and', 'or', 'xor'];
+const MASK_BINARY: readonly BinaryOp[] = ['and', 'or'];
+const BINARY: Readonly<Record<RegisterKind, readonly BinaryOp[]>> = {
+  f32: F32_BINARY,
+  i32: I32_BINARY,
+  mask: MASK_BINARY,
+};
+const UNARY: Readonly<Record<RegisterKind, readonly UnaryOp[]>> = {
+  f32: ['neg', 'abs', 'sqrt', 'floor', 'ceil', 'trunc', 'round'],
+  i32: ['neg', 'abs'],
+  mask: ['not'],
+};
+
+/** The vector machine for x86-64: checks and records what a kernel asks for; see `select.ts` for what becomes of it. */
+export class X64Machine implements VectorMachine {
+  readonly lanes: number;
+  readonly vectorRegisters: number;
+  readonly fusedMultiplyAdd: boolean = true;
+  readonly #f: Recording;
+  readonly #parametersOf: (callee: FunctionId) => number;
+
+  constructor(recording: Recording, vectorRegisters: number, parametersOf: (callee: FunctionId) => number) {
+    this.#f = recording;
+    this.lanes = recording.lanes;
+    this.vectorRegisters = vectorRegisters;
+    this.#parametersOf = parametersOf;
+  }
+
+  constant(kind: 'f32' | 'i32', value: number, wide = false): Register {
+    const result = this.#f.value(kind, wide, kind === 'f32' ? Math.fround(value) : value | 0);
+    this.#f.add({ op: 'constant', result, args: [] });
+    return result;
+  }
+
+  copy(source: Register): Register {
+    return this.#pure('copy', source.kind, source.wide, [source]);
+  }
+
+  set(target: Register, source: Register): void {
+    this.#same('set', target, source);
+    this.#f.add({ op: 'set', result: this.#f.own(target), args: [this.#f.own(source)] });
+  }
+
+  splat(scalar: Register): Register {
+    invariant(!scalar.wide, 'splat: expects a scalar register');
+    return this.#pure('splat', scalar.kind, true, [scalar]);
+  }
+
+  lane(source: Register, index: number): Register {
+    invariant(
+      source.wide && Number.isInteger(index) && index >= 0 && index < this.lanes,
+      `lane ${index}: expects a wide register and 0 … ${this.lanes - 1}`,
+    );
+    const result = this.#f.value(source.kind, false);
+    this.#f.add({ op: 'lane', result, args: [this.#f.own(source)], index });
+    return result;
+  }
+
+  gather(scalars: readonly Register[]): Register {
+    const { kind } = scalars[0];
+    invariant(
+      scalars.length === this.lanes && scalars.every((s) => !s.wide && s.kind === kind) && kind !== 'mask',
+      `gather: expects ${this.lanes} scalar registers of one kind (f32 or i32)`,
+    );
+    return this.#pure('gather', kind, true, scalars);
+  }
+
+  iota(): Register {
+    const result = this.#f.value('i32', true);
+    this.#f.add({ op: 'iota', result, args: [] });
+    return result;
+  }
+
+  load(kind: 'f32' | 'i32', wide: boolean, address: Register, offset = 0, count?: number): Register {
+    return this.#load('load', kind, wide, address, offset, count ?? (wide ? this.lanes : 1));
+  }
+
+  loadBytes(wide: boolean, address: Register, offset = 0, count?: number): Register {
+    return this.#load('loadBytes', 'i32', wide, address, offset, count ?? (wide ? this.lanes : 1));
+  }
+
+  loadSplat(kind: 'f32' | 'i32', address: Register, offset = 0): Register {
+    return this.#load('loadSplat', kind, true, address, offset, this.lanes);
+  }
+
+  #load(
+    op: 'load' | 'loadBytes' | 'loadSplat',
+    kind: 'f32' | 'i32',
+    wide: boolean,
+    address: Register,
+    offset: number,
+    count: number,
+  ): Register {
+    this.#checkAccess(op, wide, address, offset, count);
+    const result = this.#f.value(kind, wide);
+    this.#f.add({ op, result, args: [this.#f.own(address)], offset, count });
+    return result;
+  }
+
+  store(value: Register, address: Register, offset = 0, count: number = value.wide ? this.lanes : 1): void {
+    invariant(value.kind !== 'mask', 'store: a mask has no representation in memory');
+    this.#store('store', value, address, offset, count);
+  }
+
+  storeBytes(value: Register, address: Register, offset = 0, count: number = value.wide ? this.lanes : 1): void {
+    invariant(value.kind === 'i32', `storeBytes: expects i32, not ${value.kind}`);
+    this.#store('storeBytes', value, address, offset, count);
+  }
+
+  #store(op: 'store' | 'storeBytes', value: Register, address: Register, offset: number, count: number): void {
+    this.#checkAccess(op, value.wide, address, offset, count);
+    if (count === 0) return;
+    this.#f.add({ op, result: undefined, args: [this.#f.own(address), this.#f.own(value)], offset, count });
+  }
+
+  #checkAccess(op: string, wide: boolean, address: Register, offset: number, count: number): void {
+    invariant(isInt(address), `${op}: a memory address is a scalar i32`);
+    invariant(Number.isInteger(offset) && Math.abs(offset) < 2 ** 31 - 64, `${op}: offset ${offset} out of range`);
+    const most = wide ? this.lanes : 1;
+    const least = wide ? 0 : 1;
+    invariant(
+      Number.isInteger(count) && count >= least && count <= most,
+      `${op}: ${count} elements, expected ${least} … ${most}`,
+    );
+  }
+
+  unary(op: UnaryOp, a: Register): Register {
+    invariant(UNARY[a.kind].includes(op), `${op}: not defined for ${describe(a)}`);
+    const result = this.#f.value(a.kind, a.wide);
+    this.#f.add({ op: 'unary', result, args: [this.#f.own(a)], fn: op });
+    return result;
+  }
+
+  binary(op: BinaryOp, a: Register, b: Register): Register {
+    this.#same(op, a, b);
+    invariant(BINARY[a.kind].includes(op), `${op}: not defined for ${describe(a)}`);
+    const result = this.#f.value(a.kind, a.wide);
+    this.#f.add({ op: 'binary', result, args: [this.#f.own(a), this.#f.own(b)], fn: op });
+    return result;
+  }
+
+  shift(op: ShiftOp, a: Register, bits: number): Register {
+    invariant(a.kind === 'i32', `${op}: expects i32, not ${a.kind}`);
+    invariant(Number.isInteger(bits) && bits >= 0 && bits < 32, `${op}: ${bits} bits, expected 0 … 31`);
+    const result = this.#f.value('i32', a.wide);
+    this.#f.add({ op: 'shift', result, args: [this.#f.own(a)], fn: op, bits });
+    return result;
+  }
+
+  divide(a: Register, divisor: Int): Register {
+    return this.#divide('divide', a, divisor);
+  }
+
+  remainder(a: Register, divisor: Int): Register {
+    return this.#divide('remainder', a, divisor);
+  }
+
+  #divide(op: 'divide' | 'remainder', a: Register, divisor: Int): Register {
+    invariant(isInt(a), `${op}: expects a scalar i32`);
+    invariant(
+      typeof divisor !== 'number' || (Number.isInteger(divisor) && divisor > 0 && divisor < 2 ** 31),
+      `${op}: divisor ${String(divisor)}, expected a positive integer`,
+    );
+    return this.#pure(op, 'i32', false, [a, this.#int(divisor)]);
+  }
+
+  compare(op: Comparison, a: Register, b: Register): Register {
+    this.#same(op, a, b);
+    invariant(a.kind !== 'mask', `${op}: masks are not compared`);
+    const result = this.#f.value('mask', a.wide);
+    this.#f.add({ op: 'compare', result, args: [this.#f.own(a), this.#f.own(b)], fn: op });
+    return result;
+  }
+
+  select(mask: Register, a: Register, b: Register): Register {
+    this.#same('select', a, b);
+    invariant(mask.kind === 'mask' && mask.wide === a.wide, 'select: expects a mask as wide as its operands');
+    invariant(a.kind !== 'mask', 'select: masks are not selected');
+    return this.#pure('select', a.kind, a.wide, [mask, a, b]);
+  }
+
+  maskToInt(mask: Register): Register {
+    invariant(mask.kind === 'mask', `maskToInt: expects a mask, not ${mask.kind}`);
+    return this.#pure('maskToInt', 'i32', mask.wide, [mask]);
+  }
+
+  convert(to: 'f32' | 'i32', a: Register): Register {
+    invariant(a.kind !== 'mask', 'convert: use maskToInt for masks');
+    return this.#pure(a.kind === to ? 'copy' : 'convert', to, a.wide, [a]);
+  }
+
+  bitcast(to: 'f32' | 'i32', a: Register): Register {
+    invariant(a.kind !== 'mask', 'bitcast: use maskToInt for masks');
+    return this.#pure(a.kind === to ? 'copy' : 'bitcast', to, a.wide, [a]);
+  }
+
+  multiplyAdd(accumulator: Register, a: Register, b: Register): void {
+    this.#same('multiplyAdd', a, b);
+    this.#same('multiplyAdd', accumulator, a);
+    invariant(a.kind === 'f32', `multiplyAdd: expects f32, not ${a.kind}`);
+    this.#f.add({ op: 'multiplyAdd', result: this.#f.own(accumulator), args: [this.#f.own(a), this.#f.own(b)] });
+  }
+
+  bump(accumulator: Register, value: Int): void {
+    invariant(isInt(accumulator), 'bump: expects a scalar i32');
+    this.#f.add({ op: 'bump', result: this.#f.own(accumulator), args: [this.#f.own(this.#int(value))] });
+  }
+
+  loop({ from = 0, to, step = 1 }: LoopRange, body: (i: Register) => void): void {
+    invariant(Number.isInteger(step) && step > 0, `loop: step ${step}, expected a positive integer`);
+    if (typeof from === 'number' && typeof to === 'number') {
+      const trips = Math.ceil((to - from) / step);
+      if (trips <= 0) return;
+      if (trips === 1) {
+        body(this.constant('i32', from));
+        return;
+      }
+    }
+    const first = this.#f.own(this.#int(from));
+    const limit = this.#f.own(this.#int(to));
+    const i = this.#f.value('i32', false);
+    this.#f.add({ op: 'loop', result: i, args: [first, limit], step });
+    body(i);
+    this.#f.add({ op: 'endLoop', result: undefined, args: [] });
+  }
+
+  when(condition: Register, then: () => void, otherwise?: () => void): void {
+    invariant(condition.kind === 'mask' && !condition.wide, 'when: expects a scalar mask');
+    this.#f.add({ op: 'when', result: undefined, args: [this.#f.own(condition)] });
+    then();
+    if (otherwise) {
+      this.#f.add({ op: 'else', result: undefined, args: [] });
+      otherwise();
+    }
+    this.#f.add({ op: 'endWhen', result: undefined, args: [] });
+  }
+
+  call(callee: FunctionId, args: readonly Int[]): void {
+    const expected = this.#parametersOf(callee);
+    invariant(args.length === expected, `call ${callee.name}: ${args.length} arguments, expected ${expected}`);
+    const values = args.map((arg) => this.#f.own(this.#int(arg)));
+    this.#f.add({ op: 'call', result: undefined, args: values, callee });
+  }
+
+  barrier(address: Register, threads: Register): void {
+    invariant(isInt(address) && isInt(threads), 'barrier: expects scalar i32 registers');
+    this.#f.add({ op: 'barrier', result: undefined, args: [this.#f.own(address), this.#f.own(threads)] });
+  }
+
+  #pure(op: PureOp, kind: RegisterKind, wide: boolean, args: readonly Register[]): Value {
+    const result = this.#f.value(kind, wide);
+    const values = args.map((arg) => this.#f.own(arg));
+    this.#f.add({ op, result, args: values });
+    return result;
+  }
+
+  #int(value: Int): Register {
+    if (typeof value !== 'number') {
+      invariant(isInt(value), 'expects a scalar i32 or a number');
+      return value;
+    }
+    invariant(Number.isInteger(value), `${value} is not an integer`);
+    return this.constant('i32', value);
+  }
+
+  #same(what: string, a: Register, b: Register): void {
+    invariant(a.kind === b.kind && a.wide === b.wide, `${what}: ${describe(a)} and ${describe(b)} are not of one type`);
+  }
+}
+
+function describe(r: Register): string {
+  return `${r.wide ? 'wide' : 'scalar'} ${r.kind}`;
+}
+
+function isInt(r: Register): boolean {
+  return r.kind === 'i32' && !r.wide;
+}
