@@ -5,7 +5,7 @@ import { checkOptions, GaborError, OptionError } from '../tensor/errors.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
 import { regionSeen } from './input-region.js';
 import { type ReceptiveField, receptiveFields } from './receptive-field.js';
-import { type Network, nodeMultiplyAdds, traceNetwork } from './trace-network.js';
+import { type InputOptions, type Network, nodeMultiplyAdds, spatialAxes, traceNetwork } from './trace-network.js';
 
 // Questions about shapes and costs, answered from the graph and the rules that the operators themselves use.
 
@@ -16,8 +16,8 @@ import { type Network, nodeMultiplyAdds, traceNetwork } from './trace-network.js
  * @param network a model, a layer or a function of a tensor
  * @throws ShapeError of the layer that does not fit
  */
-export function outputShape(network: Network, inputShape: Shape): Shape {
-  return traceNetwork('outputShape', network, inputShape).output.type.shape.slice(1);
+export function outputShape(network: Network, inputShape: Shape, options: InputOptions = {}): Shape {
+  return traceNetwork('outputShape', network, inputShape, options).output.type.shape.slice(1);
 }
 
 /**
@@ -33,37 +33,23 @@ export function parameterCount(model: Module): number {
  * Multiplications with an addition in the convolutions and matrix products for one example of shape `inputShape` (without the
  * batch axis), counting taps that fall into the padding. Twice that is the number of floating-point operations.
  */
-export function multiplyAdds(network: Network, inputShape: Shape): number {
-  const { graph } = traceNetwork('multiplyAdds', network, inputShape);
+export function multiplyAdds(network: Network, inputShape: Shape, options: InputOptions = {}): number {
+  const { graph } = traceNetwork('multiplyAdds', network, inputShape, options);
   return graph.nodes.reduce((sum, node) => sum + nodeMultiplyAdds(node), 0);
-}
-
-export interface ReceptiveFieldOptions {
-  /** of the input: [channels, …spatial] or […spatial, channels]; default `channels-first` */
-  readonly dataFormat?: 'channels-first' | 'channels-last';
 }
 
 /**
  * What an element of the output sees of the input, padding included: one entry per spatial axis of the input.
  * The element at position p sees `start + stride · p` … `start + stride · p + size − 1`. Strides, dilation, branches, residual
- * sums, pooling and slices are followed; where branches meet, it is the smallest stretch that holds all of them.
+ * sums, pooling and slices are followed; where branches meet, it is the smallest stretch that holds all of them. It is that of the
+ * interior, as the literature gives it: what padding by reflection, edges or the other end repeats is padding all the same.
+ * {@link inputRegion} has the positions that a given neuron reads.
  *
  * @throws GaborError where the output does not depend on the input
  */
-export function receptiveField(
-  network: Network,
-  inputShape: Shape,
-  options: ReceptiveFieldOptions = {},
-): ReceptiveField {
-  checkOptions('receptiveField', options, ['dataFormat']);
-  const { dataFormat = 'channels-first' } = options;
-  if (dataFormat !== 'channels-first' && dataFormat !== 'channels-last') {
-    throw new OptionError(
-      `receptiveField: dataFormat must be "channels-first" or "channels-last", got ${JSON.stringify(dataFormat)}`,
-    );
-  }
-  const { graph, input, output } = traceNetwork('receptiveField', network, inputShape);
-  const field = receptiveFields(graph, input, dataFormat === 'channels-last' ? 1 : 2).get(output);
+export function receptiveField(network: Network, inputShape: Shape, options: InputOptions = {}): ReceptiveField {
+  const { graph, input, output } = traceNetwork('receptiveField', network, inputShape, options);
+  const field = receptiveFields(graph, input, spatialAxes(network, input, options)).get(output);
   if (field === undefined) throw new GaborError('receptiveField: the output does not depend on the input');
   return field;
 }
@@ -76,14 +62,20 @@ export interface InputRegion {
 
 /**
  * The smallest box of the input that one neuron depends on, without the padding of any layer: as {@link receptiveField}, but
- * exact at the borders, with channels (of a grouped convolution, those of the group) and through transposed convolutions.
+ * exact at the borders (positions that reflection, edges or the other end stand for count), with channels (of a grouped convolution,
+ * those of the group) and through transposed convolutions.
  *
  * @param position of the neuron in the output, without the batch axis: [channel, …spatial]
  * @returns undefined where the neuron sees padding only, or nothing at all
  * @throws OptionError for a position outside of the output
  */
-export function inputRegion(network: Network, inputShape: Shape, position: Shape): InputRegion | undefined {
-  const { graph, input, output } = traceNetwork('inputRegion', network, inputShape);
+export function inputRegion(
+  network: Network,
+  inputShape: Shape,
+  position: Shape,
+  options: InputOptions = {},
+): InputRegion | undefined {
+  const { graph, input, output } = traceNetwork('inputRegion', network, inputShape, options);
   const shape = output.type.shape.slice(1);
   const inside =
     position.length === shape.length && position.every((p, d) => Number.isInteger(p) && p >= 0 && p < shape[d]);

@@ -6,7 +6,6 @@ export {
   multiplyAdds,
   outputShape,
   parameterCount,
-  type ReceptiveFieldOptions,
   receptiveField,
   type TransposedSizeOptions,
   transposedOutputSize,
@@ -15,4 +14,4 @@ export { type AxisField, type ReceptiveField, receptiveFields } from './receptiv
 export { collectReport, type RunFacts } from './report/collect.js';
 export { type ReportData, type ReportImage, renderReport } from './report/report.js';
 export { type ModelSummary, type SummaryRow, summary } from './summary.js';
-export type { Network } from './trace-network.js';
+export type { InputOptions, Network } from './trace-network.js';

@@ -3,7 +3,7 @@ import { contractionNest } from '../kernel/contraction.js';
 import { isIndirect, type Subscript } from '../kernel/expression.js';
 import type { Nest } from '../kernel/kernel.js';
 import { type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
-import { loads } from './receptive-field.js';
+import { loads, reshapeGroups } from './receptive-field.js';
 import { lowerNode } from './trace-network.js';
 
 /** Sorted positions along one axis. Sets, not ranges: stride and dilation leave holes that a later layer may read alone. */
@@ -82,25 +82,16 @@ function positions(index: Subscript, axes: readonly Positions[], extent: number)
  * several, the run between the first and the last element is.
  */
 function throughReshape(box: Box, from: Shape, to: Shape): Box {
-  const region: Positions[] = [];
-  let [i, j] = [0, 0];
-  while (i < from.length || j < to.length) {
-    const [startFrom, startTo] = [i, j];
-    let [a, b] = [from[i++] ?? 1, to[j++] ?? 1];
-    while (a !== b) {
-      if (a < b) a *= from[i++];
-      else b *= to[j++];
-    }
-    const [run, target] = [from.slice(startFrom, i), to.slice(startTo, j)];
-    if (run.length === 1 && target.length === 1) {
-      region.push(box[startFrom]);
-      continue;
-    }
-    const strides = stridesOf(run);
-    const flat = (end: 0 | -1): number => run.reduce((sum, _, d) => sum + strides[d] * box[startFrom + d].at(end)!, 0);
-    region.push(...unravel(flat(0), flat(-1), target));
-  }
-  return region;
+  return reshapeGroups(from, to).flatMap(({ source, target }) => {
+    if (source.length === 1 && target.length === 1) return [box[source[0]]];
+    const strides = stridesOf(source.map((d) => from[d]));
+    const flat = (end: 0 | -1): number => source.reduce((sum, d, i) => sum + strides[i] * box[d].at(end)!, 0);
+    return unravel(
+      flat(0),
+      flat(-1),
+      target.map((d) => to[d]),
+    );
+  });
 }
 
 /** The smallest box of `shape` that holds the elements `first` … `last` in row-major order. */

@@ -1,6 +1,6 @@
 import type { Graph, Node, Value } from '../graph/graph.js';
 import { contractionNest } from '../kernel/contraction.js';
-import { type Expression, isIndirect, type Subscript, visitExpression } from '../kernel/expression.js';
+import { type Check, type Expression, isIndirect, type Subscript, visitExpression } from '../kernel/expression.js';
 import { expressionsOf, type Nest } from '../kernel/kernel.js';
 import type { Shape } from '../tensor/shape.js';
 import { lowerNode } from './trace-network.js';
@@ -14,7 +14,10 @@ export interface AxisField {
   /** The dimension that moves over the input; undefined where every element sees the same stretch (after flattening). */
   readonly dimension: number | undefined;
   readonly size: number;
-  /** Input pixels between neighbours, the product of the strides so far ("jump"). */
+  /**
+   * Input pixels between neighbours, the product of the strides so far ("jump"); negative after a reversal, a fraction after
+   * upsampling, where `start + stride · p` may be off by less than one pixel.
+   */
   readonly stride: number;
   readonly start: number;
 }
@@ -28,19 +31,28 @@ export type ReceptiveField = readonly AxisField[];
  * pooling, slices. Where branches meet, the field is the smallest that holds all of them. (Araujo, Norris and Sim,
  * "Computing receptive fields of convolutional neural networks", Distill 2019, derive the same recurrence per layer.)
  *
- * @param first the first spatial axis of the input; they follow one another
+ * It is that of the interior: where pieces are joined along a spatial axis, the longest counts. So padding by reflection, by edges
+ * or around the circle adds nothing to it, as padding with zeros does not (Dumoulin and Visin, "A guide to convolution arithmetic",
+ * 2016, count the same); what a neuron at the border reads besides is up to `regionSeen`.
+ *
+ * @param axes the spatial axes of the input
  */
-export function receptiveFields(graph: Graph, input: Value, first = 2): Map<Value, ReceptiveField> {
+export function receptiveFields(graph: Graph, input: Value, axes: readonly number[]): Map<Value, ReceptiveField> {
   const fields = new Map<Value, ReceptiveField>();
-  const rank = input.type.shape.length - 2;
   fields.set(
     input,
-    Array.from({ length: Math.max(0, rank) }, (_, s) => ({ dimension: first + s, size: 1, stride: 1, start: 0 })),
+    axes.map((dimension) => ({ dimension, size: 1, stride: 1, start: 0 })),
   );
   for (const node of graph.nodes) {
     if (!node.inputs.some((value) => fields.has(value))) continue;
     const field = nodeField(node, fields);
     if (field !== undefined) for (const output of node.outputs) fields.set(output, field);
+  }
+  for (const [value, field] of fields) {
+    fields.set(
+      value,
+      field.map((axis) => ({ ...axis, size: Math.ceil(axis.size - 1e-9) })),
+    );
   }
   return fields;
 }
@@ -49,28 +61,76 @@ function nodeField(node: Node, fields: ReadonlyMap<Value, ReceptiveField>): Rece
   const kernel = lowerNode(node);
   if (kernel.kind === 'reshape') {
     const field = fields.get(node.inputs[0]);
-    return field?.map((axis) => throughReshape(axis, node.inputs[0].type.shape, node.outputs[0].type.shape));
+    return field && throughReshape(field, node.inputs[0].type.shape, node.outputs[0].type.shape);
   }
   const nest = kernel.kind === 'contraction' ? contractionNest(kernel) : kernel;
-  let result: ReceptiveField | undefined;
-  for (const { operand, index } of loads(nest)) {
-    const value = node.inputs[operand];
-    const field = fields.get(value);
-    if (field === undefined) continue;
-    const seen = field.map((axis) => throughLoad(axis, index, nest));
-    result = result?.map((axis, s) => join(axis, seen[s], node.outputs[0].type.shape)) ?? seen;
-  }
-  return result;
+  const seen = loads(nest).flatMap((load): Seen[] => {
+    const field = fields.get(node.inputs[load.operand]);
+    if (field === undefined) return [];
+    return [{ field: field.map((axis) => throughLoad(axis, load.index, nest)), ranges: rangesRead(load.checks, nest) }];
+  });
+  return interior(seen)
+    .map(({ field }) => field)
+    .reduce<ReceptiveField | undefined>(
+      (result, field) => result?.map((axis, s) => join(axis, field[s], node.outputs[0].type.shape)) ?? field,
+      undefined,
+    );
 }
 
-/** What a nest reads. */
-export function loads(nest: Nest): { operand: number; index: readonly Subscript[] }[] {
-  const found: { operand: number; index: readonly Subscript[] }[] = [];
+/** What one load sees, and for which positions of the nest's parallel axes it is read: `[from, to)` each. */
+interface Seen {
+  readonly field: ReceptiveField;
+  readonly ranges: readonly (readonly [number, number])[];
+}
+
+/** Without the loads that only positions beside those of the longest piece along a spatial axis read. */
+function interior(seen: readonly Seen[]): readonly Seen[] {
+  const spatial = new Set(seen.flatMap(({ field }) => field.map((axis) => axis.dimension)));
+  const length = ({ ranges }: Seen): number =>
+    product(ranges.map(([from, to], axis) => (spatial.has(axis) ? to - from : 1)));
+  const longest = seen.reduce<Seen | undefined>(
+    (a, b) => (a !== undefined && length(a) >= length(b) ? a : b),
+    undefined,
+  );
+  if (longest === undefined) return seen;
+  return seen.filter(({ ranges }) =>
+    ranges.every(
+      ([from, to], axis) => !spatial.has(axis) || (from < longest.ranges[axis][1] && to > longest.ranges[axis][0]),
+    ),
+  );
+}
+
+/** Where the checks hold that concern one parallel axis each. */
+function rangesRead(checks: readonly Check[], nest: Nest): (readonly [number, number])[] {
+  const ranges = nest.parallel.map((extent): [number, number] => [0, extent]);
+  for (const { index, extent } of checks) {
+    const { terms, offset, divisor } = index;
+    const [term] = terms;
+    if (terms.length !== 1 || term.axis >= ranges.length || term.factor !== 1) continue;
+    const range = ranges[term.axis];
+    range[0] = Math.max(range[0], -offset);
+    range[1] = Math.min(range[1], (extent - 1) * divisor + 1 - offset);
+  }
+  return ranges;
+}
+
+/** What a nest reads at one place of its expressions. */
+export interface Load {
+  readonly operand: number;
+  readonly index: readonly Subscript[];
+  /** All hold where it is read. */
+  readonly checks: Check[];
+}
+
+export function loads(nest: Nest): Load[] {
+  const found = new Map<Expression, Load>();
   const collect = (e: Expression): void => {
-    if (e.kind === 'load') found.push({ operand: e.operand, index: e.index });
+    if (e.kind === 'load') found.set(e, { operand: e.operand, index: e.index, checks: [] });
+    // Parts come before the whole, hence loads before the guards around them.
+    if (e.kind === 'guard') visitExpression(e.inside, (inner) => found.get(inner)?.checks.push(...e.checks));
   };
   for (const expression of expressionsOf(nest)) visitExpression(expression, collect);
-  return found;
+  return [...found.values()];
 }
 
 /**
@@ -83,7 +143,9 @@ function throughLoad(axis: AxisField, index: readonly Subscript[], nest: Nest): 
   if (isIndirect(position)) return stretch(axis, position.extent);
   const { terms, offset, divisor } = position;
   const extents = [...nest.parallel, ...nest.reduce];
-  const moving = terms.find((term) => term.axis < nest.parallel.length && term.factor > 0);
+  // A transposed convolution subtracts the tap; a reversal, its only axis.
+  const parallel = terms.filter((term) => term.axis < nest.parallel.length);
+  const moving = parallel.find((term) => term.factor > 0) ?? parallel[0];
   let low = offset;
   let high = offset;
   for (const term of terms) {
@@ -94,9 +156,9 @@ function throughLoad(axis: AxisField, index: readonly Subscript[], nest: Nest): 
   }
   return {
     dimension: moving && outputDimension(nest, moving.axis),
-    size: axis.size + axis.stride * Math.floor((high - low) / divisor),
+    size: axis.size + Math.abs(axis.stride) * Math.floor((high - low) / divisor),
     stride: moving ? (axis.stride * moving.factor) / divisor : axis.stride,
-    start: axis.start + axis.stride * Math.ceil(low / divisor),
+    start: axis.start + axis.stride * (axis.stride >= 0 ? Math.ceil(low / divisor) : Math.floor(high / divisor)),
   };
 }
 
@@ -105,22 +167,74 @@ function outputDimension(nest: Nest, axis: number): number {
   return nest.outputIndex.findIndex(({ terms }) => terms.some((term) => term.axis === axis));
 }
 
-/** A dimension survives a reshape where extent and stride stay the same; otherwise its positions become one stretch. */
-function throughReshape(axis: AxisField, from: Shape, to: Shape): AxisField {
-  if (axis.dimension === undefined) return axis;
-  const extent = from[axis.dimension];
-  const inner = product(from.slice(axis.dimension + 1));
-  const kept = to.findIndex((other, d) => other === extent && product(to.slice(d + 1)) === inner);
-  return kept >= 0 && extent > 1 ? { ...axis, dimension: kept } : stretch(axis, extent);
+/**
+ * Through one group of axes that a reshape makes of another, whose extents multiply to the same. An axis that is split moves with
+ * the outermost of its parts, and the others widen it; axes that are joined move on where nothing outside of them and no other
+ * spatial axis is joined in (as where upsampling repeats elements); otherwise their positions become one stretch.
+ */
+function throughReshape(field: ReceptiveField, from: Shape, to: Shape): ReceptiveField {
+  const groups = reshapeGroups(from, to);
+  return field.map((axis) => {
+    const { dimension } = axis;
+    if (dimension === undefined) return axis;
+    const group = groups.find(({ source }) => source.includes(dimension));
+    if (group === undefined) return stretch(axis, from[dimension]);
+    const outer = group.source.filter((d) => d < dimension && from[d] > 1);
+    const inner = group.source.filter((d) => d > dimension && from[d] > 1);
+    const others = inner.some((d) => field.some((other) => other.dimension === d));
+    const [moved, ...parts] = group.target.filter((d) => to[d] > 1);
+    if (outer.length > 0 || others || moved === undefined || (inner.length > 0 && parts.length > 0)) {
+      return stretch(axis, from[dimension]);
+    }
+    const repeated = product(inner.map((d) => from[d]));
+    const rest = product(parts.map((d) => to[d]));
+    const reach = axis.stride * (rest - 1);
+    return {
+      dimension: moved,
+      size: axis.size + Math.abs(reach),
+      stride: (axis.stride * rest) / repeated,
+      start: axis.start + Math.min(0, reach),
+    };
+  });
+}
+
+/** The smallest runs of axes of two shapes of one size that hold the same elements, in order. */
+export function reshapeGroups(from: Shape, to: Shape): { source: number[]; target: number[] }[] {
+  const groups: { source: number[]; target: number[] }[] = [];
+  let [i, j] = [0, 0];
+  while (i < from.length || j < to.length) {
+    const group = { source: [i], target: [j] };
+    let [a, b] = [from[i++] ?? 1, to[j++] ?? 1];
+    while (a !== b) {
+      if (a < b) {
+        group.source.push(i);
+        a *= from[i++];
+      } else {
+        group.target.push(j);
+        b *= to[j++];
+      }
+    }
+    groups.push({
+      source: group.source.filter((d) => d < from.length),
+      target: group.target.filter((d) => d < to.length),
+    });
+  }
+  return groups;
 }
 
 /** What all elements see together. */
 function stretch(axis: AxisField, extent: number): AxisField {
-  return { ...axis, dimension: undefined, size: axis.size + axis.stride * (extent - 1) };
+  const reach = axis.stride * (extent - 1);
+  return {
+    ...axis,
+    dimension: undefined,
+    size: axis.size + Math.abs(reach),
+    start: axis.start + Math.min(0, reach),
+  };
 }
 
 function join(a: AxisField, b: AxisField, shape: Shape): AxisField {
-  if (a.dimension !== b.dimension) {
+  if (a.dimension !== b.dimension || a.stride * b.stride < 0) {
     return join(spread(a, shape), spread(b, shape), shape);
   }
   const start = Math.min(a.start, b.start);

@@ -2,12 +2,12 @@ import type { Graph, Node, Value } from '../graph/graph.js';
 import { trace } from '../graph/trace.js';
 import { type Module, type ModuleCall, withForwardHook } from '../nn/module.js';
 import { DTYPES } from '../tensor/dtype.js';
-import { type Shape, sizeOf } from '../tensor/shape.js';
+import { type Shape, sizeOf, type TensorType } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/forward.js';
 import { describeKernel } from './describe-kernel.js';
 import { receptiveFields } from './receptive-field.js';
-import { checkInputShape, lowerNode, nodeMultiplyAdds } from './trace-network.js';
+import { checkInput, type InputOptions, lowerNode, nodeMultiplyAdds, spatialAxes } from './trace-network.js';
 
 /** One call of one module. Shapes are without the batch axis; amounts are for one example and without those of its children. */
 export interface SummaryRow {
@@ -65,10 +65,10 @@ interface Call {
  *
  * @throws ShapeError of the layer that does not fit.
  */
-export function summary(model: Module, inputShape: Shape): ModelSummary {
-  checkInputShape('summary', inputShape);
-  const { graph, input, root } = traceCalls(model, inputShape);
-  const fields = receptiveFields(graph, input);
+export function summary(model: Module, inputShape: Shape, options: InputOptions = {}): ModelSummary {
+  const dtype = checkInput('summary', model, inputShape, options);
+  const { graph, input, root } = traceCalls(model, { dtype, shape: [1, ...inputShape] });
+  const fields = receptiveFields(graph, input, spatialAxes(model, input, options));
   const seenModules = new Set<Module>();
   const seenParameters = new Set<Tensor>();
   const rows: SummaryRow[] = [];
@@ -109,20 +109,20 @@ export function summary(model: Module, inputShape: Shape): ModelSummary {
       parameters,
       buffers: elements(model.namedBuffers().map(([, tensor]) => tensor)),
       multiplyAdds: total('multiplyAdds'),
-      inputBytes: sizeOf(inputShape) * DTYPES.f32.bytes,
+      inputBytes: sizeOf(inputShape) * DTYPES[dtype].bytes,
       activationBytes: total('activationBytes'),
       parameterBytes: parameters * DTYPES.f32.bytes,
     },
   };
 }
 
-function traceCalls(model: Module, inputShape: Shape): { graph: Graph; input: Value; root: Call } {
+function traceCalls(model: Module, type: TensorType): { graph: Graph; input: Value; root: Call } {
   // Hooks see inner calls first: what has ended and belongs to nobody yet was inside of the call that ends now.
   let open: Call[] = [];
   const claimed = new Set<Node>();
   let input: Value | undefined;
   const { graph } = trace((recording) => {
-    const value = recording.addInput({ dtype: 'f32', shape: [1, ...inputShape] });
+    const value = recording.addInput(type);
     input = value;
     const hook = (call: ModuleCall): void => {
       const inside = (other: Call): boolean => call.module === model || other.call.name.startsWith(`${call.name}.`);

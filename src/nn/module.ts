@@ -74,6 +74,11 @@ export abstract class Module<S extends Signature = Signature> {
   /** Whether layers that differ between training and use (batch normalisation, dropout) train; see {@link train}. */
   training = true;
 
+  /** What it takes: `i32` where that is numbers of words. Default: what its first child takes, otherwise `f32`. */
+  get inputDType(): 'f32' | 'i32' {
+    return this.namedChildren()[0]?.[1].inputDType ?? 'f32';
+  }
+
   readonly #parameters = new Map<string, Tensor>();
   readonly #buffers = new Map<string, Tensor>();
   readonly #randomStates = new Map<string, Tensor>();

@@ -42,6 +42,10 @@ export class Embedding<Words extends number = number, Features extends number = 
     }
   }
 
+  override get inputDType(): 'i32' {
+    return 'i32';
+  }
+
   forward(x: Tensor): Tensor {
     return embedding(this.weight, x, { paddingIdx: this.paddingIdx });
   }
