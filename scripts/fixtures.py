@@ -396,3 +396,7 @@ write("convolutions", fixtures_conv.cases())
 import fixtures_gather
 
 write("gather", fixtures_gather.cases())
+
+import fixtures_options
+
+write("options", fixtures_options.cases())

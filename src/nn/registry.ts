@@ -154,6 +154,11 @@ export function registerModule(type: string, factory: ModuleFactory<Module>): vo
   factories.set(type, factory);
 }
 
+/** The layers that {@link moduleFromConfig} knows, by type, in alphabetical order. */
+export function layerTypes(): string[] {
+  return [...factories.keys()].sort();
+}
+
 /**
  * Makes the module that `config` describes, with fresh initial weights: the inverse of `module.config()`.
  *
@@ -166,7 +171,7 @@ export function moduleFromConfig(config: LayerConfig): Module {
   const factory = factories.get(config.type);
   if (factory === undefined) {
     throw new OptionError(
-      `unknown layer "${config.type}"; known layers are ${[...factories.keys()].sort().join(', ')}; others need registerModule()`,
+      `unknown layer "${config.type}"; known layers are ${layerTypes().join(', ')}; others need registerModule()`,
     );
   }
   return factory(config, moduleFromConfig);

@@ -112,7 +112,7 @@ const SIZES: ReadonlySet<string> = new Set([
 ]);
 
 /** Layers that differ in training. */
-const MODAL = /^(BatchNorm|InstanceNorm|Dropout)/;
+const MODAL = /^(Lazy)?(BatchNorm|InstanceNorm|Dropout)/;
 /** Layers of any rank whose results depend on it. */
 const OF_ANY_RANK = /^(Upsample|GroupNorm|LocalResponseNorm)$/;
 
@@ -126,13 +126,13 @@ export function layerSubject(config: LayerConfig, input: Shape, train: boolean):
   return { operator, ...(rank === undefined || rank === 0 ? {} : { rank }), options };
 }
 
-/** The options of a configuration, by name; sizes that are not 1 as such, words and switches with their value. */
+/** The options of a configuration by name, words and switches with their value. */
 export function optionNames(config: Readonly<Record<string, unknown>>): string[] {
   const names: string[] = [];
   for (const [key, value] of Object.entries(config)) {
     if (SIZES.has(key) || key === 'groups') continue;
     if ((key === 'stride' || key === 'dilation') && value === 1) continue;
-    if (typeof value === 'string' || typeof value === 'boolean') names.push(`${key} ${JSON.stringify(value)}`);
+    if (typeof value === 'string' || typeof value === 'boolean') names.push(`${key}: ${JSON.stringify(value)}`);
     else if (key === 'padding' && String(config.type).includes('Conv') && Array.isArray(value)) {
       names.push(Array.isArray(value[0]) ? 'padding per side' : 'padding per axis');
     } else if (key === 'kernelSize') {
@@ -141,7 +141,7 @@ export function optionNames(config: Readonly<Record<string, unknown>>): string[]
     else if (key === 'dilation' && Array.isArray(value) && new Set(value).size > 1) names.push('dilation per axis');
     else if (key === 'outputSize' || key === 'size' || key === 'scaleFactor') {
       names.push(Array.isArray(value) && value.length > 1 ? `${key} per axis` : key);
-    } else if (key === 'normType' || key === 'momentum') names.push(`${key} ${JSON.stringify(value)}`);
+    } else if (key === 'normType' || key === 'momentum') names.push(`${key}: ${JSON.stringify(value)}`);
     else names.push(key);
   }
   const { groups, inChannels } = config;
