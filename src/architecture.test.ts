@@ -21,6 +21,7 @@ const ORDER = [
   'models',
   'formats',
   'inspect',
+  'keras',
   'cli',
 ];
 

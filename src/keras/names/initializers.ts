@@ -1,0 +1,15 @@
+export {
+  constant,
+  glorotNormal,
+  glorotUniform,
+  heNormal,
+  heUniform,
+  leCunNormal,
+  leCunUniform,
+  ones,
+  randomNormal,
+  randomUniform,
+  truncatedNormal,
+  varianceScaling,
+  zeros,
+} from '../initializers.js';

@@ -1,0 +1,15 @@
+export {
+  binaryCrossentropy,
+  categoricalCrossentropy,
+  hinge,
+  huber,
+  huber as huberLoss,
+  kullbackLeiblerDivergence,
+  logcosh,
+  meanAbsoluteError,
+  meanAbsolutePercentageError,
+  meanSquaredError,
+  poisson,
+  sparseCategoricalCrossentropy,
+  squaredHinge,
+} from '../losses.js';

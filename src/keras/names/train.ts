@@ -1,0 +1,1 @@
+export { adam, adamw, momentum, sgd } from '../optimizers.js';
