@@ -177,10 +177,10 @@ export function loopEnvironment(m: VectorMachine, analysis: Analysis, place: Pla
           else displacements = displacements === undefined ? bytes : m.binary('add', displacements, bytes);
         }
       }
-      if (!wide) return loadAs(m, e.dtype, false, address, offset);
+      if (!wide) return loadAs(m, e.dtype, false, address, offset, 1);
       const factor = step(form);
       if (displacements === undefined) {
-        if (factor === 1) return loadAs(m, e.dtype, true, address, offset);
+        if (factor === 1) return loadAs(m, e.dtype, true, address, offset, count);
         if (factor === 0) return splatAs(m, e.dtype, address, offset);
       }
       if (factor < 0) {
@@ -269,10 +269,17 @@ function divideExact(m: VectorMachine, value: Register, divisor: number): Regist
   return divisor === 1 ? value : m.divide(value, divisor);
 }
 
-function loadAs(m: VectorMachine, dtype: DType, wide: boolean, address: Register, offset: number): Register {
-  if (dtype === 'bool') return toMask(m, m.loadBytes(wide, address, offset));
-  if (dtype === 'u8') return m.loadBytes(wide, address, offset);
-  return m.load(dtype === 'f32' ? 'f32' : 'i32', wide, address, offset);
+function loadAs(
+  m: VectorMachine,
+  dtype: DType,
+  wide: boolean,
+  address: Register,
+  offset: number,
+  count: number,
+): Register {
+  if (dtype === 'bool') return toMask(m, m.loadBytes(wide, address, offset, count));
+  if (dtype === 'u8') return m.loadBytes(wide, address, offset, count);
+  return m.load(dtype === 'f32' ? 'f32' : 'i32', wide, address, offset, count);
 }
 
 function loadElement(m: VectorMachine, dtype: DType, address: Register, offset: number): Register {

@@ -1,5 +1,5 @@
 /**
- * The vector machine: the one interface that CPU kernels are written against. An emitter (`wasm/`, later `x64/`) implements
+ * The vector machine: the one interface that CPU kernels are written against. An emitter (`wasm/`, `x64/`) implements
  * it; kernels ask it for the number of lanes and registers and never know which one runs.
  *
  * Registers are unlimited and typed. A register is scalar, or `wide` with `lanes` elements. Every operation that
@@ -69,10 +69,14 @@ export interface VectorMachine {
   /** 0, 1, 2, … as wide i32. */
   iota(): Register;
 
-  /** Loads `lanes` elements (wide) or one, from `address + offset` bytes; no alignment needed. A wide load may read past the last element of a tensor: allocations have slack. */
-  load(kind: 'f32' | 'i32', wide: boolean, address: Register, offset?: number): Register;
+  /**
+   * Loads `lanes` elements (wide) or one, from `address + offset` bytes; no alignment needed. Of a wide register only the
+   * first `count` lanes (default: all) are needed, the others hold anything: machines that can leave their memory alone; for
+   * the others allocations have slack.
+   */
+  load(kind: 'f32' | 'i32', wide: boolean, address: Register, offset?: number, count?: number): Register;
   /** As `load`, from bytes, zero-extended to i32 (used for the dtypes u8 and bool). */
-  loadBytes(wide: boolean, address: Register, offset?: number): Register;
+  loadBytes(wide: boolean, address: Register, offset?: number, count?: number): Register;
   /** One element from memory in all lanes. */
   loadSplat(kind: 'f32' | 'i32', address: Register, offset?: number): Register;
   /** Stores a scalar, or the first `count` (default: all) lanes of a wide register, and nothing beyond. */
@@ -120,6 +124,11 @@ export interface FunctionId {
   readonly index: number;
 }
 
+export interface FunctionOptions {
+  /** Elements of wide registers in this function, where the machine has several; default: {@link Assembler.lanes}. */
+  readonly lanes?: number;
+}
+
 /** Collects the functions of one program. Parameters are scalar i32; functions return nothing. */
 export interface Assembler {
   readonly lanes: number;
@@ -128,5 +137,6 @@ export interface Assembler {
     name: string,
     parameters: number,
     body: (m: VectorMachine, parameters: readonly Register[]) => void,
+    options?: FunctionOptions,
   ): FunctionId;
 }

@@ -208,14 +208,15 @@ class OuterEmitter {
     const lanes = this.#lanes;
     const vectors = Math.ceil(channels / lanes);
     const at = (r: number, v: number): number => (r * k.channelsOut + v * lanes) * 4;
+    const count = (v: number): number => Math.min(lanes, channels - v * lanes);
     const sums = Array.from({ length: rows }, (_, r) =>
-      Array.from({ length: vectors }, (_, v) => m.copy(m.load('f32', true, target, at(r, v)))),
+      Array.from({ length: vectors }, (_, v) => m.copy(m.load('f32', true, target, at(r, v), count(v)))),
     );
     positions({
       aOffset,
       zOffset,
       step: (a, z) => {
-        const panel = Array.from({ length: vectors }, (_, v) => m.load('f32', true, z, v * lanes * 4));
+        const panel = Array.from({ length: vectors }, (_, v) => m.load('f32', true, z, v * lanes * 4, count(v)));
         for (let r = 0; r < rows; r++) {
           const value = m.loadSplat('f32', a, r * 4);
           for (let v = 0; v < vectors; v++) m.multiplyAdd(sums[r][v], value, panel[v]);
@@ -224,7 +225,7 @@ class OuterEmitter {
     });
     sums.forEach((row, r) => {
       row.forEach((sum, v) => {
-        m.store(sum, target, at(r, v), Math.min(lanes, channels - v * lanes));
+        m.store(sum, target, at(r, v), count(v));
       });
     });
   }

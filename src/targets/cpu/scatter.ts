@@ -204,7 +204,7 @@ class ScatterEmitter {
     });
     const value = emitExpression(this.#nest.reducers[0].body, environment, new Scope());
     const [address, offset] = this.#address(values, place);
-    const sum = m.load(this.#view.dtype === 'f32' ? 'f32' : 'i32', wide, address, offset);
+    const sum = m.load(this.#view.dtype === 'f32' ? 'f32' : 'i32', wide, address, offset, count);
     storeAs(m, m.binary('add', sum, value), this.#view.dtype, address, offset, count);
   }
 }

@@ -1,5 +1,5 @@
 import { checkOptions, invariant } from '../../../tensor/errors.js';
-import type { Assembler, FunctionId, Register, VectorMachine } from '../machine.js';
+import type { Assembler, FunctionId, FunctionOptions, Register, VectorMachine } from '../machine.js';
 import { encodeModule, type WasmFunction } from './encoder.js';
 import { FunctionBuilder } from './function.js';
 import { listing } from './listing.js';
@@ -36,7 +36,9 @@ export class WasmAssembler implements Assembler {
     name: string,
     parameters: number,
     body: (m: VectorMachine, parameters: readonly Register[]) => void,
+    { lanes = WASM_LANES }: FunctionOptions = {},
   ): FunctionId {
+    invariant(lanes === WASM_LANES, `${name}: WebAssembly has ${WASM_LANES} lanes, not ${lanes}`);
     const builder = new FunctionBuilder(name, parameters);
     body(
       new WasmMachine(builder, this.#options, (callee) => this.#check(callee).parameters.length),

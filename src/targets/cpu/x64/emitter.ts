@@ -1,5 +1,5 @@
 import { checkOptions, invariant } from '../../../tensor/errors.js';
-import type { Assembler, FunctionId, Register, VectorMachine } from '../machine.js';
+import type { Assembler, FunctionId, FunctionOptions, Register, VectorMachine } from '../machine.js';
 import { type Allocation, allocate, type RegisterFiles } from './allocate.js';
 import { CodeBuilder } from './builder.js';
 import type { MachineFunction } from './code.js';
@@ -27,12 +27,6 @@ export interface X64Code {
   readonly entry: number;
   /** The instructions as source of GNU `as`. */
   listing(): string;
-}
-
-/** Options of one function. */
-export interface FunctionOptions {
-  /** Elements of its wide registers: 4, 8 or (AVX-512) 16; default: the most. */
-  readonly lanes?: number;
 }
 
 // rsp, rbx (memory), rbp (frame of the entry), rax and rdx (division, barriers) are not handed out.
