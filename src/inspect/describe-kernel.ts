@@ -10,10 +10,10 @@ export function describeKernel(module: Module): string {
   } catch {
     return ''; // modules of users need not have one
   }
-  const { kernelSize, stride, padding, dilation, groups } = config;
+  const { kernelSize, stride, padding, dilation, groups, depthMultiplier } = config;
   if (!isExtents(kernelSize)) return '';
   // Pooling steps by its window unless told otherwise, convolution by one.
-  const usual = groups === undefined ? kernelSize : kernelSize.map(() => 1);
+  const usual = groups === undefined && depthMultiplier === undefined ? kernelSize : kernelSize.map(() => 1);
   const parts = [formatExtents(kernelSize)];
   const other = (name: string, value: Json | undefined, standard: readonly number[]): void => {
     if (typeof value === 'string') parts.push(`${name} ${value}`);

@@ -14,7 +14,7 @@ import { checkOptions, GaborError, OptionError } from '../tensor/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkLabels, type EvaluationFormat, score, turn } from './evaluate.js';
 import type { CheckpointReason, EpochRecord, StartEvent, TrainEvent } from './events.js';
-import { checkLogits } from './forward.js';
+import { checkLogits, initializeLazy } from './forward.js';
 import { InputRing } from './input-ring.js';
 import { type LossOption, lossOfSetting, type MetricFunction, Objective } from './objective.js';
 import { learningRateOf, makeOptimizer } from './optimizers.js';
@@ -205,6 +205,7 @@ class Training {
     this.#learningRate = learningRateOf(this.#settings, this.#loader.batches);
     this.#history = [...(resume?.history ?? [])];
     this.#validation = chooseValidation(data, options.validate ?? true);
+    initializeLazy(model, this.#samples.inputShape);
     this.#optimizer = makeOptimizer(model.namedParameters(), this.#settings);
     if (resume) restoreTensors(model, this.#optimizer, resume);
     this.#good = resume ?? captureTensors(model, this.#optimizer);

@@ -1,8 +1,11 @@
 import { type Compiled, compile } from '../graph/compile.js';
+import { trace } from '../graph/trace.js';
+import { InputSized } from '../nn/layers/lazy.js';
 import type { Module } from '../nn/module.js';
+import type { DType } from '../tensor/dtype.js';
 import { ShapeError } from '../tensor/errors.js';
-import { formatShape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { formatShape, type Shape } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
 
 /** Runs `body` with every layer in training or evaluation mode, then puts back the mode each of them had. */
 export function inMode<T>(model: Module, training: boolean, body: () => T): T {
@@ -13,6 +16,24 @@ export function inMode<T>(model: Module, training: boolean, body: () => T): T {
   } finally {
     for (const [module, mode] of before) module.training = mode;
   }
+}
+
+/**
+ * Makes the parameters of lazy layers, with the channels that they get from one input of shape `inputShape` (without the batch
+ * axis). Traces the model in evaluation mode; nothing runs. Does nothing where all layers know their channels. `fit` and `summary`
+ * do it by themselves; it is for what wants the parameters before: optimizers, loading, listing.
+ *
+ * @example
+ * const model = new Sequential(new LazyConv2d(8, 3), new Flatten(), new LazyLinear(10));
+ * initializeLazy(model, [3, 32, 32]);
+ * @throws ShapeError of the layer that does not fit
+ */
+export function initializeLazy(model: Module, inputShape: Shape, dtype: DType = 'f32'): void {
+  if (model.modules().every((module) => !(module instanceof InputSized) || module.initialized)) return;
+  trace((graph) => {
+    const x = Tensor.fromTraced(graph.addInput({ dtype, shape: [1, ...inputShape] }));
+    return inMode(model, false, () => [model.call(x)]);
+  });
 }
 
 const programs = new WeakMap<Module, Compiled<[Tensor], Tensor>>();

@@ -9,7 +9,7 @@ export {
 } from './evaluate.js';
 export type * from './events.js';
 export { DivergedError, type FitOptions, type FitResult, fit, type TrainingData } from './fit.js';
-export { forwardProgram, inMode, releasePrograms } from './forward.js';
+export { forwardProgram, initializeLazy, inMode, releasePrograms } from './forward.js';
 export type { HostTensor } from './host-tensor.js';
 export type { ClassMetrics, RegionMetrics } from './metrics.js';
 export {

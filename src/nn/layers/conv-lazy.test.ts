@@ -20,12 +20,44 @@ import {
   LazyConvTranspose1d,
   LazyConvTranspose2d,
   LazyConvTranspose3d,
+  LazyDepthwiseConv1d,
+  LazyDepthwiseConv2d,
+  LazyDepthwiseConv3d,
+  LazySeparableConv1d,
+  LazySeparableConv2d,
+  LazySeparableConv3d,
 } from './conv-lazy.js';
-import { DepthwiseConv2d, SeparableConv2d } from './conv-separable.js';
+import {
+  DepthwiseConv1d,
+  DepthwiseConv2d,
+  DepthwiseConv3d,
+  SeparableConv1d,
+  SeparableConv2d,
+  SeparableConv3d,
+} from './conv-separable.js';
 import { ConvTranspose1d, ConvTranspose2d, ConvTranspose3d } from './conv-transpose.js';
+import { LazyLinear, Linear } from './linear.js';
+import {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+} from './normalization.js';
+import {
+  LazyBatchNorm1d,
+  LazyBatchNorm2d,
+  LazyBatchNorm3d,
+  LazyInstanceNorm1d,
+  LazyInstanceNorm2d,
+  LazyInstanceNorm3d,
+} from './normalization-lazy.js';
 
 testOnDevices('lazy layers become ordinary ones at their first call', () => {
   const options = () => ({ padding: 'same', groups: 3, random: new Random(7) }) as const;
+  const depth = () => ({ padding: 1, depthMultiplier: 2, activation: 'relu', random: new Random(7) }) as const;
+  const tracking = { affine: true, trackRunningStats: true, dataFormat: 'channels-last' } as const;
   const cases = [
     [new LazyConv1d(6, 3, options()), new Conv1d(3, 6, 3, options()), [2, 3, 7]],
     [new LazyConv2d(6, 3, options()), new Conv2d(3, 6, 3, options()), [2, 3, 7, 5]],
@@ -33,15 +65,36 @@ testOnDevices('lazy layers become ordinary ones at their first call', () => {
     [new LazyConvTranspose1d(6, 3, options()), new ConvTranspose1d(3, 6, 3, options()), [2, 3, 7]],
     [new LazyConvTranspose2d(6, 3, options()), new ConvTranspose2d(3, 6, 3, options()), [2, 3, 7, 5]],
     [new LazyConvTranspose3d(6, 3, options()), new ConvTranspose3d(3, 6, 3, options()), [1, 3, 4, 3, 5]],
+    [new LazyDepthwiseConv1d(3, depth()), new DepthwiseConv1d(3, 3, depth()), [2, 3, 7]],
+    [new LazyDepthwiseConv2d(3, depth()), new DepthwiseConv2d(3, 3, depth()), [2, 3, 7, 5]],
+    [new LazyDepthwiseConv3d(3, depth()), new DepthwiseConv3d(3, 3, depth()), [1, 3, 4, 3, 5]],
+    [new LazySeparableConv1d(5, 3, depth()), new SeparableConv1d(3, 5, 3, depth()), [2, 3, 7]],
+    [new LazySeparableConv2d(5, 3, depth()), new SeparableConv2d(3, 5, 3, depth()), [2, 3, 7, 5]],
+    [new LazySeparableConv3d(5, 3, depth()), new SeparableConv3d(3, 5, 3, depth()), [1, 3, 4, 3, 5]],
+    [new LazyLinear(6, { random: new Random(7) }), new Linear(4, 6, { random: new Random(7) }), [2, 3, 4]],
+    [new LazyBatchNorm1d(), new BatchNorm1d(3), [2, 3]],
+    [new LazyBatchNorm1d(), new BatchNorm1d(3), [2, 3, 4]],
+    [new LazyBatchNorm2d({ affine: false }), new BatchNorm2d(3, { affine: false }), [2, 3, 4, 5]],
+    [new LazyBatchNorm3d({ momentum: null }), new BatchNorm3d(3, { momentum: null }), [2, 3, 4, 2, 2]],
+    [new LazyInstanceNorm1d({ affine: true }), new InstanceNorm1d(3, { affine: true }), [2, 3, 4]],
+    [new LazyInstanceNorm2d(tracking), new InstanceNorm2d(3, tracking), [2, 4, 5, 3]],
+    [new LazyInstanceNorm3d(), new InstanceNorm3d(3), [2, 3, 4, 2, 2]],
   ] as const;
   for (const [lazy, ordinary, shape] of cases) {
     const x = randomNormal(shape, 1);
-    const { inChannels: _, ...config } = ordinary.config();
-    assert.deepEqual(lazy.config(), { ...config, type: lazy.type });
+    const { inChannels: _, inFeatures: __, numFeatures: ___, ...config } = ordinary.config();
+    assert.deepEqual(lazy.config(), { ...config, type: `Lazy${ordinary.type}` });
+    assert.equal(lazy.type, `Lazy${ordinary.type}`);
     assert.deepEqual(moduleFromConfig(lazy.config()).config(), lazy.config());
+    assert.throws(() => lazy.stateDict(), /has no parameters before its first call, which tells it the input (ch|f)/);
     assert.deepEqual(lazy.forward(x).data(), ordinary.forward(x).data(), 'the same initial weights');
     assert.deepEqual(lazy.config(), ordinary.config());
-    assert.deepEqual(Object.keys(lazy.stateDict()), ['weight', 'bias']);
+    const state = (module: Module): unknown =>
+      Object.entries(module.stateDict()).map(([name, tensor]) => [name, tensor.shape, tensor.data()]);
+    assert.deepEqual(state(lazy), state(ordinary));
+    const again = moduleFromConfig(lazy.config());
+    assert.equal(again.type, ordinary.type);
+    again.loadStateDict(lazy.stateDict());
   }
 });
 
@@ -85,11 +138,11 @@ test('before the first call there are no parameters to list, and saying so names
     () => model.forward(ones([2, 4, 4])),
     (e) =>
       e instanceof ShapeError &&
-      /LazyConv2d: expected \[batch, channels, height, width\], got \[2, 4, 4\]/.test(e.message),
+      /LazyConv2d.*: expected \[batch, channels, height, width\], got \[2, 4, 4\]/.test(e.message),
   );
   assert.throws(
     () => model.forward(ones([1, 3, 4, 4])),
-    /LazyConv2d: inChannels 3 does not split into 2 groups: 3 = 1·2 \+ 1/,
+    /LazyConv2d.*: inChannels 3 does not split into 2 groups: 3 = 1·2 \+ 1/,
   );
   model.eval().dispose();
   assert.deepEqual(model.forward(ones([1, 2, 4, 4])).shape, [1, 4, 2, 2]);
@@ -116,6 +169,14 @@ test('channels, groups and options that make no sense name the layer', () => {
     [() => new Conv1d(1, 1, 3, { activation: 'swosh' as 'relu' }), /Conv1d: activation must be a module or one of "/],
     [() => new Conv1d(1, 1, 3, { dataFormat: 'NWC' as 'channels-last' }), /Conv1d: dataFormat must be/],
     [() => new Conv1d(1, 1, 3, { paddingValue: 1 }), /Conv1d: a padding value belongs to paddingMode "constant"/],
+    [
+      () => new Conv2d(undefined as unknown as number, 1, 3),
+      /Conv2d: inChannels must be an integer ≥ 1, got undefined/,
+    ],
+    [() => new Linear(undefined as unknown as number, 1), /Linear: inFeatures must be an integer ≥ 1, got undefined/],
+    [() => moduleFromConfig({ type: 'BatchNorm2d' }), /BatchNorm2d: numFeatures must be an integer ≥ 1, got undefined/],
+    [() => moduleFromConfig({ type: 'SeparableConv2d', outChannels: 1, kernelSize: 3 }), /SeparableConv2d: inChannels/],
+    [() => moduleFromConfig({ type: 'LazyBatchNorm2d', numFeatures: 3 }), /"numFeatures"/],
     [() => moduleFromConfig({ type: 'LazyConv2d', outChannels: 1, kernelSize: 3, inChannels: 3 }), /"inChannels"/],
   ];
   for (const [make, pattern] of cases) {

@@ -43,7 +43,7 @@ export abstract class InputSized<S extends Signature = Signature> extends Module
     if (this.#size !== undefined) return;
     const name = path === '' ? this.type : `"${path}" (${this.type})`;
     throw new GaborError(
-      `${name} has no parameters before its first call, which tells it the ${this.sizeName}; call the model once with an example, then train, save, load or list it`,
+      `${name} has no parameters before its first call, which tells it the ${this.sizeName}; call the model once with an example, or initializeLazy(model, inputShape), then train, save, load or list it`,
     );
   }
 
