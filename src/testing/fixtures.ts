@@ -11,16 +11,21 @@ export interface FixtureArray {
   readonly data: readonly number[];
 }
 
+/** The path of a file of `tests/fixtures`, from wherever the tests were compiled to. */
+export function fixturePath(file: string): string {
+  for (let folder = new URL('.', import.meta.url); ; folder = new URL('..', folder)) {
+    const path = fileURLToPath(new URL('tests/fixtures/', folder));
+    if (existsSync(path)) return `${path}${file}`;
+    if (folder.pathname === '/') throw new Error('tests/fixtures is not there');
+  }
+}
+
 /** The cases of `tests/fixtures/NAME.jsonl`, which `scripts/fixtures.py` writes with PyTorch. */
 export function readFixtures<T>(name: string): T[] {
-  for (let folder = new URL('.', import.meta.url); ; folder = new URL('..', folder)) {
-    const path = fileURLToPath(new URL(`tests/fixtures/${name}.jsonl`, folder));
-    if (existsSync(path)) {
-      const lines = readFileSync(path, 'utf8').trim().split('\n');
-      return lines.map((line) => JSON.parse(line) as T);
-    }
-    if (folder.pathname === '/') throw new Error(`tests/fixtures/${name}.jsonl is not there`);
-  }
+  const lines = readFileSync(fixturePath(`${name}.jsonl`), 'utf8')
+    .trim()
+    .split('\n');
+  return lines.map((line) => JSON.parse(line) as T);
 }
 
 export function fixtureTensor({ shape, data }: FixtureArray, dtype: 'f32' | 'i32' = 'f32'): Tensor {

@@ -44,7 +44,7 @@ export interface FinishedCode {
   readonly evex: boolean;
   /** Offset of a bound label or constant in `code`. */
   offset(label: Label): number;
-  /** GNU `as` source, Intel syntax, that assembles to the same instructions (the constant pool is left out). */
+  /** GNU `as` source, after `.intel_syntax noprefix`, that assembles to the same bytes. */
   listing(): string;
 }
 
@@ -67,7 +67,7 @@ interface Constant {
   readonly bytes: Uint8Array;
 }
 
-/** The recommended multi-byte nops (Intel SDM volume 2, NOP, table 4-12). */
+/** The recommended multi-byte nops (Intel SDM volume 2, NOP, table 4-12), longer ones with prefixes, as GNU `as` fills. */
 const NOPS: readonly (readonly number[])[] = [
   [],
   [0x90],
@@ -79,14 +79,25 @@ const NOPS: readonly (readonly number[])[] = [
   [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
   [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
   [0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+  [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+  [0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ];
 
 const POOL_ALIGNMENT = 64;
+
+function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple;
+}
+
+function alignmentOf(constant: Constant): number {
+  return Math.min(POOL_ALIGNMENT, 2 ** Math.ceil(Math.log2(constant.bytes.length)));
+}
 
 export class CodeBuilder {
   #bytes: Uint8Array = new Uint8Array(4096);
   #size = 0;
   #labels = 0;
+  readonly #names = new Set<string>();
   readonly #items: Item[] = [];
   readonly #offsets = new Map<Label, number>();
   readonly #fixups: PendingFixup[] = [];
@@ -125,9 +136,14 @@ export class CodeBuilder {
     this.#note(choice);
   }
 
-  /** A place that is bound later, or never. */
-  label(name: string = `L${this.#labels}`): Label {
-    return { kind: 'label', name, id: this.#labels++ };
+  /** A place that is bound later, or never. The name is for the listing, which shows it as a local label of `as`, made unique. */
+  label(name = ''): Label {
+    const id = this.#labels++;
+    const plain = `.L${name.replace(/[^\w.]/g, '_')}`;
+    const unique = name === '' || this.#names.has(plain) ? `${plain}${name === '' ? '' : '_'}${id}` : plain;
+    invariant(!this.#names.has(unique), `two labels are named ${unique}`);
+    this.#names.add(unique);
+    return { kind: 'label', name: unique, id };
   }
 
   /** The label stands for the next instruction. */
@@ -143,7 +159,7 @@ export class CodeBuilder {
     const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
     let constant = this.#constants.get(key);
     if (!constant) {
-      constant = { label: this.label(`C${this.#constants.size}`), bytes: bytes.slice() };
+      constant = { label: this.label('constant'), bytes: bytes.slice() };
       this.#constants.set(key, constant);
     }
     return constant.label;
@@ -162,7 +178,7 @@ export class CodeBuilder {
     invariant([1, 2, 4, 8, 16, 32, 64].includes(bytes), `alignment ${bytes}`);
     let missing = -this.#size & (bytes - 1);
     while (missing > 0) {
-      const nop = NOPS[Math.min(missing, 9)];
+      const nop = NOPS[Math.min(missing, NOPS.length - 1)];
       this.#append(nop);
       missing -= nop.length;
     }
@@ -179,13 +195,10 @@ export class CodeBuilder {
     invariant(!this.#finished, 'this code is finished already');
     this.#finished = true;
     const instructionBytes = this.#size;
-    let size = Math.ceil(instructionBytes / POOL_ALIGNMENT) * POOL_ALIGNMENT;
-    const alignment = (constant: Constant): number =>
-      Math.min(POOL_ALIGNMENT, 2 ** Math.ceil(Math.log2(constant.bytes.length)));
-    const constants = [...this.#constants.values()].sort((a, b) => alignment(b) - alignment(a));
-    if (constants.length === 0) size = instructionBytes;
+    const constants = [...this.#constants.values()].sort((a, b) => alignmentOf(b) - alignmentOf(a));
+    let size = constants.length === 0 ? instructionBytes : roundUp(instructionBytes, POOL_ALIGNMENT);
     for (const constant of constants) {
-      size = Math.ceil(size / alignment(constant)) * alignment(constant);
+      size = roundUp(size, alignmentOf(constant));
       this.#offsets.set(constant.label, size);
       size += constant.bytes.length;
     }
@@ -204,7 +217,7 @@ export class CodeBuilder {
       features: this.#features,
       evex: this.#evex,
       offset: (label) => this.#offset(label),
-      listing: () => this.#listing(),
+      listing: () => this.#listing(constants),
     };
   }
 
@@ -227,7 +240,11 @@ export class CodeBuilder {
 
   #note(choice: Choice): void {
     const { row, form, width } = choice;
-    if (form === 'vex') this.#features.add(row.vex![width === 256 ? 1 : 0]);
+    if (form === 'vex') {
+      const feature = row.vex![width === 256 ? 1 : 0];
+      this.#features.add(feature);
+      if (feature.startsWith('avx512')) this.#features.add('avx512f');
+    }
     if (row.legacyNeeds) this.#features.add(row.legacyNeeds);
     if (form !== 'evex') return;
     this.#evex = true;
@@ -236,13 +253,25 @@ export class CodeBuilder {
     if (width < 512 && (row.byWidth || width === 256)) this.#features.add('avx512vl');
   }
 
-  #listing(): string {
+  #listing(constants: readonly Constant[]): string {
     const lines: string[] = [];
     for (const item of this.#items) {
       if (item.kind === 'instruction') lines.push(`  ${instructionText(item.choice)}`);
       else if (item.kind === 'label') lines.push(`${item.label.name}:`);
       else if (item.kind === 'align') lines.push(`  .balign ${item.bytes}`);
-      else lines.push(`  # ${item.text}`);
+      else lines.push(`  # ${item.text.replaceAll('\n', ' ')}`);
+    }
+    if (constants.length > 0) lines.push(`  .balign ${POOL_ALIGNMENT}, 0`);
+    for (const constant of constants) {
+      const { label, bytes } = constant;
+      const words = bytes.length % 4 === 0;
+      const values = words ? new Uint32Array(bytes.buffer, 0, bytes.length / 4) : bytes;
+      const texts = Array.from(values, (value) => `0x${value.toString(16)}`);
+      lines.push(
+        `  .balign ${alignmentOf(constant)}, 0`,
+        `${label.name}:`,
+        `  ${words ? '.long' : '.byte'} ${texts.join(', ')}`,
+      );
     }
     return `${lines.join('\n')}\n`;
   }

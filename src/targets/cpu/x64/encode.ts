@@ -1,7 +1,7 @@
 /** Bytes of one instruction whose row is chosen. Source: Intel SDM volume 2, chapter 2. */
 
 import { invariant } from '../../../tensor/errors.js';
-import { type Choice, sizeIn, wrapImmediate } from './match.js';
+import { type Choice, sizeIn } from './match.js';
 import type { Label, Memory, Operand } from './operands.js';
 import type { Pattern } from './row.js';
 
@@ -36,29 +36,23 @@ interface Fields {
   relative?: { label: Label; bytes: 1 | 4 };
 }
 
-function littleEndian(value: bigint, bytes: number): number[] {
-  return Array.from({ length: bytes }, (_, i) => Number(BigInt.asUintN(8, value >> BigInt(8 * i))));
+function littleEndian(value: number, bytes: number): number[] {
+  const result: number[] = [];
+  for (let i = 0; i < bytes; i++) result.push((value >> (8 * i)) & 0xff);
+  return result;
 }
 
+/** Bytes of an immediate whose range is checked. */
 function immediateBytes(pattern: Pattern, operand: number | bigint, operandSize: number): number[] {
-  switch (pattern.immediate) {
-    case 'ib':
-      return littleEndian(wrapImmediate(operand, 8)!, 1);
-    case 'ibs':
-      return littleEndian(wrapImmediate(operand, operandSize)!, 1);
-    case 'iw':
-      return littleEndian(wrapImmediate(operand, 16)!, 2);
-    case 'id':
-      return littleEndian(wrapImmediate(operand, 32)!, 4);
-    case 'iq':
-      return littleEndian(wrapImmediate(operand, 64)!, 8);
-    case 'is':
-      return littleEndian(wrapImmediate(operand, 64)!, 4);
-    case 'iz':
-      return littleEndian(wrapImmediate(operand, operandSize)!, operandSize === 16 ? 2 : 4);
-    default:
-      return [];
+  const kind = pattern.immediate;
+  if (kind === 'iq') {
+    const bits = BigInt.asUintN(64, BigInt(operand));
+    return [...littleEndian(Number(bits & 0xffffffffn) | 0, 4), ...littleEndian(Number(bits >> 32n) | 0, 4)];
   }
+  if (kind === 'one') return [];
+  const value = typeof operand === 'number' ? operand | 0 : Number(BigInt.asIntN(32, operand));
+  if (kind === 'ib' || kind === 'ibs') return littleEndian(value, 1);
+  return littleEndian(value, kind === 'iw' || (kind === 'iz' && operandSize === 16) ? 2 : 4);
 }
 
 function place(fields: Fields, where: string, pattern: Pattern, operand: Operand, operandSize: number): void {
@@ -93,7 +87,7 @@ function addressBytes(reg: number, memory: Memory, unit: number): { bytes: numbe
   const { base, index, displacement } = memory;
   if (memory.label) return { bytes: [field | 5, 0, 0, 0, 0], label: memory.label };
   const scale = Math.log2(memory.scale) << 6;
-  const wide = littleEndian(BigInt(displacement), 4);
+  const wide = littleEndian(displacement, 4);
   if (!base) return { bytes: [field | 4, scale | ((index ? index.index & 7 : 4) << 3) | 5, ...wide] };
   // rbp and r13 without displacement would mean "no base"; rsp and r12 as base need a sib byte.
   const short = displacement % unit === 0 && displacement / unit >= -128 && displacement / unit <= 127;
@@ -144,8 +138,7 @@ function legacyPrefix(choice: Choice, fields: Fields, w: number): number[] {
   const { row, operandSize } = choice;
   const { memory } = fields;
   const bytes: number[] = [];
-  const sized = row.operands.some((pattern) => pattern.registerSize !== undefined || pattern.memorySize !== undefined);
-  if (operandSize === 16 && sized) bytes.push(0x66);
+  if (operandSize === 16 && row.operands.length > 0) bytes.push(0x66);
   if (row.lock) bytes.push(0xf0);
   if (row.prefix) bytes.push(row.prefix);
   const r = (fields.reg >> 3) & 1;
@@ -188,7 +181,7 @@ export function encode(choice: Choice): Encoded {
     [fields.reg, fields.rm] = [fields.rm, fields.reg];
     opcode = row.back;
   }
-  const w = row.vexW ?? (choice.operandSize === 64 && hasGeneralSize(choice) ? 1 : 0);
+  const w = row.vexW ?? (choice.operandSize === 64 && row.sizeInW ? 1 : 0);
   const bytes =
     form === 'evex'
       ? evexPrefix(choice, fields)
@@ -221,11 +214,4 @@ export function encode(choice: Choice): Encoded {
     return { bytes, fixup };
   }
   return { bytes };
-}
-
-/** Whether some operand is a general register or memory whose size W tells. */
-function hasGeneralSize(choice: Choice): boolean {
-  return choice.row.operands.some(
-    (p) => p.registerSize === 'r' || p.memorySize === 'r' || (p.register === 'general' && p.registerSize === 64),
-  );
 }

@@ -11,7 +11,7 @@ export type CpuFeature =
   | 'avx512vl'
   | 'avx512_vnni'
   | 'avx512_bf16'
-  | 'avx512_vbmi'
+  | 'avx512vbmi'
   | 'popcnt'
   | 'lzcnt'
   | 'bmi1'

@@ -82,6 +82,8 @@ export function instructionText(instruction: Choice | readonly Operand[]): strin
       `{${rounding}}`,
     );
   }
-  const name = form === 'evex' ? row.evexName : row.name;
+  // Else `as` would take the short form of a jump ahead.
+  const near = row.operands[0]?.relative === 32 && row.name !== 'call' ? '{disp32} ' : '';
+  const name = near + (form === 'evex' ? row.evexName : row.name);
   return texts.length ? `${name} ${texts.join(', ')}` : name;
 }

@@ -29,7 +29,12 @@ export function sizeIn(size: Size | undefined, width: number, operandSize: numbe
 }
 
 /** The immediate as the signed number of `bits` bits with the same bits, or undefined if it has more. */
-export function wrapImmediate(value: Immediate, bits: number): bigint | undefined {
+function wrapImmediate(value: Immediate, bits: number): Immediate | undefined {
+  if (typeof value === 'number' && bits <= 32) {
+    const half = 2 ** (bits - 1);
+    if (value < -half || value >= 2 * half) return undefined;
+    return value >= half ? value - 2 * half : value;
+  }
   const big = BigInt(value);
   if (big < -(1n << BigInt(bits - 1)) || big >= 1n << BigInt(bits)) return undefined;
   return BigInt.asIntN(bits, big);
@@ -37,14 +42,14 @@ export function wrapImmediate(value: Immediate, bits: number): bigint | undefine
 
 function immediateFits(kind: NonNullable<Pattern['immediate']>, value: Immediate, operandSize: number): boolean {
   if (typeof value === 'number' && !Number.isInteger(value)) return false;
-  if (kind === 'one') return BigInt(value) === 1n;
+  if (kind === 'one') return Number(value) === 1;
   if (kind === 'ib') return wrapImmediate(value, 8) !== undefined;
   if (kind === 'iw') return wrapImmediate(value, 16) !== undefined;
   if (kind === 'id') return wrapImmediate(value, 32) !== undefined;
   const wrapped = wrapImmediate(value, operandSize);
   if (wrapped === undefined) return false;
-  if (kind === 'ibs') return wrapped === BigInt.asIntN(8, wrapped);
-  if (kind === 'is' || kind === 'iz') return wrapped === BigInt.asIntN(32, wrapped);
+  if (kind === 'ibs') return wrapped >= -128 && wrapped <= 127;
+  if (kind === 'is' || kind === 'iz') return wrapped >= -0x80000000 && wrapped <= 0x7fffffff;
   return true;
 }
 
@@ -106,11 +111,9 @@ function matchRow(
   if (operands.length !== row.operands.length) return undefined;
   const width = row.byWidth ? sizeFrom(row, operands, 'v') : row.length;
   if (width === undefined || width < row.minimum) return undefined;
-  const bySize = row.operands.some((pattern) => pattern.registerSize === 'r' || pattern.memorySize === 'r');
-  const operandSize = bySize && !row.byWidth ? sizeFrom(row, operands, 'r') : fixedOperandSize(row);
-  if (operandSize === undefined || (bySize && (operandSize === 8 || (operandSize === 16 && row.vex)))) {
-    return undefined;
-  }
+  const operandSize = row.bySize ? sizeFrom(row, operands, 'r') : row.fixedSize;
+  if (operandSize === undefined) return undefined;
+  if (row.bySize && (operandSize === 8 || (operandSize === 16 && row.vex))) return undefined;
 
   let needsEvex = width === 512 || rounding !== undefined;
   let mask = false;
@@ -139,15 +142,6 @@ function matchRow(
   const form: Form | undefined =
     row.vex && !needsEvex ? 'vex' : row.evex ? 'evex' : row.vex || needsEvex ? undefined : 'legacy';
   return form && { row, form, operands, rounding, width, operandSize };
-}
-
-/** Where no operand follows the operand size: that of the fixed general registers or memory, for W, immediates and the 66 prefix. */
-function fixedOperandSize(row: Row): number {
-  for (const pattern of row.operands) {
-    if (pattern.register === 'general' && pattern.registerSize !== undefined) return Number(pattern.registerSize);
-    if (row.operands.length <= 2 && pattern.memory && typeof pattern.memorySize === 'number') return pattern.memorySize;
-  }
-  return 64;
 }
 
 function isRounding(operand: Operand | undefined): operand is Rounding {

@@ -54,6 +54,12 @@ export interface Row {
   readonly extension?: number;
   readonly then?: number;
   readonly back?: number;
+  /** Whether operands follow the operand size, which registers or memory tell. */
+  readonly bySize: boolean;
+  /** Operand size where none does: that of the fixed general registers or memory. */
+  readonly fixedSize: number;
+  /** Whether W is 1 for operands of 64 bits. */
+  readonly sizeInW: boolean;
   /** undefined: by operand size. */
   readonly vexW?: 0 | 1;
   readonly evexW: 0 | 1;
@@ -93,7 +99,7 @@ const EVEX_FEATURES: Readonly<Record<string, CpuFeature>> = {
   dq: 'avx512dq',
   vnni: 'avx512_vnni',
   bf16: 'avx512_bf16',
-  vbmi: 'avx512_vbmi',
+  vbmi: 'avx512vbmi',
 };
 
 const VECTOR_SIZES: Readonly<Record<string, Size>> = { v: 'v', h: 'h', q: 'q', x: 128, y: 256, z: 512 };
@@ -137,6 +143,14 @@ function parseOperand(token: string, inherited: Size): Pattern {
 
 const PREFIXES = { NP: 0, '66': 0x66, F3: 0xf3, F2: 0xf2 } as const;
 const MAPS = { '0': 0, '0F': 1, '0F38': 2, '0F3A': 3 } as const;
+
+function fixedSizeOf(operands: readonly Pattern[]): number {
+  for (const pattern of operands) {
+    if (pattern.register === 'general' && pattern.registerSize !== undefined) return Number(pattern.registerSize);
+    if (operands.length <= 2 && pattern.memory && typeof pattern.memorySize === 'number') return pattern.memorySize;
+  }
+  return 64;
+}
 
 /** @throws InternalError for a row that is not in the notation above. */
 export function parseRow(name: string, text: string): Row {
@@ -196,6 +210,11 @@ export function parseRow(name: string, text: string): Row {
     extension: extension === undefined ? undefined : Number(extension),
     then,
     back,
+    bySize: !vectors && operands.some((pattern) => pattern.registerSize === 'r' || pattern.memorySize === 'r'),
+    fixedSize: fixedSizeOf(operands),
+    sizeInW: operands.some(
+      (p) => p.registerSize === 'r' || p.memorySize === 'r' || (p.register === 'general' && p.registerSize === 64),
+    ),
     vexW: headerW,
     evexW: w === 'W1' || w === 'W01' ? 1 : 0,
     length,
