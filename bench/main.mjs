@@ -28,9 +28,14 @@ const SUITES = {
     const result = await runMemory(options);
     return { result, markdown: memoryMarkdown(result), goals: memoryGoals(result) };
   },
+  types: async () => {
+    const { runTypes, typesMarkdown, typesGoals } = await import('./suites/types.mjs');
+    const result = runTypes();
+    return { result, markdown: typesMarkdown(result), goals: typesGoals(result) };
+  },
 };
 
-const USAGE = `usage: npm run bench -- [conv] [tiles] [train] [memory] [options]      (default: all four)
+const USAGE = `usage: npm run bench -- [conv] [tiles] [train] [memory] [types] [options]      (default: all five)
 
   --threads 1,2     numbers of threads (default: 1 and 2, as far as there are processors)
   --rounds N        interleaved rounds (default 7)
@@ -89,12 +94,13 @@ async function main() {
   if (!options.threads.every((n) => Number.isInteger(n) && n > 0))
     throw new Error('--threads takes whole numbers: 1,2');
   await importGabor();
-  installPeers();
+  const suites = positionals.length > 0 ? positionals : Object.keys(SUITES);
+  if (suites.some((name) => name !== 'types')) installPeers();
   const machine = describeMachine();
   console.log(`Machine: ${machineText(machine)}.\n`);
   const report = { date: new Date().toISOString(), machine, options };
   console.error(`Gabor from ${build}`);
-  for (const name of positionals.length > 0 ? positionals : Object.keys(SUITES)) {
+  for (const name of suites) {
     const { result, markdown, goals } = await SUITES[name](options);
     const goalTable =
       goals.length === 0
