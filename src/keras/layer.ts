@@ -4,6 +4,7 @@ import { tensor } from '../ops/create.js';
 import { checkOptions, GaborError, OptionError, ShapeError } from '../tensor/errors.js';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
+import { inMode } from '../train/forward.js';
 import type { Initializer } from './initializers.js';
 import { callModule } from './modules.js';
 import type { Regularizer } from './regularizers.js';
@@ -240,7 +241,7 @@ export abstract class Layer {
             graph.addInput({ dtype: dtype === 'int32' ? 'i32' : 'f32', shape: [1, ...extents(this.className, shape)] }),
           ),
         );
-        outputs = callModule(this.name, this.module, xs);
+        outputs = inMode(this.module, false, () => callModule(this.name, this.module, xs));
         return outputs;
       });
       return outputs.map(({ shape, dtype }) => ({
@@ -251,7 +252,8 @@ export abstract class Layer {
   }
 
   /**
-   * Calls the layer: on tensors of a model under construction it returns those that come out, on tensors with data it computes.
+   * Calls the layer: on tensors of a model under construction it returns those that come out, on tensors with data
+   * it computes, as in use, not as in training.
    *
    * @throws ShapeError for inputs that the layer cannot take
    */
@@ -266,7 +268,7 @@ export abstract class Layer {
     if (list.length > 0 && list.every((x) => x instanceof SymbolicTensor)) return one(this.connect(list).outputs);
     if (list.length > 0 && list.every((x) => x instanceof Tensor)) {
       this.build(list.map(({ shape }) => [null, ...shape.slice(1)]));
-      return one(inLayer(this, () => callModule(this.name, this.module, list)));
+      return one(inLayer(this, () => inMode(this.module, false, () => callModule(this.name, this.module, list))));
     }
     throw new OptionError(
       `layer "${this.name}" (${this.className}): apply takes tensors, or what input() and other layers return`,

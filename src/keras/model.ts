@@ -51,6 +51,22 @@ export abstract class LayersModel extends Layer {
     );
   }
 
+  override get input(): SymbolicTensor | readonly SymbolicTensor[] {
+    return one(this.inputs);
+  }
+
+  override get output(): SymbolicTensor | readonly SymbolicTensor[] {
+    return one(this.outputs);
+  }
+
+  override get inputShape(): KerasShape | readonly KerasShape[] {
+    return one(this.inputs.map(({ shape }) => shape));
+  }
+
+  override get outputShape(): KerasShape | readonly KerasShape[] {
+    return one(this.outputs.map(({ shape }) => shape));
+  }
+
   /** All layers, those of inner models included. */
   get allLayers(): readonly Layer[] {
     return this.layers.flatMap((layer) => (layer instanceof LayersModel ? layer.allLayers : [layer]));
