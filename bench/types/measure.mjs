@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from '../harness/gabor.mjs';
 
-const require = createRequire(import.meta.url);
+// What the project builds with, not what peers have brought into this folder.
+const require = createRequire(new URL('../../package.json', import.meta.url));
 const programs = fileURLToPath(new URL('./programs', import.meta.url));
 const budgetFile = new URL('./budget.json', import.meta.url);
 
