@@ -5,9 +5,10 @@ import { ones, tensor } from '../../ops/create.js';
 import { channelDropout, dropout2d } from '../../ops/dropout.js';
 import { OptionError, ShapeError } from '../../tensor/errors.js';
 import { Random } from '../../tensor/random.js';
-import { testOnDevices } from '../../testing/devices.js';
+import { FIXTURE_DEVICES, testOnDevices } from '../../testing/devices.js';
+import { recordProof } from '../../testing/support.js';
 import { moduleFromConfig } from '../registry.js';
-import { Dropout1d, Dropout2d, Dropout3d } from './dropout.js';
+import { Dropout, Dropout1d, Dropout2d, Dropout3d } from './dropout.js';
 
 testOnDevices('whole channels are dropped, others are scaled, and every step chooses anew', () => {
   const layers = [Dropout1d, Dropout2d, Dropout3d];
@@ -42,6 +43,31 @@ testOnDevices('the gradient passes where the channel did', () => {
   assert.deepEqual(channelDropout(x, key, 1).data(), ones([3, 5, 2, 2]).data().fill(0));
   assert.deepEqual([...channelDropout(x, key, 0).data()], [...x.data()]);
 });
+
+/** Five standard deviations of a binomial distribution, as a bound for how many of `choices` are kept. */
+const spread = (choices: number, p: number): number => 5 * Math.sqrt(choices * p * (1 - p));
+
+testOnDevices(
+  'in training as many are kept as should be, scaled exactly, and the gradient is what they were scaled by',
+  ({ name }) => {
+    const p = 0.25;
+    [Dropout, Dropout1d, Dropout2d, Dropout3d].forEach((Layer, rank) => {
+      const x = ones([40, 50, ...[2, 3, 2].slice(0, rank)]);
+      const layer = new Layer(p, { random: new Random(11) });
+      const subject = { operator: 'Dropout', ...(rank > 0 && { rank }), options: ['p', 'training'] };
+      const slope = grad((t) => sum(layer.forward(t)))(x).data();
+      const y = new Layer(p, { random: new Random(11) }).forward(x).data();
+      const kept = y.reduce((count, value) => count + Number(value !== 0), 0) / (x.size / 2000);
+      const error = Math.abs(kept - 2000 * (1 - p)) / spread(2000, p);
+      assert.ok(error < 1, `${kept} of 2000 kept`);
+      assert.ok(y.every((value) => value === 0 || Math.abs(value - 1 / (1 - p)) < 1e-6));
+      recordProof(subject, 'forward', name, error);
+      assert.deepEqual(slope, y);
+      recordProof(subject, 'gradients', name, 0);
+    });
+  },
+  FIXTURE_DEVICES,
+);
 
 testOnDevices('errors of dropout name the layer', () => {
   const key = tensor(Int32Array.of(3, 4));
