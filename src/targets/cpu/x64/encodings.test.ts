@@ -45,8 +45,9 @@ const { code, listing, placed } = placeAll();
 
 /** What `as` prints, and the bytes it makes; undefined (and the test skipped) where it is not installed. */
 function gnuAs(t: TestContext, source: string): { errors: string; bytes: Uint8Array } | undefined {
-  if (spawnSync('as', ['--version']).status !== 0) {
-    t.skip('GNU as is not installed (Debian: apt-get install binutils)');
+  const version = spawnSync('as', ['--version'], { encoding: 'utf8' });
+  if (version.status !== 0 || !/GNU assembler.*x86_64/s.test(version.stdout)) {
+    t.skip('GNU as for x86-64 is not installed (Debian: apt-get install binutils)');
     return undefined;
   }
   const folder = mkdtempSync(join(tmpdir(), 'gabor-as-'));

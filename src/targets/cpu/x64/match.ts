@@ -54,7 +54,7 @@ function immediateFits(kind: NonNullable<Pattern['immediate']>, value: Immediate
 }
 
 function memoryFits(pattern: Pattern, memory: Memory, row: Row, width: number, operandSize: number): boolean {
-  if (!pattern.memory) return false;
+  if (!pattern.memory || (pattern.sizeNeeded && memory.bits === undefined)) return false;
   if ((memory.index?.kind === 'vector') !== (pattern.vectorIndex !== undefined)) return false;
   if (pattern.vectorIndex !== undefined && memory.index) {
     if (memory.index.bits !== Math.max(128, sizeIn(pattern.vectorIndex, width, operandSize))) return false;

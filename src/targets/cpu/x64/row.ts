@@ -36,6 +36,8 @@ export interface Pattern {
   readonly memory?: boolean;
   /** Absent: of no size. */
   readonly memorySize?: Size;
+  /** No register says which of several sizes memory has, so it must say so itself. */
+  readonly sizeNeeded?: boolean;
   /** Memory is addressed by a vector index of this size. */
   readonly vectorIndex?: Size;
   readonly immediate?: 'ib' | 'ibs' | 'iw' | 'id' | 'iq' | 'is' | 'iz' | 'one';
@@ -144,6 +146,16 @@ function parseOperand(token: string, inherited: Size): Pattern {
 const PREFIXES = { NP: 0, '66': 0x66, F3: 0xf3, F2: 0xf2 } as const;
 const MAPS = { '0': 0, '0F': 1, '0F38': 2, '0F3A': 3 } as const;
 
+/** `mov [rax], 5` could mean 8, 16, 32 or 64 bits; `mov [rax], cl` only 8. The rows of the operand size need a size anyway. */
+function withSizeNeeded(operands: readonly Pattern[]): readonly Pattern[] {
+  return operands.map((pattern) => {
+    const { memory, memorySize } = pattern;
+    if (!memory || (memorySize !== 8 && memorySize !== 16)) return pattern;
+    const said = operands.some((p) => p !== pattern && p.fixed === undefined && p.registerSize === memorySize);
+    return { ...pattern, sizeNeeded: !said };
+  });
+}
+
 function fixedSizeOf(operands: readonly Pattern[]): number {
   for (const pattern of operands) {
     if (pattern.register === 'general' && pattern.registerSize !== undefined) return Number(pattern.registerSize);
@@ -203,7 +215,7 @@ export function parseRow(name: string, text: string): Row {
     name,
     evexName,
     places,
-    operands,
+    operands: vex || evex ? operands : withSizeNeeded(operands),
     prefix: PREFIXES[prefix as keyof typeof PREFIXES],
     map: MAPS[map as keyof typeof MAPS],
     opcode: Number.parseInt(code, 16),
