@@ -198,7 +198,9 @@ test('errors name the layer and show the arithmetic', () => {
     assert.throws(
       () => compile((x: Tensor) => new Sequential({ features: new Sequential(module) }).forward(x)).sync(ones(shape)),
       (error: Error) =>
-        error instanceof ShapeError && error.message.startsWith('in "features.0": ') && message.test(error.message),
+        error instanceof ShapeError &&
+        error.message.startsWith(`${module.type} "features.0": `) &&
+        message.test(error.message.replace(' "features.0"', '')),
     );
   };
   const high = /Conv2d: kernel 5 with dilation 3 spans 13, but the padded input is 8 \+ 2·1 = 10 high$/;

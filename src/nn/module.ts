@@ -104,11 +104,7 @@ export abstract class Module<S extends Signature = Signature> {
         }
         return output;
       } catch (error) {
-        // Errors of compositions; those of operators carry the name already.
-        const scope = currentScope();
-        if (error instanceof ShapeError && scope !== '' && !error.message.startsWith('in "')) {
-          error.message = `in "${scope}": ${error.message}`;
-        }
+        if (error instanceof ShapeError || error instanceof OptionError) nameLayer(error, this.type, currentScope());
         throw error;
       }
     });
@@ -271,6 +267,21 @@ export abstract class Module<S extends Signature = Signature> {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Errors whose message says already which layer they are of. */
+const named = new WeakSet<Error>();
+
+/** Puts `Conv2d "features.0": ` in front of an error's message, once, for the innermost layer. */
+function nameLayer(error: Error, type: string, scope: string): void {
+  if (scope === '' || named.has(error)) return;
+  named.add(error);
+  // Layers name their kind, operators the path.
+  const known = [`in "${scope}": `, `${type}: `].reduce(
+    (text, start) => (text.startsWith(start) ? text.slice(start.length) : text),
+    error.message,
+  );
+  error.message = `${type} "${scope}": ${known}`;
 }
 
 /** Copies `state` into `target` by name; checks everything before it writes anything. */

@@ -1,5 +1,5 @@
-import { checkOptions, OptionError } from '../tensor/errors.js';
-import type { Shape } from '../tensor/shape.js';
+import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
+import { formatShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { broadcastTo, sum } from './broadcast.js';
 import { concat } from './concat.js';
@@ -127,6 +127,10 @@ function adaptiveExtents(where: string, x: Tensor, size: AdaptiveSize): { inputs
   const rank = x.rank - 2;
   checkImages(where, x.shape, rank);
   const inputs = x.shape.slice(2);
+  const empty = inputs.indexOf(0);
+  if (empty >= 0) {
+    throw new ShapeError(`${where}: nothing to pool: axis ${2 + empty} of ${formatShape(x.shape)} has no elements`);
+  }
   return { inputs, outputs: adaptiveSize(where, size, rank).map((n, s) => n ?? inputs[s]) };
 }
 

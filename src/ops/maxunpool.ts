@@ -1,5 +1,6 @@
+import { currentTrace } from '../graph/trace.js';
 import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
-import { formatShape, formatType, type Shape, sameShape, stridesOf } from '../tensor/shape.js';
+import { formatShape, formatType, type Shape, sameShape, sizeOf, stridesOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { full, iota } from './create.js';
 import { checkDataFormat, type DataFormatOption, fromChannelsFirst, toChannelsFirst } from './data-format.js';
@@ -65,7 +66,8 @@ export function maxPoolWithIndices(
  * Puts every element where max pooling with the same window, stride and padding had found it, and zeros elsewhere.
  * Where overlapping windows name one place, it gets the mean of their elements (PyTorch leaves open which it gets).
  *
- * @param indices i32, of the shape of `x`, from {@link maxPoolWithIndices}; an index outside of its own window is dropped.
+ * @param indices i32, of the shape of `x`, from {@link maxPoolWithIndices}; an index outside of its own window is dropped
+ * @throws OptionError outside of `compile` for an index that is no position of the result
  */
 export function maxUnpool(
   x: Tensor,
@@ -111,6 +113,16 @@ function putBack(x: Tensor, indices: Tensor, kernel: PerAxis, options: MaxUnpool
     }
     return { input, kernel: size[s], output, stride: stride[s], dilation: 1, padLow: low };
   });
+  if (currentTrace() === undefined) {
+    const extents = axes.map((a) => a.input);
+    const positions = sizeOf(extents);
+    const at = indices.data().findIndex((index) => index < 0 || index >= positions);
+    if (at >= 0) {
+      throw new OptionError(
+        `${where}: index ${indices.data()[at]} (element ${at} of the indices) is no position of ${extents.join('×')} = ${positions}; are the indices of this pooling, is outputSize the extents of its input?`,
+      );
+    }
+  }
   const taps = tapsOfIndices(indices, axes);
   const sums = unpool(x, taps, axes);
   if (axes.every((a) => a.stride >= a.kernel)) return sums;

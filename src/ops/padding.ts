@@ -57,15 +57,14 @@ export function pad(
   checkOptions(where, options, ['mode', 'value']);
   const { mode = 'constant', value } = options;
   checkPaddingMode(where, 'mode', mode, value);
+  checkExtents(where, x.shape, low, high);
   if (mode === 'zeros' || mode === 'constant') return padConstant(x, low, high, value ?? 0);
-  if ([low, high].some((list) => list.length !== x.rank || !list.every(Number.isInteger))) {
-    throw new ShapeError(
-      `${where}: needs two integers for each axis of ${formatShape(x.shape)}, got ${formatShape(low)} and ${formatShape(high)}`,
-    );
-  }
+  x.shape.forEach((_, axis) => {
+    if (low[axis] > 0 || high[axis] > 0) checkRoom(where, x.shape, axis, low[axis], high[axis], mode);
+  });
   // The modes work on one axis after the other: what lies outside of two axes is the fill of the fill.
   const filled = x.shape.reduce<Tensor>(
-    (y, _, axis) => padAxis(where, y, axis, Math.max(0, low[axis]), Math.max(0, high[axis]), mode),
+    (y, _, axis) => padAxis(y, axis, Math.max(0, low[axis]), Math.max(0, high[axis]), mode),
     x,
   );
   if ([...low, ...high].every((n) => n >= 0)) return filled === x ? identity(x) : filled;
@@ -77,7 +76,6 @@ export function pad(
 }
 
 function padAxis(
-  where: string,
   x: Tensor,
   axis: number,
   low: number,
@@ -86,7 +84,6 @@ function padAxis(
 ): Tensor {
   if (low === 0 && high === 0) return x;
   const extent = x.shape[axis];
-  checkRoom(where, x.shape, axis, low, high, mode);
   /** `count` elements from `from` along the axis. */
   const part = (from: number, count: number): Tensor =>
     slice(
@@ -105,6 +102,22 @@ function padAxis(
     circular: [() => part(extent - low, low), () => part(0, high)],
   }[mode];
   return concat([...(low > 0 ? [sides[0]()] : []), x, ...(high > 0 ? [sides[1]()] : [])], axis);
+}
+
+function checkExtents(where: string, shape: Shape, low: Shape, high: Shape): void {
+  if ([low, high].some((list) => list.length !== shape.length || !list.every(Number.isInteger))) {
+    throw new ShapeError(
+      `${where}: needs two integers for each axis of ${formatShape(shape)}, got ${formatShape(low)} and ${formatShape(high)}`,
+    );
+  }
+  shape.forEach((extent, axis) => {
+    const left = extent + low[axis] + high[axis];
+    if (left >= 0) return;
+    const signed = (n: number): string => (n < 0 ? `− ${-n}` : `+ ${n}`);
+    throw new ShapeError(
+      `${where}: more is cut off than there is along axis ${axis} of ${formatShape(shape)}: ${extent} ${signed(low[axis])} ${signed(high[axis])} = −${-left}`,
+    );
+  });
 }
 
 function checkRoom(where: string, shape: Shape, axis: number, low: number, high: number, mode: PaddingMode): void {

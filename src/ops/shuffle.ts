@@ -67,7 +67,8 @@ export function channelShuffle(x: Tensor, groups: number, where = 'channelShuffl
   checkImages(where, x.shape, Math.max(1, x.rank - 2));
   const [batch, channels, ...spatial] = x.shape;
   if (channels % groups !== 0) {
-    throw new ShapeError(`${where}: ${channels} channels of ${formatShape(x.shape)} ${splitText(channels, groups)}`);
+    const count = `the number of channels, ${channels} in ${formatShape(x.shape)},`;
+    throw new ShapeError(`${where}: ${count} ${splitText(channels, groups)}`);
   }
   const parts = reshape(x, [batch, groups, channels / groups, ...spatial]);
   return reshape(transpose(parts, [0, 2, 1, ...spatial.map((_, s) => 3 + s)]), x.shape);

@@ -281,7 +281,7 @@ test('a model that does not fit the data is a ShapeError with both sizes', async
     return true;
   });
   const wrong = new Sequential(new Flatten(), new Linear(35, 3));
-  await assert.rejects(fit(wrong, tinyData(6, 3), { workers: 0 }), /in "1": .*36/);
+  await assert.rejects(fit(wrong, tinyData(6, 3), { workers: 0 }), /Linear "1": .*36/);
 });
 
 test('a checkpoint resumes only what it belongs to', async () => {
