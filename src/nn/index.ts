@@ -13,7 +13,20 @@ export {
 } from './layers/conv.js';
 export type { ActivationName, ConvCommonOptions, GroupsOption, PaddingModeOptions } from './layers/conv-base.js';
 export * from './layers/conv-lazy.js';
-export * from './layers/conv-separable.js';
+export {
+  type DepthwiseChannels,
+  DepthwiseConv1d,
+  DepthwiseConv2d,
+  DepthwiseConv3d,
+  DepthwiseConvNd,
+  type DepthwiseConvOptions,
+  SeparableConv1d,
+  SeparableConv2d,
+  SeparableConv3d,
+  SeparableConvNd,
+  type SeparableConvOptions,
+  type SeparableParts,
+} from './layers/conv-separable.js';
 export {
   ConvTranspose1d,
   ConvTranspose2d,
@@ -24,8 +37,25 @@ export {
 export * from './layers/dropout.js';
 export * from './layers/embedding.js';
 export * from './layers/flatten.js';
+export { InputSized } from './layers/lazy.js';
 export * from './layers/linear.js';
-export * from './layers/normalization.js';
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  BatchNormNd,
+  type BatchNormOptions,
+  GroupNorm,
+  type GroupNormOptions,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+  InstanceNormNd,
+  type InstanceNormOptions,
+  LayerNorm,
+  type LayerNormOptions,
+  LocalResponseNorm,
+} from './layers/normalization.js';
 export * from './layers/normalization-lazy.js';
 export * from './layers/padding-layers.js';
 export * from './layers/pooling.js';
