@@ -156,7 +156,7 @@ export class CodeBuilder {
   /** Data in the constant pool, stored once however often it is asked for, aligned to its size rounded up to a power of two, at most 64. */
   constant(bytes: Uint8Array): Label {
     invariant(bytes.length > 0, 'a constant has at least one byte');
-    const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+    const key = bytes.join();
     let constant = this.#constants.get(key);
     if (!constant) {
       constant = { label: this.label('constant'), bytes: bytes.slice() };

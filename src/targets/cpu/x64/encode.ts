@@ -189,7 +189,7 @@ export function encode(choice: Choice): Encoded {
         ? vexPrefix(choice, fields, w)
         : legacyPrefix(choice, fields, w);
   bytes.push(opcode | (fields.opcodeRegister & 7));
-  if (row.then !== undefined) bytes.push(row.then);
+  if (row.suffix !== undefined) bytes.push(row.suffix);
 
   let label: Label | undefined;
   let offset = 0;

@@ -19,7 +19,7 @@
  * Attributes: `avx` … features of the VEX form (`avx|avx2`: 128 bits need AVX, 256 AVX2; `kf` `kbw` `kdq`: VEX that is part of AVX-512);
  * `f` `bw` `dq` `vnni` `bf16` `vbmi` of the EVEX form; neither: legacy. `kz` EVEX masks with merging and zeroing, `km` merging only, `kk` a mask is
  * required; `b32` `b64` broadcast; `er` `sae` rounding; `min256` not for 128 bits; `L1` vector length 256 although no operand says so;
- * `as=` name in EVEX; `back=` opcode of the same instruction with reg and rm exchanged, for a shorter VEX prefix; `then=` a byte after the opcode; `needs=` feature of a legacy form; `lock`; `W0` after the opcode: 64 bits need no W.
+ * `as=` name in EVEX; `back=` opcode of the same instruction with reg and rm exchanged, for a shorter VEX prefix; `suffix=` a byte after the opcode; `needs=` feature of a legacy form; `lock`; `W0` after the opcode: 64 bits need no W.
  */
 
 import { invariant } from '../../../tensor/errors.js';
@@ -54,7 +54,7 @@ export interface Row {
   readonly map: 0 | 1 | 2 | 3;
   readonly opcode: number;
   readonly extension?: number;
-  readonly then?: number;
+  readonly suffix?: number;
   readonly back?: number;
   /** Whether operands follow the operand size, which registers or memory tell. */
   readonly bySize: boolean;
@@ -81,27 +81,44 @@ export interface Row {
   readonly text: string;
 }
 
-const VEX_FEATURES: Readonly<Record<string, readonly [CpuFeature, CpuFeature]>> = {
-  avx: ['avx', 'avx'],
-  'avx|avx2': ['avx', 'avx2'],
-  avx2: ['avx2', 'avx2'],
-  fma: ['fma', 'fma'],
-  f16c: ['f16c', 'f16c'],
-  avx_vnni: ['avx_vnni', 'avx_vnni'],
-  bmi1: ['bmi1', 'bmi1'],
-  bmi2: ['bmi2', 'bmi2'],
-  kf: ['avx512f', 'avx512f'],
-  kbw: ['avx512bw', 'avx512bw'],
-  kdq: ['avx512dq', 'avx512dq'],
+const FLAGS: Readonly<Record<string, Partial<Row>>> = {
+  avx: { vex: ['avx', 'avx'] },
+  'avx|avx2': { vex: ['avx', 'avx2'] },
+  avx2: { vex: ['avx2', 'avx2'] },
+  fma: { vex: ['fma', 'fma'] },
+  f16c: { vex: ['f16c', 'f16c'] },
+  avx_vnni: { vex: ['avx_vnni', 'avx_vnni'] },
+  bmi1: { vex: ['bmi1', 'bmi1'] },
+  bmi2: { vex: ['bmi2', 'bmi2'] },
+  kf: { vex: ['avx512f', 'avx512f'] },
+  kbw: { vex: ['avx512bw', 'avx512bw'] },
+  kdq: { vex: ['avx512dq', 'avx512dq'] },
+  f: { evex: 'avx512f' },
+  bw: { evex: 'avx512bw' },
+  dq: { evex: 'avx512dq' },
+  vnni: { evex: 'avx512_vnni' },
+  bf16: { evex: 'avx512_bf16' },
+  vbmi: { evex: 'avx512vbmi' },
+  kz: { mask: 'zero' },
+  km: { mask: 'merge' },
+  kk: { mask: 'required' },
+  b32: { broadcast: 32 },
+  b64: { broadcast: 64 },
+  er: { rounding: 'er' },
+  sae: { rounding: 'sae' },
+  min256: { minimum: 256 },
+  L1: { length: 256 },
+  lock: { lock: true },
+  W0: { vexW: 0 },
+  W1: { vexW: 1 },
 };
 
-const EVEX_FEATURES: Readonly<Record<string, CpuFeature>> = {
-  f: 'avx512f',
-  bw: 'avx512bw',
-  dq: 'avx512dq',
-  vnni: 'avx512_vnni',
-  bf16: 'avx512_bf16',
-  vbmi: 'avx512vbmi',
+/** Attributes with a value. */
+const VALUES: Readonly<Record<string, (value: string) => Partial<Row>>> = {
+  as: (value) => ({ evexName: value }),
+  back: (value) => ({ back: Number.parseInt(value, 16) }),
+  suffix: (value) => ({ suffix: Number.parseInt(value, 16) }),
+  needs: (value) => ({ legacyNeeds: value as CpuFeature }),
 };
 
 const VECTOR_SIZES: Readonly<Record<string, Size>> = { v: 'v', h: 'h', q: 'q', x: 128, y: 256, z: 512 };
@@ -166,79 +183,45 @@ function fixedSizeOf(operands: readonly Pattern[]): number {
 
 /** @throws InternalError for a row that is not in the notation above. */
 export function parseRow(name: string, text: string): Row {
-  const [left, right] = text.split('=', 1).concat(text.slice(text.indexOf('=') + 1));
-  const [places = '', ...operandTokens] = left.trim().split(/\s+/).filter(Boolean);
-  const [header, opcode, ...attributes] = right.trim().split(/\s+/);
+  const middle = text.indexOf('=');
+  const [places = '', ...operandTokens] = text.slice(0, middle).split(' ').filter(Boolean);
+  const [header, opcode, ...attributes] = text.slice(middle + 2).split(' ');
   const [prefix, map, w] = header.split('.');
   const [code, extension] = opcode.split('/');
   const vectors = operandTokens.some((token) => /^[vhq](\/|$)/.test(token) || token.endsWith('[v]'));
   const operands = operandTokens.map((token) => parseOperand(token, vectors ? 'v' : 'r'));
   invariant(prefix in PREFIXES && map in MAPS && places.length === operands.length, `row ${name}: ${text}`);
 
-  let vex: Row['vex'];
-  let evex: CpuFeature | undefined;
-  let mask: Row['mask'] = 'none';
-  let broadcast: Row['broadcast'];
-  let rounding: Row['rounding'];
-  let minimum = 128;
-  let length = Math.max(128, ...operands.map((p) => (p.register === 'vector' ? Number(p.registerSize) || 0 : 0)));
-  let evexName = name;
-  let then: number | undefined;
-  let back: number | undefined;
-  let legacyNeeds: CpuFeature | undefined;
-  let lock = false;
-  let forcedW: 0 | 1 | undefined;
-  for (const attribute of attributes) {
-    const [key, value] = attribute.split('=');
-    if (attribute in VEX_FEATURES) vex = VEX_FEATURES[attribute];
-    else if (attribute in EVEX_FEATURES) evex = EVEX_FEATURES[attribute];
-    else if (attribute === 'kz') mask = 'zero';
-    else if (attribute === 'km') mask = 'merge';
-    else if (attribute === 'kk') mask = 'required';
-    else if (attribute === 'b32') broadcast = 32;
-    else if (attribute === 'b64') broadcast = 64;
-    else if (attribute === 'er' || attribute === 'sae') rounding = attribute;
-    else if (attribute === 'min256') minimum = 256;
-    else if (attribute === 'L1') length = 256;
-    else if (attribute === 'lock') lock = true;
-    else if (attribute === 'W0') forcedW = 0;
-    else if (attribute === 'W1') forcedW = 1;
-    else if (key === 'as') evexName = value;
-    else if (key === 'then') then = Number.parseInt(value, 16);
-    else if (key === 'back') back = Number.parseInt(value, 16);
-    else if (key === 'needs') legacyNeeds = value as CpuFeature;
-    else invariant(false, `row ${name}: attribute ${attribute}`);
-  }
-  const headerW = w === undefined ? forcedW : w === 'W1' ? 1 : 0;
   invariant(w === undefined || ['W0', 'W1', 'W01'].includes(w), `row ${name}: ${w}`);
-  return {
+  const row: Row = {
     name,
-    evexName,
+    evexName: name,
     places,
-    operands: vex || evex ? operands : withSizeNeeded(operands),
+    operands,
     prefix: PREFIXES[prefix as keyof typeof PREFIXES],
     map: MAPS[map as keyof typeof MAPS],
     opcode: Number.parseInt(code, 16),
     extension: extension === undefined ? undefined : Number(extension),
-    then,
-    back,
-    bySize: !vectors && operands.some((pattern) => pattern.registerSize === 'r' || pattern.memorySize === 'r'),
+    bySize: !vectors && operands.some((p) => p.registerSize === 'r' || p.memorySize === 'r'),
     fixedSize: fixedSizeOf(operands),
     sizeInW: operands.some(
       (p) => p.registerSize === 'r' || p.memorySize === 'r' || (p.register === 'general' && p.registerSize === 64),
     ),
-    vexW: headerW,
+    vexW: w === undefined ? undefined : w === 'W1' ? 1 : 0,
     evexW: w === 'W1' || w === 'W01' ? 1 : 0,
-    length,
+    length: Math.max(128, ...operands.map((p) => (p.register === 'vector' ? Number(p.registerSize) || 0 : 0))),
     byWidth: vectors,
-    minimum,
-    vex,
-    evex,
-    legacyNeeds,
-    mask,
-    broadcast,
-    rounding,
-    lock,
+    minimum: 128,
+    mask: 'none',
+    lock: false,
     text,
   };
+  const special = attributes.map((attribute) => {
+    const [key, value] = attribute.split('=');
+    const part = value === undefined ? FLAGS[attribute] : VALUES[key]?.(value);
+    invariant(part, `row ${name}: attribute ${attribute}`);
+    return part;
+  });
+  const whole: Row = Object.assign({}, row, ...special);
+  return whole.vex || whole.evex ? whole : { ...whole, operands: withSizeNeeded(operands) };
 }
