@@ -97,7 +97,7 @@ function addresses(unit: number, label: Label, index: Operand | undefined): Memo
 }
 
 const IMMEDIATES: Readonly<Record<NonNullable<Pattern['immediate']>, readonly (number | bigint)[]>> = {
-  ib: [5, 127, 2],
+  ib: [5, 228, -1],
   ibs: [5, -128, 127],
   iw: [1000, 32_767],
   id: [70_000, -5, 4_294_967_295],
