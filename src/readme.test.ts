@@ -34,24 +34,42 @@ test('everything that the README imports is exported', (t) => {
   }
 });
 
-test('the README’s lower-level example does what its comments say', async (t) => {
-  const [, example] = examples(t);
-  if (example === undefined) return;
+/** What an example prints, run as a program against this build. */
+async function output(example: string): Promise<string> {
   const folder = mkdtempSync(join(dirname(fileURLToPath(import.meta.url)), 'readme-'));
   try {
     const script = join(folder, 'example.mjs');
-    const index = pathToFileURL(fileURLToPath(new URL('index.js', import.meta.url))).href;
-    writeFileSync(script, example.replace("'gabor'", `'${index}'`));
-    const { stdout } = await promisify(execFile)(process.execPath, [script]);
-    const numbers = [...stdout.replace(/\(\d+\)/g, '').matchAll(/-?\d+(\.\d+)?/g)].map(([text]) => Number(text));
-    // (The 32 of Float32Array is among them.)
-    const values = numbers.filter((n) => n !== 32);
-    const expected = [14 / 3, 2 / 3, 4 / 3, 2, 1, -2, 3];
-    assert.equal(values.length, expected.length, stdout);
-    values.forEach((value, i) => {
-      assert.ok(Math.abs(value - expected[i]) < 0.01, stdout);
-    });
+    const entry = (path: string): string => pathToFileURL(fileURLToPath(new URL(path, import.meta.url))).href;
+    const source = example
+      .replace("'gabor/keras'", `'${entry('keras/index.js')}'`)
+      .replace("'gabor'", `'${entry('index.js')}'`);
+    writeFileSync(script, source);
+    return (await promisify(execFile)(process.execPath, [script])).stdout;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+test('the README’s lower-level example does what its comments say', async (t) => {
+  const [, example] = examples(t);
+  if (example === undefined) return;
+  const stdout = await output(example);
+  const numbers = [...stdout.replace(/\(\d+\)/g, '').matchAll(/-?\d+(\.\d+)?/g)].map(([text]) => Number(text));
+  // (The 32 of Float32Array is among them.)
+  const values = numbers.filter((n) => n !== 32);
+  const expected = [14 / 3, 2 / 3, 4 / 3, 2, 1, -2, 3];
+  assert.equal(values.length, expected.length, stdout);
+  values.forEach((value, i) => {
+    assert.ok(Math.abs(value - expected[i]) < 0.01, stdout);
+  });
+});
+
+test('the README’s program for users of Keras does what it says', async (t) => {
+  const [, , example] = examples(t);
+  if (example === undefined) return;
+  const stdout = await output(example);
+  assert.match(stdout, /conv2d \(Conv2D\) +\[null, 24, 24, 8\] +208\n/);
+  const accuracies = JSON.parse((/\[[\d\s.,]+\]\s*$/.exec(stdout) as RegExpExecArray)[0]) as number[];
+  assert.equal(accuracies.length, 5);
+  assert.ok(accuracies[4] >= 0.9, stdout);
 });
