@@ -400,3 +400,7 @@ write("gather", fixtures_gather.cases())
 import fixtures_options
 
 write("options", fixtures_options.cases())
+
+import fixtures_ctc
+
+write("ctc", fixtures_ctc.cases())

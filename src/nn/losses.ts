@@ -1,4 +1,7 @@
+import { sum } from '../ops/broadcast.js';
 import { tensor } from '../ops/create.js';
+import { type CtcOptions, ctcLoss, type Lengths } from '../ops/ctc.js';
+import { cast, greaterEqual } from '../ops/elementwise.js';
 import {
   type BinaryCrossEntropyOptions,
   type BinaryCrossEntropyWithLogitsOptions,
@@ -21,7 +24,7 @@ import {
 import { isFloat } from '../tensor/dtype.js';
 import { checkOptions, OptionError } from '../tensor/errors.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkBoolean, checkNumber, type Json, type LayerConfig } from './config.js';
+import { checkBoolean, checkCount, checkNumber, type Json, type LayerConfig } from './config.js';
 
 /** A loss with its options under PyTorch's name: a function of a prediction and a target. */
 export abstract class LossFunction<O extends ReductionOption = ReductionOption> {
@@ -72,6 +75,8 @@ const VALID: Readonly<Record<string, Check>> = {
   squared: checkBoolean,
   batch: checkBoolean,
   includeBackground: checkBoolean,
+  zeroInfinity: checkBoolean,
+  blank: (where, name, value) => checkCount(where, name, value, 0),
   ignoreIndex: (where, name, value) => {
     if (!Number.isInteger(value)) throw new OptionError(`${where}: ${name} must be an integer, got ${String(value)}`);
   },
@@ -204,9 +209,30 @@ export class DiceLoss extends LossFunction<DiceOptions> {
   }
 }
 
+/** {@link ctcLoss} of logarithms of probabilities [time, batch, classes]. */
+export class CTCLoss extends LossFunction<CtcOptions> {
+  readonly type = 'CTCLoss';
+
+  constructor(options: CtcOptions = {}) {
+    super('CTCLoss', options, ['blank', 'zeroInfinity']);
+  }
+
+  /**
+   * @param target i32 [batch, longest]
+   * @param inputLengths default: all steps
+   * @param targetLengths default: what lies in front of numbers below 0, which fill up shorter targets
+   */
+  forward(input: Tensor, target: Tensor, inputLengths?: Lengths, targetLengths?: Lengths): Tensor {
+    const steps = inputLengths ?? new Array<number>(input.shape[1] ?? 0).fill(input.shape[0]);
+    const labels = targetLengths ?? sum(cast(greaterEqual(target, 0), 'i32'), 1);
+    return ctcLoss(input, target, steps, labels, this.options);
+  }
+}
+
 const LOSSES: Readonly<Record<string, (options: object) => LossFunction>> = {
   BCELoss: (options) => new BCELoss(options),
   BCEWithLogitsLoss: (options) => new BCEWithLogitsLoss(options),
+  CTCLoss: (options) => new CTCLoss(options),
   CrossEntropyLoss: (options) => new CrossEntropyLoss(options),
   DiceLoss: (options) => new DiceLoss(options),
   HuberLoss: (options) => new HuberLoss(options),

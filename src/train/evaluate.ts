@@ -23,7 +23,7 @@ import {
   softmaxRow,
   zeroMatrix,
 } from './metrics.js';
-import { classMapOf, type LossOption, type MetricFunction, Objective } from './objective.js';
+import { type LossOption, type MetricFunction, Objective } from './objective.js';
 import { addTotals, type MetricTotals, meansOf, readStep, type StepResult } from './step.js';
 
 /** Geometry, normalisation and classes of the images: an `ImageDataset` fits, and so does `{ ...preprocessing, classes }`. */
@@ -257,7 +257,7 @@ class LossProgram {
 
   constructor(model: Module, objective: Objective) {
     this.#program = evaluationProgram(model, objective.key, (output: Tensor, target: Tensor): LossResult => {
-      const isMap = classMapOf(output, target);
+      const isMap = objective.hasClassMap(output, target);
       return {
         loss: objective.loss(output, target),
         metrics: objective.metrics(output, target),

@@ -10,17 +10,20 @@ import {
   DiceLoss,
   HuberLoss,
   Linear,
-  type Module,
+  Module,
   ReLU,
   Sequential,
 } from '../nn/index.js';
 import { tensor } from '../ops/create.js';
+import { ctcGreedyDecode } from '../ops/ctc-decode.js';
 import { add, mul, sub } from '../ops/elementwise.js';
 import { crossEntropy, diceLoss } from '../ops/losses.js';
 import { mean } from '../ops/reduce.js';
-import { softmax } from '../ops/softmax.js';
+import { logSoftmax, softmax } from '../ops/softmax.js';
+import { transpose } from '../ops/transpose.js';
 import { OptionError, ShapeError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { bitsOf } from '../testing/tiny-training.js';
 import { evaluate } from './evaluate.js';
 import { type FitOptions, fit } from './fit.js';
@@ -279,6 +282,41 @@ test('what does not fit is an error that says what', async () => {
   );
   await assert.rejects(predict(model, tensor([[1, 2]]), { activation: 'relu' as 'none' }), /activation must be one of/);
 });
+
+test('sequences without places: ctc by name, targets filled up with −1', async () => {
+  const random = new Random(9);
+  const [count, time] = [24, 6];
+  const inputs = new Float32Array(count * time * 3);
+  const targets = new Int32Array(count * 2);
+  for (let n = 0; n < count; n++) {
+    const classes = [1 + random.integer(2), random.integer(3)];
+    targets.set([classes[0], classes[1] === 0 ? -1 : classes[1]], 2 * n);
+    [0, classes[0], 0, 0, classes[1], 0].forEach((c, t) => {
+      inputs[(n * time + t) * 3 + c] = 1;
+    });
+  }
+  const data = await sampleDataset({ inputs, targets }, { inputShape: [time, 3], targetShape: [2] });
+  const model = new Sequences();
+  const { history } = await fit(model, data, { ...OPTIONS, epochs: 20, lr: 0.1, loss: 'ctc' });
+  assert.deepEqual(history[19].metrics, {});
+  assert.ok(history[19].loss < 0.2 * history[0].loss, JSON.stringify(history));
+  const { train } = data.splits;
+  const scores = model.forward(tensor(train.inputs as Float32Array, { shape: [count, time, 3] }));
+  const expected = Array.from({ length: count }, (_, n) =>
+    [...targets.subarray(2 * n, 2 * n + 2)].filter((c) => c > 0),
+  );
+  assert.deepEqual(ctcGreedyDecode(scores), expected);
+});
+
+/** [n, time, 3] → [time, n, classes] */
+class Sequences extends Module {
+  readonly type = 'Sequences';
+  readonly linear: Linear = this.child('linear', linear(3, 3));
+
+  forward(x: Tensor): Tensor {
+    return logSoftmax(transpose(this.linear.call(x), [1, 0, 2]), 2);
+  }
+}
 
 test('objectives name the metrics that their targets have', () => {
   const [logits, classes] = [

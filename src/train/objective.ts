@@ -3,6 +3,7 @@ import {
   BCELoss,
   BCEWithLogitsLoss,
   CrossEntropyLoss,
+  CTCLoss,
   DiceLoss,
   HuberLoss,
   L1Loss,
@@ -35,7 +36,8 @@ export type LossName =
   | 'l1'
   | 'huber'
   | 'smoothL1'
-  | 'dice';
+  | 'dice'
+  | 'ctc';
 
 /** What training makes small: a name, a loss with options (`new CrossEntropyLoss({ weight })`), or a function. */
 export type LossOption = LossName | LossFunction | TensorLoss;
@@ -52,6 +54,7 @@ const NAMED: Readonly<Record<Exclude<LossName, 'crossEntropy'>, () => LossFuncti
   huber: () => new HuberLoss(),
   smoothL1: () => new SmoothL1Loss(),
   dice: () => new DiceLoss(),
+  ctc: () => new CTCLoss(),
 };
 
 /** Losses of single elements: output and target have one shape. */
@@ -152,7 +155,7 @@ export class Objective {
   }
 
   #usualMetric(output: Tensor, target: Tensor): Record<string, MetricSums> {
-    if (classMapOf(output, target)) {
+    if (this.hasClassMap(output, target)) {
       const right = equal(argmax(output, 1), target);
       const { ignoreIndex } = this;
       if (ignoreIndex === undefined) return { accuracy: { total: count(right), weight: target.size } };
@@ -172,6 +175,15 @@ export class Objective {
     return { meanAbsoluteError: { total: sum(abs(sub(output, target))), weight: target.size } };
   }
 
+  /** Whether the target holds a class for every position of an output [n, classes, …]. */
+  hasClassMap(output: Tensor, target: Tensor): boolean {
+    if (this.#function instanceof CTCLoss || output.rank < 2 || target.dtype !== 'i32') return false;
+    return sameShape(
+      target.shape,
+      output.shape.filter((_, axis) => axis !== 1),
+    );
+  }
+
   /** The label of samples that do not count. */
   get ignoreIndex(): number | undefined {
     const loss = this.#function;
@@ -186,12 +198,6 @@ export class Objective {
     const essential = (t: Tensor): number[] => t.shape.filter((extent, axis) => axis === 0 || extent !== 1);
     return sameShape(essential(target), essential(output)) ? reshape(numbers, output.shape) : numbers;
   }
-}
-
-/** Whether the target holds a class for every position of an output [n, classes, …]. */
-export function classMapOf(output: Tensor, target: Tensor): boolean {
-  const positions = output.shape.filter((_, axis) => axis !== 1);
-  return output.rank >= 2 && target.dtype === 'i32' && sameShape(target.shape, positions);
 }
 
 function count(flags: Tensor): Tensor {
