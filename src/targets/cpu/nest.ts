@@ -246,12 +246,14 @@ class NestEmitter {
         });
       }
     });
-    reducers.forEach((reducer, k) => {
-      for (let u = 0; u < unroll; u++) {
-        for (let lane = 0; lane < lanes; lane++) {
-          combine(m, reducer.kind, scalars[k], m.lane(wides[u][k].value, lane), never);
-        }
-      }
+    reducers.forEach(({ kind }, k) => {
+      const wide = pairwise(
+        m,
+        kind,
+        wides.map((all) => all[k].value),
+      );
+      const single = Array.from({ length: lanes }, (_, lane) => m.lane(wide, lane));
+      combine(m, kind, scalars[k], pairwise(m, kind, single), never);
     });
     return scalars;
   }
@@ -263,6 +265,19 @@ function start(m: VectorMachine, reducer: Reducer, wide: boolean): Reduced {
     value: m.copy(emitConstant(m, reducerIdentity(reducer.kind, dtype), dtype, wide)),
     index: reducer.kind === 'argmax' ? m.copy(m.constant('i32', 0, wide)) : undefined,
   };
+}
+
+/** All values in one, which takes the place of the first: a tree, so that no operation waits for many others. */
+function pairwise(m: VectorMachine, kind: Reducer['kind'], values: readonly Register[]): Register {
+  let rest = values;
+  while (rest.length > 1) {
+    const half = Math.ceil(rest.length / 2);
+    rest.slice(half).forEach((value, i) => {
+      combine(m, kind, { value: rest[i], index: undefined }, value, () => m.constant('i32', 0));
+    });
+    rest = rest.slice(0, half);
+  }
+  return rest[0];
 }
 
 function combine(
