@@ -143,7 +143,7 @@ writePage('runs/sentence-polarity.html', {
   curves: { 'training loss': losses, 'right of the test': rights },
   lines: [...results.slice(0, 24), ...results.filter(({ right }) => !right).slice(0, 8)].map((result) => ({
     words: result.words.map((text, i) => ({ text, strength: (result.adds[i] ?? 0) / 1.5 })),
-    note: `${result.label === 1 ? 'praise' : 'pan'}, praise with ${Math.round(100 * result.praise)} %`,
+    note: `${result.label === 1 ? 'praise' : 'pan'}; judged: praise with ${Math.round(100 * result.praise)} %`,
     marked: !result.right,
   })),
 });
