@@ -293,6 +293,13 @@ function rewrite(
         if (arg.mask) note(arg.mask, true, false);
         return { ...arg, address, mask };
       }
+      if (arg.kind === 'sum') {
+        const base = renamed(arg.base);
+        note(arg.base, true, false);
+        const index = arg.index && renamed(arg.index);
+        if (arg.index) note(arg.index, true, false);
+        return { ...arg, base, index };
+      }
       if (arg.kind !== 'register') return arg;
       const register = renamed(arg.register);
       note(arg.register, arg.role !== 'def', arg.role !== 'use');

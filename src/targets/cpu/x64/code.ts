@@ -44,6 +44,14 @@ export interface TensorArgument {
   readonly mask?: Virtual;
 }
 
+/** `base + index + displacement` as an address, for `lea`. */
+export interface SumArgument {
+  readonly kind: 'sum';
+  readonly base: Virtual;
+  readonly index?: Virtual;
+  readonly displacement: number;
+}
+
 /** A constant beside the code; with `broadcast`, one word for all lanes. */
 export interface PoolArgument {
   readonly kind: 'pool';
@@ -73,6 +81,7 @@ export interface Place {
 export type Argument =
   | RegisterArgument
   | TensorArgument
+  | SumArgument
   | PoolArgument
   | FrameArgument
   | FixedArgument
@@ -113,6 +122,9 @@ export function visitRegisters(instruction: Instruction, visit: (register: Virtu
     if (arg.kind === 'tensor') {
       visit(arg.address, 'use');
       if (arg.mask) visit(arg.mask, 'use');
+    } else if (arg.kind === 'sum') {
+      visit(arg.base, 'use');
+      if (arg.index) visit(arg.index, 'use');
     } else if (arg.kind === 'register') {
       if (arg.mask) visit(arg.mask, 'use');
       if (arg.role === 'use') visit(arg.register, 'use');

@@ -1,3 +1,4 @@
+import type { BinaryOp } from '../machine.js';
 import { CHANGES, type Operation, type Recording, type Value } from './ir.js';
 
 type Load = Extract<Operation, { op: 'load' | 'loadSplat' | 'loadBytes' }>;
@@ -63,7 +64,12 @@ export function plan(recording: Recording, avx512: boolean): Folding {
   operations.forEach((operation, i) => {
     if (skipped.has(operation)) return;
     const { op, result } = operation;
-    if (op === 'copy' && result.sets === 0 && operation.args[0].sets === 0) {
+    const same = simplify(operation, recording, (value) => aliases.get(value) ?? value);
+    if (same !== undefined) {
+      aliases.set(operation.result as Value, same);
+      same.uses += (operation.result as Value).uses - 1;
+      skipped.add(operation);
+    } else if (op === 'copy' && result.sets === 0 && operation.args[0].sets === 0) {
       const source = aliases.get(operation.args[0]) ?? operation.args[0];
       aliases.set(result, source);
       source.uses += result.uses - 1;
@@ -117,6 +123,48 @@ export function plan(recording: Recording, avx512: boolean): Folding {
   });
   return { skipped, aliases, targets, loads, conditions };
 }
+
+/** What a scalar i32 operation is known to give: a constant, or one of its operands. */
+function simplify(operation: Operation, recording: Recording, root: (value: Value) => Value): Value | undefined {
+  const { result } = operation;
+  if (result === undefined || result.sets > 0 || result.wide || result.kind !== 'i32') return undefined;
+  const constant = (value: number): Value => recording.value('i32', false, value | 0);
+  if (operation.op === 'shift') {
+    const a = root(operation.args[0]).fixed;
+    if (a === undefined) return undefined;
+    const { fn, bits } = operation;
+    return constant(fn === 'shl' ? a << bits : fn === 'shr' ? a >>> bits : a >> bits);
+  }
+  if (operation.op === 'divide' || operation.op === 'remainder') {
+    const [a, b] = operation.args.map((arg) => root(arg).fixed);
+    if (a === undefined || b === undefined || b === 0) return undefined;
+    return constant(operation.op === 'divide' ? Math.trunc(a / b) : a % b);
+  }
+  if (operation.op !== 'binary') return undefined;
+  const [x, y] = operation.args.map(root);
+  const { fn } = operation;
+  if (x.fixed !== undefined && y.fixed !== undefined) {
+    const fold = FOLD[fn];
+    return fold && constant(fold(x.fixed, y.fixed));
+  }
+  if (fn === 'add' && x.fixed === 0 && y.sets === 0) return y;
+  if ((fn === 'add' || fn === 'sub') && y.fixed === 0 && x.sets === 0) return x;
+  if (fn === 'mul' && (x.fixed === 0 || y.fixed === 0)) return constant(0);
+  if (fn === 'mul' && x.fixed === 1 && y.sets === 0) return y;
+  if (fn === 'mul' && y.fixed === 1 && x.sets === 0) return x;
+  return undefined;
+}
+
+const FOLD: Readonly<Partial<Record<BinaryOp, (a: number, b: number) => number>>> = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: Math.imul,
+  min: Math.min,
+  max: Math.max,
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+};
 
 /** Whether `user` has one place for a memory operand, and the load is (or can be swapped) there. */
 function takesMemory(user: Operation, load: Load, loads: ReadonlyMap<Value, Load>): boolean {

@@ -109,6 +109,8 @@ export function emitFunction(
         if (arg.mask) result = masked(result, k(index(arg.mask)));
         return withBits(result, arg.bits);
       }
+      case 'sum':
+        return memory(r64(index(arg.base)), arg.displacement, arg.index && r64(index(arg.index)));
       case 'pool': {
         const result = memory(code.constantI32(padded(arg.words)));
         return arg.broadcast ? broadcast(result) : result;

@@ -107,14 +107,51 @@ export class Recording {
   }
 
   add(operation: Operation): void {
-    for (const arg of operation.args) arg.uses++;
-    if (CHANGES.has(operation.op)) {
-      const target = operation.result as Value;
-      target.sets++;
-    }
+    this.#count(operation, 1);
     this.operations.push(operation);
   }
+
+  #count(operation: Operation, by: 1 | -1): void {
+    for (const arg of operation.args) arg.uses += by;
+    if (CHANGES.has(operation.op)) {
+      const target = operation.result as Value;
+      target.sets += by;
+    }
+  }
+
+  /**
+   * Replaces the loop that begins at operation `at` and ends with the last one by a copy of its body for each trip, where
+   * that is short: what depends on the position becomes constant. Bodies with loops or branches inside stay as they are.
+   */
+  unroll(at: number, positions: readonly number[]): void {
+    const body = this.operations.slice(at + 1, -1);
+    if (body.length * positions.length > UNROLLED || body.some(({ op }) => BLOCKS.has(op))) return;
+    const [loop] = this.operations.splice(at);
+    for (const operation of [loop, ...body]) this.#count(operation, -1);
+    positions.forEach((position, trip) => {
+      const copies = new Map<Value, Value>();
+      // What follows the loop sees the registers of the last trip.
+      const last = trip === positions.length - 1;
+      const i = this.value('i32', false, position);
+      this.add({ op: 'constant', result: i, args: [] });
+      copies.set(loop.result as Value, i);
+      for (const operation of body) {
+        const { result } = operation;
+        if (result !== undefined && !last && !CHANGES.has(operation.op)) {
+          copies.set(result, this.value(result.kind, result.wide, result.constant));
+        }
+        const copy = (value: Value): Value => copies.get(value) ?? value;
+        this.add({ ...operation, result: result && copy(result), args: operation.args.map(copy) } as Operation);
+      }
+    });
+  }
 }
+
+/** Operations that a loop may have after unrolling. */
+const UNROLLED = 200;
+
+/** Beginnings and ends of blocks, and calls: whatever has an extent of its own. */
+const BLOCKS: ReadonlySet<string> = new Set(['loop', 'endLoop', 'when', 'else', 'endWhen', 'call', 'barrier']);
 
 /** Operations that change their result in place. */
 export const CHANGES: ReadonlySet<Operation['op']> = new Set(['set', 'bump', 'multiplyAdd']);

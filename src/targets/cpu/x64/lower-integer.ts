@@ -110,19 +110,24 @@ function arithmetic(
   commutes: boolean,
 ): void {
   const { w } = l;
-  if (typeof b === 'object' && b.kind === 'register' && b.register === target) {
-    if (commutes && l.fixed(a) === undefined) {
-      w.emit(name, mod(target), use(l.register(a)));
+  const other = typeof b === 'object' && b.kind === 'register' ? b.register : undefined;
+  if (l.fixed(a) === undefined) {
+    const first = l.register(a);
+    if (other === target && commutes) {
+      w.emit(name, mod(target), use(first));
       return;
     }
-    const result = w.general();
-    copyInto(l, result, a);
-    w.emit(name, mod(result), b);
-    w.move(target, result);
-    return;
+    if (name === 'add' && first !== target) {
+      // Keeps `a`; the sum wraps around as it is cut to 32 bits.
+      const displacement = typeof b === 'number' ? b : 0;
+      w.emit('lea', def(target), { kind: 'sum', base: first, index: other, displacement });
+      return;
+    }
   }
-  copyInto(l, target, a);
-  w.emit(name, mod(target), b);
+  const result = other === target ? w.general() : target;
+  copyInto(l, result, a);
+  w.emit(name, mod(result), b);
+  w.move(target, result);
 }
 
 function multiply(l: Lowering, target: Virtual, a: Value, b: Value): void {

@@ -12,6 +12,9 @@ import type {
 } from '../machine.js';
 import type { Recording, ShiftOp, Value } from './ir.js';
 
+/** Loops of at most this many trips are unrolled, if they are short. */
+const UNROLLED_TRIPS = 8;
+
 type PureOp = 'copy' | 'splat' | 'gather' | 'select' | 'maskToInt' | 'convert' | 'bitcast' | 'divide' | 'remainder';
 
 const F32_BINARY: readonly BinaryOp[] = ['add', 'sub', 'mul', 'div', 'min', 'max'];
@@ -225,20 +228,26 @@ export class X64Machine implements VectorMachine {
 
   loop({ from = 0, to, step = 1 }: LoopRange, body: (i: Register) => void): void {
     invariant(Number.isInteger(step) && step > 0, `loop: step ${step}, expected a positive integer`);
-    if (typeof from === 'number' && typeof to === 'number') {
-      const trips = Math.ceil((to - from) / step);
-      if (trips <= 0) return;
-      if (trips === 1) {
-        body(this.constant('i32', from));
-        return;
-      }
+    const known = typeof from === 'number' && typeof to === 'number';
+    const trips = known ? Math.ceil((to - from) / step) : Number.POSITIVE_INFINITY;
+    if (trips <= 0) return;
+    if (known && trips === 1) {
+      body(this.constant('i32', from));
+      return;
     }
     const first = this.#f.own(this.#int(from));
     const limit = this.#f.own(this.#int(to));
     const i = this.#f.value('i32', false);
+    const at = this.#f.operations.length;
     this.#f.add({ op: 'loop', result: i, args: [first, limit], step });
     body(i);
     this.#f.add({ op: 'endLoop', result: undefined, args: [] });
+    if (known && trips <= UNROLLED_TRIPS) {
+      this.#f.unroll(
+        at,
+        Array.from({ length: trips }, (_, trip) => from + trip * step),
+      );
+    }
   }
 
   when(condition: Register, then: () => void, otherwise?: () => void): void {
