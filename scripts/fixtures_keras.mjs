@@ -64,6 +64,10 @@ async function layerCase(
       sgd: () => tf.train.sgd(0.1),
       adam: () => tf.train.adam(0.01),
       momentum: () => tf.train.momentum(0.1, 0.9, true),
+      rmsprop: () => tf.train.rmsprop(0.01),
+      rmspropMomentum: () => tf.train.rmsprop(0.01, 0.8, 0.9, 0.001),
+      adagrad: () => tf.train.adagrad(0.1),
+      adamax: () => tf.train.adamax(0.02),
     };
     const shape = target?.shape ?? fixture.output.shape;
     const y =
@@ -422,7 +426,9 @@ await layerCase('kullbackLeiblerDivergence', [[3]], [['dense', { units: 3, activ
 
 // Optimizers
 await layerCase('adam', [[3]], [['dense', { units: 3 }]], { optimizer: 'adam', steps: 4 });
-await layerCase('momentum', [[3]], [['dense', { units: 3 }]], { optimizer: 'momentum', steps: 4 });
+for (const optimizer of ['momentum', 'rmsprop', 'rmspropMomentum', 'adagrad', 'adamax']) {
+  await layerCase(optimizer, [[3]], [['dense', { units: 3 }]], { optimizer, steps: 4 });
+}
 
 // A small network
 await layerCase(

@@ -16,7 +16,7 @@ interface KerasCase {
   readonly y?: FixtureArray;
   readonly loss?: tf.LossName;
   readonly metrics?: readonly tf.MetricName[];
-  readonly optimizer?: 'sgd' | 'adam' | 'momentum';
+  readonly optimizer?: keyof typeof OPTIMIZERS;
   /** loss and metrics of every step */
   readonly history?: readonly (readonly number[])[];
   readonly evaluated?: readonly number[];
@@ -27,6 +27,10 @@ const OPTIMIZERS = {
   sgd: () => tf.train.sgd(0.1),
   adam: () => tf.train.adam(0.01),
   momentum: () => tf.train.momentum(0.1, 0.9, true),
+  rmsprop: () => tf.train.rmsprop(0.01),
+  rmspropMomentum: () => tf.train.rmsprop(0.01, 0.8, 0.9, 0.001),
+  adagrad: () => tf.train.adagrad(0.1),
+  adamax: () => tf.train.adamax(0.02),
 };
 
 type Factory = (options: Record<string, unknown>) => tf.Layer;

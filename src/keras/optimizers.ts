@@ -1,5 +1,6 @@
 import { Adam, AdamW, type Optimizer, type ParameterList, SGD } from '../optim/index.js';
 import { OptionError } from '../tensor/errors.js';
+import { KerasAdadelta, KerasAdagrad, KerasAdamax, KerasRMSprop } from './optimizer-rules.js';
 
 /** An optimizer before it knows what it optimises. A model that is compiled with it makes its own state. */
 export class KerasOptimizer {
@@ -70,13 +71,52 @@ export function adamw(
   });
 }
 
+/** See `KerasRMSprop`; defaults 0.001, 0.9, 0, 1e-7, false. */
+export function rmsprop(
+  learningRate = 0.001,
+  decay = 0.9,
+  momentum = 0,
+  epsilon = 1e-7,
+  centered = false,
+): KerasOptimizer {
+  return new KerasOptimizer('rmsprop', learningRate, (parameters, lr) => {
+    return new KerasRMSprop(parameters, lr, { rho: decay, momentum, epsilon, centered });
+  });
+}
+
+/** Duchi, Hazan and Singer, 2011; defaults 0.001, 0.1. */
+export function adagrad(learningRate = 0.001, initialAccumulatorValue = 0.1): KerasOptimizer {
+  return new KerasOptimizer('adagrad', learningRate, (parameters, lr) => {
+    return new KerasAdagrad(parameters, lr, initialAccumulatorValue, 1e-7);
+  });
+}
+
+/** Zeiler, 2012; defaults 0.001, 0.95, 1e-7. */
+export function adadelta(learningRate = 0.001, rho = 0.95, epsilon = 1e-7): KerasOptimizer {
+  return new KerasOptimizer('adadelta', learningRate, (parameters, lr) => {
+    return new KerasAdadelta(parameters, lr, rho, epsilon);
+  });
+}
+
+/** Kingma and Ba, 2015, algorithm 2; defaults 0.002, 0.9, 0.999, 1e-7. */
+export function adamax(learningRate = 0.002, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7): KerasOptimizer {
+  return new KerasOptimizer('adamax', learningRate, (parameters, lr) => {
+    return new KerasAdamax(parameters, lr, [beta1, beta2], epsilon);
+  });
+}
+
+/** By name, with the defaults of TensorFlow.js. */
 const NAMED = {
   sgd: (): KerasOptimizer => sgd(),
   adam: (): KerasOptimizer => adam(),
   adamw: (): KerasOptimizer => adamw(),
+  rmsprop: (): KerasOptimizer => rmsprop(),
+  adagrad: (): KerasOptimizer => adagrad(0.01),
+  adadelta: (): KerasOptimizer => adadelta(1),
+  adamax: (): KerasOptimizer => adamax(),
 };
 
-export type OptimizerName = 'sgd' | 'adam' | 'adamw';
+export type OptimizerName = 'sgd' | 'adam' | 'adamw' | 'rmsprop' | 'adagrad' | 'adadelta' | 'adamax';
 
 export function getOptimizer(given: OptimizerName | KerasOptimizer): KerasOptimizer {
   if (given instanceof KerasOptimizer) return given;

@@ -1,1 +1,1 @@
-export { adam, adamw, momentum, sgd } from '../optimizers.js';
+export { adadelta, adagrad, adam, adamax, adamw, momentum, rmsprop, sgd } from '../optimizers.js';
