@@ -29,7 +29,7 @@ import type { PaddingMode } from './padding.js';
 
 /** GABOR_RUNS asks for that many runs of any seed; otherwise they are the same every time, as docs/support.md is. */
 const RUNS =
-  process.env.GABOR_RUNS === undefined ? { numRuns: 100, seed: 4 } : { numRuns: Number(process.env.GABOR_RUNS) };
+  process.env.GABOR_RUNS === undefined ? { numRuns: 140, seed: 1 } : { numRuns: Number(process.env.GABOR_RUNS) };
 
 const cases = fc
   .record({
@@ -91,7 +91,9 @@ test('every target computes convolutions of random geometry and their gradients 
         rank: geometry.axes.length,
         options: [...geometryClasses(geometry), ...(transposed ? [] : [modeName(mode)])],
       };
-      for (const option of subject.options) {
+      // Where all taps fall into the padding there is nothing to see.
+      const empty = expected[0].values.every((value) => value === 0);
+      for (const option of empty ? [] : subject.options) {
         const key = `${subject.rank}-D ${transposed ? 'convTranspose' : 'conv'}: ${option}`;
         counts.set(key, (counts.get(key) ?? 0) + 1);
       }
@@ -102,7 +104,7 @@ test('every target computes convolutions of random geometry and their gradients 
         results.forEach((result, i) => {
           assert.deepEqual(result.shape, expected[i].shape);
           const error = relativeError(result.data(), expected[i].values, expected[i].bounds);
-          recordProof(subject, i === 0 ? 'forward' : 'gradients', device.name, error);
+          if (!empty) recordProof(subject, i === 0 ? 'forward' : 'gradients', device.name, error);
           assert.ok(error <= 1, `${device.name}: the error of result ${i} is ${error} times its bound`);
         });
         run.dispose();

@@ -19,7 +19,7 @@ const FAMILIES: readonly (readonly [string, RegExp])[] = [
   ['Pooling and unpooling', /Pool|Unpool/],
   ['Normalisation', /Norm$/],
   ['Dropout', /^Dropout$/],
-  ['Resizing and rearranging', /^(Upsample|Pixel|Flatten)/],
+  ['Resizing and rearranging', /^(Upsample|Pixel|ChannelShuffle|Flatten)/],
   ['Padding', /Pad$/],
   ['Losses', /Loss$|^crossEntropy$/],
   ['Embedding and containers', /^(Embedding|Sequential|ModuleList|Residual|Parallel|Identity)$/],
