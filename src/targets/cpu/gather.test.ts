@@ -69,6 +69,7 @@ test('reading by index is the reference of every dtype and geometry, indices out
         ];
         const run = compile((x: Tensor, ids: Tensor, alongIds: Tensor) => [
           gather(x, ids, { axis }),
+          indexAdd(cast(x, 'i32'), ids, gather(cast(x, 'i32'), ids, { axis }), { axis }),
           takeAlongAxis(x, alongIds, { axis }),
           // Through other memory, and by what a kernel found.
           gather(transpose(x, order), ids, { axis: order.indexOf(axis) }),
