@@ -9,55 +9,26 @@ import { OptionError, ShapeError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { EXACT, TEST_DEVICES } from '../testing/devices.js';
-import { assertClose, type FixtureArray, fixtureTensor, readFixtures } from '../testing/fixtures.js';
-import { sum } from './broadcast.js';
+import { type LossCase, testLossFixtures } from '../testing/loss-fixtures.js';
+import { optionNames } from '../testing/support.js';
 import { randomNormal, tensor } from './create.js';
 import { type CtcOptions, ctcLoss } from './ctc.js';
 import { ctcGreedyDecode } from './ctc-decode.js';
-import { mul } from './elementwise.js';
 import { logSoftmax } from './softmax.js';
 
-interface CtcCase {
-  readonly name: string;
+interface CtcCase extends LossCase {
   readonly options: CtcOptions;
-  readonly logits: FixtureArray;
-  readonly targets: FixtureArray;
   readonly inputLengths: readonly number[];
   readonly targetLengths: readonly number[];
-  /** −1 stands for infinity. */
-  readonly output: FixtureArray;
-  readonly finite: boolean;
-  readonly cotangent: FixtureArray;
-  readonly gradient: FixtureArray;
 }
 
-const cases = readFixtures<CtcCase>('ctc');
-
-for (const device of TEST_DEVICES) {
-  test(`ctcLoss agrees with PyTorch, with gradients [${device.name}]`, async () => {
-    setDevice(device.make());
-    for (const c of cases) {
-      const f = compile((x: Tensor, targets: Tensor, steps: Tensor, labels: Tensor, cotangent: Tensor) => {
-        const y = ctcLoss(logSoftmax(x, 2), targets, steps, labels, c.options);
-        return [y, gradients(sum(mul(y, cotangent)), [x])[0]];
-      });
-      const lengths = [c.inputLengths, c.targetLengths].map((list) => tensor(list, { dtype: 'i32' }));
-      const targets = fixtureTensor(c.targets, 'i32');
-      const [y, g] = await f(fixtureTensor(c.logits), targets, lengths[0], lengths[1], fixtureTensor(c.cotangent));
-      if (c.finite) {
-        assertClose(y, c.output, device.tolerance, c.name);
-        assertClose(g, c.gradient, 5 * device.tolerance, `${c.name}: gradient`);
-      } else {
-        y.data().forEach((loss, i) => {
-          const expected = c.output.data[i];
-          if (expected === -1) assert.equal(loss, Number.POSITIVE_INFINITY, c.name);
-          else assert.ok(Math.abs(loss - expected) < 1e-4, c.name);
-        });
-        assert.ok(g.data().every(Number.isFinite), `${c.name}: gradient`);
-      }
-    }
-  });
-}
+testLossFixtures<CtcCase>(
+  'ctc',
+  ({ inputLengths, targetLengths, options }) =>
+    (x, target) =>
+      ctcLoss(logSoftmax(x, 2), target, inputLengths, targetLengths, options),
+  (c) => ({ operator: 'ctcLoss', options: optionNames({ type: 'ctcLoss', ...c.options }) }),
+);
 
 /** Σ over all sequences of classes that read as the target of their probabilities: the definition, exponential in time. */
 function byEnumeration(p: readonly (readonly number[])[], target: readonly number[], blank: number): number {
