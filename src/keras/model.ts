@@ -8,7 +8,16 @@ import { sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/forward.js';
 import type { History } from './callbacks.js';
-import { type EvaluateArgs, evaluateModel, type FitArgs, fitModel, prepareBatch } from './fit.js';
+import { prepareBatch } from './examples.js';
+import {
+  type BatchDataset,
+  type EvaluateArgs,
+  evaluateModel,
+  type FitArgs,
+  type FitDatasetArgs,
+  fitDatasetModel,
+  fitModel,
+} from './fit.js';
 import { Batches, checkShapes, countExamples, listTensors, range, type TensorData, toHostData } from './host-data.js';
 import {
   type Built,
@@ -138,6 +147,15 @@ export abstract class LayersModel extends Layer {
    */
   fit(x: TensorData, y: TensorData, args: FitArgs = {}): Promise<History> {
     return fitModel(this, x, y, args);
+  }
+
+  /**
+   * Trains on batches { xs, ys } as they come.
+   *
+   * @param dataset goes through its batches once per epoch
+   */
+  fitDataset(dataset: BatchDataset, args: FitDatasetArgs): Promise<History> {
+    return fitDatasetModel(this, dataset, args);
   }
 
   /** Loss and metrics of examples in memory, scalars: the loss alone where there are no metrics. */

@@ -194,6 +194,28 @@ test('callbacks, early stopping, a first epoch', async () => {
   await assert.rejects(model.fit(x, y, { callbacks: tf.callbacks.earlyStopping() }), /there is no "val_loss"/);
 });
 
+test('fitDataset takes batches as they come', async () => {
+  const make = (): tf.Sequential => {
+    const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, kernelInitializer: 'ones' })] });
+    model.compile({ optimizer: 'adam', loss: 'mse' });
+    return model;
+  };
+  const [x, y] = [random([12, 2]), random([12, 1], 2)];
+  const part = (t: tf.Tensor, from: number, width: number): tf.Tensor =>
+    tf.tensor2d(t.data().slice(from * width, (from + 4) * width), [4, width]);
+  async function* batches(): AsyncGenerator<tf.DatasetItem> {
+    for (const from of [0, 4, 8]) yield { xs: part(x, from, 2), ys: part(y, from, 1) };
+  }
+  const [a, b] = [make(), make()];
+  const streamed = await a.fitDataset(batches, { epochs: 3, validationData: [x, y] });
+  const inMemory = await b.fit(x, y, { epochs: 3, batchSize: 4, shuffle: false, validationData: [x, y] });
+  assertNear(streamed.history.loss, inMemory.history.loss);
+  assertNear(streamed.history.val_loss, inMemory.history.val_loss);
+  const short = await make().fitDataset([{ xs: x, ys: y }], { epochs: 2, batchesPerEpoch: 1 });
+  assert.deepEqual(short.epoch, [0, 1]);
+  await assert.rejects(a.fitDataset(batches(), { epochs: 2 }), /needs a function that starts anew/);
+});
+
 test('weights of classes and of examples are factors of their losses', async () => {
   const make = (): tf.Sequential => {
     const model = tf.sequential({ layers: [tf.layers.dense({ units: 3, activation: 'softmax', inputShape: [2] })] });
