@@ -48,8 +48,8 @@ export function multiplyAdds(network: Network, inputShape: Shape, options: Input
  * @throws GaborError where the output does not depend on the input
  */
 export function receptiveField(network: Network, inputShape: Shape, options: InputOptions = {}): ReceptiveField {
-  const { graph, input, output } = traceNetwork('receptiveField', network, inputShape, options);
-  const field = receptiveFields(graph, input, spatialAxes(network, input, options)).get(output);
+  const { graph, input, output, constants } = traceNetwork('receptiveField', network, inputShape, options);
+  const field = receptiveFields(graph, input, spatialAxes(network, input, options), constants).get(output);
   if (field === undefined) throw new GaborError('receptiveField: the output does not depend on the input');
   return field;
 }
@@ -75,8 +75,8 @@ export function inputRegion(
   position: Shape,
   options: InputOptions = {},
 ): InputRegion | undefined {
-  const { graph, input, output } = traceNetwork('inputRegion', network, inputShape, options);
-  const shape = output.type.shape.slice(1);
+  const traced = traceNetwork('inputRegion', network, inputShape, options);
+  const shape = traced.output.type.shape.slice(1);
   const inside =
     position.length === shape.length && position.every((p, d) => Number.isInteger(p) && p >= 0 && p < shape[d]);
   if (!inside) {
@@ -84,7 +84,7 @@ export function inputRegion(
       `inputRegion: the position must be one of the output ${formatShape(shape)}, counted from 0, got ${formatShape(position)}`,
     );
   }
-  const box = regionSeen(graph, input, output, [0, ...position])?.slice(1);
+  const box = regionSeen(traced, [0, ...position])?.slice(1);
   return box && { start: box.map((ps) => ps[0]), end: box.map((ps) => ps[ps.length - 1] + 1) };
 }
 

@@ -1,10 +1,11 @@
-import type { Graph, Node, Value } from '../graph/graph.js';
+import type { Node, Value } from '../graph/graph.js';
 import { contractionNest } from '../kernel/contraction.js';
 import { isIndirect, type Subscript } from '../kernel/expression.js';
 import type { Nest } from '../kernel/kernel.js';
 import { type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
+import { type Constants, constantRows } from './constant-matrix.js';
 import { loads, reshapeGroups } from './receptive-field.js';
-import { lowerNode } from './trace-network.js';
+import { lowerNode, type TracedNetwork } from './trace-network.js';
 
 /** Sorted positions along one axis. Sets, not ranges: stride and dilation leave holes that a later layer may read alone. */
 type Positions = readonly number[];
@@ -16,13 +17,13 @@ type Box = readonly Positions[];
  * The positions of `input` that one element of `output` depends on, per dimension, found by following the index expressions of the
  * kernels backwards; undefined where it depends on nothing. What lies in the padding of any layer on the way is not part of it.
  */
-export function regionSeen(graph: Graph, input: Value, output: Value, position: Shape): Box | undefined {
+export function regionSeen({ graph, input, output, constants }: TracedNetwork, position: Shape): Box | undefined {
   const seen = new Map<Value, Box>([[output, position.map((at) => [at])]]);
   for (const node of [...graph.nodes].reverse()) {
     for (const value of node.outputs) {
       const box = seen.get(value);
       if (box === undefined) continue;
-      for (const { operand, region } of regionsRead(node, box)) {
+      for (const { operand, region } of regionsRead(node, box, constants)) {
         const source = node.inputs[operand];
         const before = seen.get(source);
         seen.set(source, before === undefined ? region : before.map((ps, d) => sortedSet([...ps, ...region[d]])));
@@ -32,15 +33,20 @@ export function regionSeen(graph: Graph, input: Value, output: Value, position: 
   return seen.get(input);
 }
 
-function regionsRead(node: Node, box: Box): { operand: number; region: Box }[] {
+function regionsRead(node: Node, box: Box, constants: Constants): { operand: number; region: Box }[] {
   const kernel = lowerNode(node);
   if (kernel.kind === 'reshape') {
     return [{ operand: 0, region: throughReshape(box, node.outputs[0].type.shape, node.inputs[0].type.shape) }];
   }
   const nest = kernel.kind === 'contraction' ? contractionNest(kernel) : kernel;
+  const rows = constantRows(node, kernel, constants);
   const axes = axisPositions(nest, box);
   return loads(nest).flatMap(({ operand, index }) => {
-    const region = index.map((one, d) => positions(one, axes, node.inputs[operand].type.shape[d]));
+    const region = index.map((one, d) =>
+      rows !== undefined && operand === 0 && d === 1
+        ? sortedSet(box[1].flatMap((o) => rows[o]))
+        : positions(one, axes, node.inputs[operand].type.shape[d]),
+    );
     return region.some((ps) => ps.length === 0) ? [] : [{ operand, region }];
   });
 }

@@ -83,6 +83,15 @@ test('upsampling, shuffling, transposed convolutions, unpooling and reversal', (
   assert.deepEqual(field(new Sequential(new Upsample({ scaleFactor: 2 }), conv)), [2, 0.5, -0.5]);
   assert.deepEqual(field(new Sequential(conv, new Upsample({ scaleFactor: 4 }))), [3, 0.25, -1]);
   assert.deepEqual(field(new Sequential(conv, new MaxPool2d(2), new Upsample({ scaleFactor: 2 }))), [4, 1, -1]);
+  const bilinear = new Upsample({ scaleFactor: 2, mode: 'bilinear' });
+  assert.deepEqual(field(bilinear), [2, 0.5, -1]);
+  assert.deepEqual(field(new Sequential(conv, bilinear)), [4, 0.5, -2]);
+  assert.deepEqual(inputRegion(bilinear, [1, 8, 8], [0, 5, 0]), { start: [0, 2, 0], end: [1, 4, 1] });
+  assert.deepEqual(field(new Upsample({ scaleFactor: 2, mode: 'trilinear' }), [2, 4, 5, 6]), [2, 0.5, -1]);
+  const last = new Upsample({ scaleFactor: 2, mode: 'bilinear', dataFormat: 'channels-last' });
+  assert.deepEqual(receptiveField(last, [8, 6, 3])[1], { dimension: 2, size: 2, stride: 0.5, start: -1 });
+  assert.deepEqual(field(new Upsample({ size: 32, mode: 'bicubic' })).slice(0, 2), [4, 0.5]);
+  assert.deepEqual(field(new Upsample({ size: 24, mode: 'nearest' })).slice(0, 2), [1, 16 / 24]);
   assert.deepEqual(field(new PixelUnshuffle(2)), [2, 2, 0]);
   assert.deepEqual(field(new PixelShuffle(2), [4, 8, 8]), [1, 0.5, 0]);
   assert.deepEqual(field(new Sequential(new PixelUnshuffle(2), new PixelShuffle(2))), [2, 1, 0]);

@@ -3,6 +3,7 @@ import { contractionNest } from '../kernel/contraction.js';
 import { type Check, type Expression, isIndirect, type Subscript, visitExpression } from '../kernel/expression.js';
 import { expressionsOf, type Nest } from '../kernel/kernel.js';
 import type { Shape } from '../tensor/shape.js';
+import { type Constants, constantRows } from './constant-matrix.js';
 import { lowerNode } from './trace-network.js';
 
 /**
@@ -22,6 +23,14 @@ export interface AxisField {
   readonly start: number;
 }
 
+/**
+ * A field underway. Where a reshape has joined a spatial axis with axes outside of it, as matrix products do with their rows, the
+ * position is (p div inner) mod extent until another reshape takes them apart.
+ */
+interface TrackedField extends AxisField {
+  readonly within?: { readonly extent: number; readonly inner: number };
+}
+
 /** One field per spatial axis of the input. */
 export type ReceptiveField = readonly AxisField[];
 
@@ -36,42 +45,56 @@ export type ReceptiveField = readonly AxisField[];
  * 2016, count the same); what a neuron at the border reads besides is up to `regionSeen`.
  *
  * @param axes the spatial axes of the input
+ * @param constants whose zeros count: the matrices of resizing
  */
-export function receptiveFields(graph: Graph, input: Value, axes: readonly number[]): Map<Value, ReceptiveField> {
-  const fields = new Map<Value, ReceptiveField>();
+export function receptiveFields(
+  graph: Graph,
+  input: Value,
+  axes: readonly number[],
+  constants: Constants = new Map(),
+): Map<Value, ReceptiveField> {
+  const fields = new Map<Value, readonly TrackedField[]>();
   fields.set(
     input,
     axes.map((dimension) => ({ dimension, size: 1, stride: 1, start: 0 })),
   );
   for (const node of graph.nodes) {
     if (!node.inputs.some((value) => fields.has(value))) continue;
-    const field = nodeField(node, fields);
+    const field = nodeField(node, fields, constants);
     if (field !== undefined) for (const output of node.outputs) fields.set(output, field);
   }
-  for (const [value, field] of fields) {
-    fields.set(
-      value,
-      field.map((axis) => ({ ...axis, size: Math.ceil(axis.size - 1e-9) })),
-    );
-  }
-  return fields;
+  return new Map(
+    [...fields].map(([value, field]) => {
+      const apart = field.map((axis) => (axis.within === undefined ? axis : stretch(axis, axis.within.extent)));
+      return [value, apart.map((axis) => ({ ...axis, size: Math.ceil(axis.size - 1e-9) }))];
+    }),
+  );
 }
 
-function nodeField(node: Node, fields: ReadonlyMap<Value, ReceptiveField>): ReceptiveField | undefined {
+function nodeField(
+  node: Node,
+  fields: ReadonlyMap<Value, readonly TrackedField[]>,
+  constants: Constants,
+): readonly TrackedField[] | undefined {
   const kernel = lowerNode(node);
   if (kernel.kind === 'reshape') {
     const field = fields.get(node.inputs[0]);
     return field && throughReshape(field, node.inputs[0].type.shape, node.outputs[0].type.shape);
   }
   const nest = kernel.kind === 'contraction' ? contractionNest(kernel) : kernel;
+  const rows = constantRows(node, kernel, constants);
   const seen = loads(nest).flatMap((load): Seen[] => {
     const field = fields.get(node.inputs[load.operand]);
     if (field === undefined) return [];
-    return [{ field: field.map((axis) => throughLoad(axis, load.index, nest)), ranges: rangesRead(load.checks, nest) }];
+    const through = (axis: TrackedField): TrackedField =>
+      rows !== undefined && load.operand === 0 && axis.dimension === 1 && axis.within === undefined
+        ? throughRows(axis, rows, node.inputs[0].type.shape[1])
+        : throughLoad(axis, load.index, nest);
+    return [{ field: field.map(through), ranges: rangesRead(load.checks, nest) }];
   });
   return interior(seen)
     .map(({ field }) => field)
-    .reduce<ReceptiveField | undefined>(
+    .reduce<readonly TrackedField[] | undefined>(
       (result, field) => result?.map((axis, s) => join(axis, field[s], node.outputs[0].type.shape)) ?? field,
       undefined,
     );
@@ -79,7 +102,7 @@ function nodeField(node: Node, fields: ReadonlyMap<Value, ReceptiveField>): Rece
 
 /** What one load sees, and for which positions of the nest's parallel axes it is read: `[from, to)` each. */
 interface Seen {
-  readonly field: ReceptiveField;
+  readonly field: readonly TrackedField[];
   readonly ranges: readonly (readonly [number, number])[];
 }
 
@@ -137,11 +160,18 @@ export function loads(nest: Nest): Load[] {
  * The field seen through index (offset + Σ factor · axis) / divisor: reduced axes widen it, a parallel axis moves it, and a
  * position that is a value may be anywhere.
  */
-function throughLoad(axis: AxisField, index: readonly Subscript[], nest: Nest): AxisField {
+function throughLoad(axis: TrackedField, index: readonly Subscript[], nest: Nest): TrackedField {
   if (axis.dimension === undefined) return axis;
   const position = index[axis.dimension];
   if (isIndirect(position)) return stretch(axis, position.extent);
   const { terms, offset, divisor } = position;
+  if (axis.within !== undefined) {
+    const extents = [...nest.parallel, ...nest.reduce];
+    const [row, ...more] = terms.filter((term) => extents[term.axis] > 1);
+    const alone = row !== undefined && more.length === 0 && row.axis < nest.parallel.length;
+    const same = alone && row.factor === 1 && offset === 0 && divisor === 1;
+    return same ? { ...axis, dimension: outputDimension(nest, row.axis) } : stretch(axis, axis.within.extent);
+  }
   const extents = [...nest.parallel, ...nest.reduce];
   // A transposed convolution subtracts the tap; a reversal, its only axis.
   const parallel = terms.filter((term) => term.axis < nest.parallel.length);
@@ -162,6 +192,22 @@ function throughLoad(axis: AxisField, index: readonly Subscript[], nest: Nest): 
   };
 }
 
+/** The field seen through a matrix with a band of weights, which resizes `extent` positions: the widest row counts for all. */
+function throughRows(axis: AxisField, rows: readonly (readonly number[])[], extent: number): AxisField {
+  const step = extent / rows.length;
+  const spans = rows.flatMap((row, o) =>
+    row.length === 0 ? [] : [{ first: row[0] - step * o, reach: row.at(-1)! - row[0] }],
+  );
+  const reach = Math.max(0, ...spans.map((span) => span.reach));
+  const first = spans.length === 0 ? 0 : Math.min(...spans.map((span) => span.first));
+  return {
+    dimension: 1,
+    size: axis.size + Math.abs(axis.stride) * reach,
+    stride: axis.stride * step,
+    start: axis.start + axis.stride * (axis.stride >= 0 ? first : first + reach),
+  };
+}
+
 function outputDimension(nest: Nest, axis: number): number {
   if (nest.outputIndex === undefined) return axis;
   return nest.outputIndex.findIndex(({ terms }) => terms.some((term) => term.axis === axis));
@@ -170,9 +216,10 @@ function outputDimension(nest: Nest, axis: number): number {
 /**
  * Through one group of axes that a reshape makes of another, whose extents multiply to the same. An axis that is split moves with
  * the outermost of its parts, and the others widen it; axes that are joined move on where nothing outside of them and no other
- * spatial axis is joined in (as where upsampling repeats elements); otherwise their positions become one stretch.
+ * spatial axis is joined in (as where upsampling repeats elements); otherwise
+ * they are found again where the next reshape takes them apart, or become one stretch.
  */
-function throughReshape(field: ReceptiveField, from: Shape, to: Shape): ReceptiveField {
+function throughReshape(field: readonly TrackedField[], from: Shape, to: Shape): TrackedField[] {
   const groups = reshapeGroups(from, to);
   return field.map((axis) => {
     const { dimension } = axis;
@@ -183,6 +230,18 @@ function throughReshape(field: ReceptiveField, from: Shape, to: Shape): Receptiv
     const inner = group.source.filter((d) => d > dimension && from[d] > 1);
     const others = inner.some((d) => field.some((other) => other.dimension === d));
     const [moved, ...parts] = group.target.filter((d) => to[d] > 1);
+    if (axis.within !== undefined) {
+      const { within, ...rest } = axis;
+      const after = (d: number): number => product(group.target.filter((e) => e > d).map((e) => to[e]));
+      const apart = group.target.find((d) => to[d] === within.extent && after(d) === within.inner);
+      const alone = outer.length === 0 && inner.length === 0;
+      if (alone && group.target.length === 1) return { ...axis, dimension: group.target[0] };
+      return alone && apart !== undefined ? { ...rest, dimension: apart } : stretch(axis, within.extent);
+    }
+    if ((outer.length > 0 || others) && moved !== undefined && parts.length === 0) {
+      const within = { extent: from[dimension], inner: product(inner.map((d) => from[d])) };
+      return { ...axis, dimension: moved, within };
+    }
     if (outer.length > 0 || others || moved === undefined || (inner.length > 0 && parts.length > 0)) {
       return stretch(axis, from[dimension]);
     }
@@ -223,27 +282,28 @@ export function reshapeGroups(from: Shape, to: Shape): { source: number[]; targe
 }
 
 /** What all elements see together. */
-function stretch(axis: AxisField, extent: number): AxisField {
-  const reach = axis.stride * (extent - 1);
+function stretch({ size, stride, start }: TrackedField, extent: number): AxisField {
+  const reach = stride * (extent - 1);
   return {
-    ...axis,
+    stride,
     dimension: undefined,
-    size: axis.size + Math.abs(reach),
-    start: axis.start + Math.min(0, reach),
+    size: size + Math.abs(reach),
+    start: start + Math.min(0, reach),
   };
 }
 
-function join(a: AxisField, b: AxisField, shape: Shape): AxisField {
-  if (a.dimension !== b.dimension || a.stride * b.stride < 0) {
+function join(a: TrackedField, b: TrackedField, shape: Shape): TrackedField {
+  const alike = a.within?.extent === b.within?.extent && a.within?.inner === b.within?.inner;
+  if (a.dimension !== b.dimension || !alike || a.stride * b.stride < 0) {
     return join(spread(a, shape), spread(b, shape), shape);
   }
   const start = Math.min(a.start, b.start);
   const end = Math.max(a.start + a.size, b.start + b.size);
-  return { dimension: a.dimension, size: end - start, stride: Math.max(a.stride, b.stride), start };
+  return { ...a, size: end - start, stride: Math.max(a.stride, b.stride), start };
 }
 
-function spread(axis: AxisField, shape: Shape): AxisField {
-  return axis.dimension === undefined ? axis : stretch(axis, shape[axis.dimension]);
+function spread(axis: TrackedField, shape: Shape): TrackedField {
+  return axis.dimension === undefined ? axis : stretch(axis, axis.within?.extent ?? shape[axis.dimension]);
 }
 
 function product(extents: readonly number[]): number {

@@ -5,9 +5,17 @@ import { DTYPES } from '../tensor/dtype.js';
 import { type Shape, sizeOf, type TensorType } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/forward.js';
+import type { Constants } from './constant-matrix.js';
 import { describeKernel } from './describe-kernel.js';
 import { receptiveFields } from './receptive-field.js';
-import { checkInput, type InputOptions, lowerNode, nodeMultiplyAdds, spatialAxes } from './trace-network.js';
+import {
+  checkInput,
+  constantsOf,
+  type InputOptions,
+  lowerNode,
+  nodeMultiplyAdds,
+  spatialAxes,
+} from './trace-network.js';
 
 /** One call of one module. Shapes are without the batch axis; amounts are for one example and without those of its children. */
 export interface SummaryRow {
@@ -67,8 +75,8 @@ interface Call {
  */
 export function summary(model: Module, inputShape: Shape, options: InputOptions = {}): ModelSummary {
   const dtype = checkInput('summary', model, inputShape, options);
-  const { graph, input, root } = traceCalls(model, { dtype, shape: [1, ...inputShape] });
-  const fields = receptiveFields(graph, input, spatialAxes(model, input, options));
+  const { graph, input, root, constants } = traceCalls(model, { dtype, shape: [1, ...inputShape] });
+  const fields = receptiveFields(graph, input, spatialAxes(model, input, options), constants);
   const seenModules = new Set<Module>();
   const seenParameters = new Set<Tensor>();
   const rows: SummaryRow[] = [];
@@ -116,12 +124,20 @@ export function summary(model: Module, inputShape: Shape, options: InputOptions 
   };
 }
 
-function traceCalls(model: Module, type: TensorType): { graph: Graph; input: Value; root: Call } {
+function traceCalls(
+  model: Module,
+  type: TensorType,
+): {
+  graph: Graph;
+  input: Value;
+  root: Call;
+  constants: Constants;
+} {
   // Hooks see inner calls first: what has ended and belongs to nobody yet was inside of the call that ends now.
   let open: Call[] = [];
   const claimed = new Set<Node>();
   let input: Value | undefined;
-  const { graph } = trace((recording) => {
+  const recorded = trace((recording) => {
     const value = recording.addInput(type);
     input = value;
     const hook = (call: ModuleCall): void => {
@@ -134,7 +150,7 @@ function traceCalls(model: Module, type: TensorType): { graph: Graph; input: Val
     };
     return inMode(model, false, () => [withForwardHook(hook, () => model.call(Tensor.fromTraced(value)))]);
   });
-  return { graph, input: input as Value, root: open[0] };
+  return { graph: recorded.graph, input: input as Value, root: open[0], constants: constantsOf(model, recorded) };
 }
 
 function ownParameters(module: Module): Tensor[] {

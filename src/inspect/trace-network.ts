@@ -1,5 +1,5 @@
 import type { Graph, Node, Value } from '../graph/graph.js';
-import { trace } from '../graph/trace.js';
+import { type Trace, trace } from '../graph/trace.js';
 import { multiplyAdds } from '../kernel/contraction.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { Module } from '../nn/module.js';
@@ -8,6 +8,7 @@ import { checkOptions, OptionError } from '../tensor/errors.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/forward.js';
+import type { Constants } from './constant-matrix.js';
 
 /** A model, a layer, or a function of one tensor. */
 export type Network = Module | ((x: Tensor) => Tensor);
@@ -16,6 +17,15 @@ export interface TracedNetwork {
   readonly graph: Graph;
   readonly input: Value;
   readonly output: Value;
+  /** Of models; what functions capture may be learnt. */
+  readonly constants: Constants;
+}
+
+/** What a trace of a model captured besides its parameters and buffers. */
+export function constantsOf(model: Module, { captured }: Trace): Constants {
+  const states = [model.namedParameters(), model.namedBuffers(), model.namedRandomStates()].flat();
+  const learnt = new Set(states.map(([, tensor]) => tensor));
+  return new Map([...captured].filter(([tensor]) => !learnt.has(tensor)).map(([tensor, value]) => [value, tensor]));
 }
 
 /** What an input is beside its shape. */
@@ -57,12 +67,14 @@ export function traceNetwork(
 ): TracedNetwork {
   const dtype = checkInput(where, network, inputShape, options);
   let input: Value | undefined;
-  const { graph } = trace((recording) => {
+  const recorded = trace((recording) => {
     input = recording.addInput({ dtype, shape: [1, ...inputShape] });
     const x = Tensor.fromTraced(input);
     return [network instanceof Module ? inMode(network, false, () => network.call(x)) : network(x)];
   });
-  return { graph, input: input as Value, output: graph.outputs[0] };
+  const { graph } = recorded;
+  const constants = network instanceof Module ? constantsOf(network, recorded) : new Map();
+  return { graph, input: input as Value, output: graph.outputs[0], constants };
 }
 
 /** Checks shape and options; returns the input's dtype. */
