@@ -67,7 +67,13 @@ export {
   zeros,
 } from './ops/create.js';
 export { type CtcOptions, ctcLoss, type Lengths } from './ops/ctc.js';
-export { type CtcDecodeOptions, ctcGreedyDecode } from './ops/ctc-decode.js';
+export {
+  type CtcBeamOptions,
+  type CtcDecodeOptions,
+  type CtcReading,
+  ctcBeamSearch,
+  ctcGreedyDecode,
+} from './ops/ctc-decode.js';
 export { type ChannelDropout, channelDropout, dropout, dropout1d, dropout2d, dropout3d } from './ops/dropout.js';
 export * from './ops/elementwise.js';
 export { flip } from './ops/flip.js';

@@ -13,7 +13,7 @@ import { type LossCase, testLossFixtures } from '../testing/loss-fixtures.js';
 import { optionNames } from '../testing/support.js';
 import { randomNormal, tensor } from './create.js';
 import { type CtcOptions, ctcLoss } from './ctc.js';
-import { ctcGreedyDecode } from './ctc-decode.js';
+import { ctcBeamSearch, ctcGreedyDecode } from './ctc-decode.js';
 import { logSoftmax } from './softmax.js';
 
 interface CtcCase extends LossCase {
@@ -182,4 +182,41 @@ test('greedy decoding reads repetitions once and leaves out blanks', () => {
   assert.throws(() => ctcGreedyDecode(tensor([[1]])), ShapeError);
   assert.throws(() => ctcGreedyDecode(scores, { blank: 3 }), OptionError);
   assert.throws(() => ctcGreedyDecode(scores, { inputLengths: [6, 1] }), OptionError);
+});
+
+test('beam search finds the readings that the loss finds most probable, where greedy decoding does not', () => {
+  setDevice(EXACT.make());
+  // Blank is the best class of both steps (0.6 · 0.6 = 0.36), but "1" reads three ways: 0.4 · 0.4 + 2 · 0.4 · 0.6 = 0.64.
+  const two = tensor([0.6, 0.4, 0.6, 0.4].map(Math.log), { shape: [2, 1, 2] });
+  assert.deepEqual(ctcGreedyDecode(two), [[]]);
+  const [readings] = ctcBeamSearch(two, { top: 5 });
+  assert.deepEqual(
+    readings.map(({ classes }) => [...classes]),
+    [[1], []],
+  );
+  assert.ok(Math.abs(Math.exp(readings[0].logProbability) - 0.64) < 1e-6);
+
+  const random = new Random(4);
+  for (const blank of [0, 2]) {
+    const logp = logSoftmax(randomNormal([5, 2, 3], random, 0, 1.5), 2);
+    const found = ctcBeamSearch(logp, { blank, beamWidth: 1000, top: 1000, inputLengths: [5, 3] });
+    found.forEach((all, n) => {
+      const sure = all.reduce((sum, { logProbability }) => sum + Math.exp(logProbability), 0);
+      assert.ok(Math.abs(sure - 1) < 1e-5, `all readings together: ${sure}`);
+      for (const { classes, logProbability } of all.slice(0, 6)) {
+        const target = tensor(
+          [0, 1].flatMap(() => [...classes, 9, 9, 9, 9, 9].slice(0, 5)),
+          { shape: [2, 5], dtype: 'i32' },
+        );
+        const lengths = [classes.length, classes.length];
+        const losses = ctcLoss(logp, target, [5, 3], lengths, { blank, reduction: 'none' }).data();
+        assert.ok(Math.abs(losses[n] + logProbability) < 1e-5, `${classes}: ${losses[n]} and ${logProbability}`);
+      }
+      assert.ok(all.every((r, i) => i === 0 || r.logProbability <= all[i - 1].logProbability));
+    });
+    const narrow = ctcBeamSearch(logp, { blank, beamWidth: 8, inputLengths: [5, 3] });
+    assert.deepEqual(narrow[0][0].classes, found[0][0].classes);
+  }
+  assert.throws(() => ctcBeamSearch(two, { beamWidth: 0 }), OptionError);
+  assert.throws(() => ctcBeamSearch(two, { beam: 3 } as object), /unknown option "beam"/);
 });
