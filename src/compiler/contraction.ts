@@ -1,9 +1,11 @@
 import { type Contraction, contractionNest, type Geometry } from '../kernel/contraction.js';
 import { axisIndex, type Check, constant, guard, type Index, load, makeIndex, reduced } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
-import type { OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
+import type { MixKernel, OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
+import { winograd } from '../kernel/winograd.js';
 import type { MachineDescription } from './machine.js';
 import { type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
+import { chooseWinograd, type WinogradChoice } from './winograd.js';
 
 /**
  * Chooses a schedule for every contraction: register tiles over prepared operands where a group has channels enough to
@@ -50,11 +52,14 @@ function asNest(step: Step, contraction: Contraction): Step {
   };
 }
 
-/** Remembers padded copies, since the filter gradient reads the same one as the forward pass. */
-class PaddedCopies {
-  readonly #copies = new Map<string, Buffer>();
+/** A copy may have so many positions more at the end of an axis than its reader needs. */
+const SPARE = 8;
 
-  /** The step that makes the copy (none if it exists or no padding is needed) and the padded buffer. */
+/** Remembers padded copies, since the filter gradient can read the same one as the forward pass. */
+class PaddedCopies {
+  readonly #copies: { source: Buffer; low: readonly number[]; high: readonly number[]; buffer: Buffer }[] = [];
+
+  /** The step that makes the copy (none if one exists or no padding is needed) and a buffer with at least this padding. */
   get(
     source: Buffer,
     low: readonly number[],
@@ -62,13 +67,17 @@ class PaddedCopies {
     scope: string,
   ): { steps: Step[]; buffer: Buffer } {
     if (low.every((n) => n === 0) && high.every((n) => n === 0)) return { steps: [], buffer: source };
-    const key = `${source.id}|${low}|${high}`;
-    const found = this.#copies.get(key);
-    if (found !== undefined) return { steps: [], buffer: found };
+    const found = this.#copies.find(
+      (copy) =>
+        copy.source === source &&
+        copy.low.every((n, s) => n === low[s]) &&
+        copy.high.every((n, s) => n >= high[s] && n <= high[s] + SPARE),
+    );
+    if (found !== undefined) return { steps: [], buffer: found.buffer };
     const [n, c, ...spatial] = source.type.shape;
     const shape = [n, c, ...spatial.map((extent, s) => low[s] + extent + high[s])];
     const buffer = makeBuffer({ dtype: source.type.dtype, shape });
-    this.#copies.set(key, buffer);
+    this.#copies.push({ source, low, high, buffer });
     const index = [axisIndex(0), axisIndex(1), ...spatial.map((_, s) => axisIndex(2 + s, 1, -low[s]))];
     const checks: Check[] = spatial.flatMap((extent, s) =>
       low[s] === 0 && high[s] === 0 ? [] : [{ index: index[2 + s], extent }],
@@ -106,7 +115,10 @@ function gather(
   padded: PaddedCopies,
 ): Step[] {
   const forward = role === 'output';
-  const perAxis = g.axes.map((axis): GatherAxis[] => {
+  const reduceChannels = forward ? g.channelsIn : g.channelsOut;
+  const outChannels = forward ? g.channelsOut : g.channelsIn;
+  const width = tileWidth(outChannels, machine);
+  const whole = g.axes.map((axis): GatherAxis[] => {
     if (forward) {
       return [
         {
@@ -124,14 +136,30 @@ function gather(
     }
     return inputPhases(axis);
   });
+  const tiling = whole.every(([axis, ...more]) => more.length === 0 && axis.stride === 1)
+    ? chooseWinograd(
+        {
+          repeats: g.batch * g.groups,
+          channelsIn: reduceChannels,
+          channelsOut: outChannels,
+          width,
+          axes: whole.map(([axis]) => axis),
+        },
+        machine,
+      )
+    : undefined;
+  const perAxis = tiling === undefined ? whole : whole.map(([axis], s) => residues(axis, tiling.outputs[s]));
   const extents = g.axes.map((a) => (forward ? a.input : a.output));
+  /** Positions computed along an axis: whole tiles. */
+  const computed = (p: GatherAxis, s: number): number =>
+    tiling === undefined ? p.count : Math.ceil(p.count / tiling.outputs[s]) * tiling.outputs[s];
   const low = perAxis.map((phases) => Math.max(0, ...phases.map((p) => (p.taps > 0 && p.count > 0 ? -p.start : 0))));
   const high = perAxis.map((phases, s) =>
     Math.max(
       0,
       ...phases.map((p) =>
         p.taps > 0 && p.count > 0
-          ? p.start + p.stride * (p.count - 1) + p.dilation * (p.taps - 1) - (extents[s] - 1)
+          ? p.start + p.stride * (computed(p, s) - 1) + p.dilation * (p.taps - 1) - (extents[s] - 1)
           : 0,
       ),
     ),
@@ -139,17 +167,18 @@ function gather(
   const source = step.operands[forward ? 0 : 1];
   const weights = step.operands[forward ? 1 : 0];
   const copy = padded.get(source, low, high, step.scope);
-  const reduceChannels = forward ? g.channelsIn : g.channelsOut;
-  const outChannels = forward ? g.channelsOut : g.channelsIn;
-  const width = tileWidth(outChannels, machine);
   const steps: Step[] = [...copy.steps];
   const operands: Buffer[] = [copy.buffer];
   const phases: TilePhase[] = [];
   for (const combination of product(perAxis)) {
     if (combination.some((p) => p.count === 0)) continue;
-    const pack = packFilter(g, forward, combination, width, weights, step.scope);
-    steps.push(pack);
-    operands.push(pack.results[0]);
+    // Residues of a dilation differ in their positions only and share one filter.
+    if (tiling === undefined || operands.length === 1) {
+      const packed = packFilter(g, forward, combination, width, weights, step.scope);
+      const last = tiling === undefined ? [packed] : [packed, transformFilter(packed, combination, tiling, step.scope)];
+      steps.push(...last);
+      operands.push(last[last.length - 1].results[0]);
+    }
     const axes = combination.map(
       (p, s): TileAxis => ({
         count: p.count,
@@ -171,12 +200,52 @@ function gather(
     channelsOut: outChannels,
     phases,
     width,
-    rows: machine.tile.rows,
+    rows: tiling?.rows ?? machine.tile.rows,
+    winograd: tiling && { outputs: tiling.outputs, tiles: tiling.tiles, blocks: tiling.blocks },
     epilogue: reduced(0, 'f32'),
   };
   const order = g.axes.length > 0 ? channelsLast(g.axes.length + 2) : [0, 1];
   steps.push({ ...step, kernel, operands, operandOrders: [order], resultOrder: order });
   return steps;
+}
+
+/** An axis with dilation d, as d axes without: outputs of one residue see only inputs of one residue. */
+function residues(axis: GatherAxis, outputs: number): GatherAxis[] {
+  if (outputs === 1) return [axis];
+  const { count, dilation } = axis;
+  return Array.from({ length: Math.min(dilation, count) }, (_, r) => ({
+    ...axis,
+    count: Math.ceil((count - r) / dilation),
+    start: axis.start + r,
+    stride: dilation,
+    outStart: axis.outStart + axis.outStep * r,
+    outStep: axis.outStep * dilation,
+  }));
+}
+
+/** G w along every axis, from packed panels to packed panels. */
+function transformFilter(packed: Step, axes: readonly GatherAxis[], tiling: WinogradChoice, scope: string): Step {
+  const [source] = packed.results;
+  const transforms = axes.map((axis, s) => winograd(tiling.outputs[s], axis.taps));
+  const [groups, blocks, ...rest] = source.type.shape;
+  const [channels, width] = rest.slice(-2);
+  const shape = [groups, blocks, ...transforms.map(({ points }) => points), channels, width];
+  const kernel: MixKernel = {
+    kind: 'mix',
+    matrices: transforms.map(({ filter }) => filter),
+    outer: groups * blocks,
+    run: channels * width,
+  };
+  const order = shape.map((_, i) => i);
+  return {
+    name: 'transformFilter',
+    kernel,
+    operands: [source],
+    results: [makeBuffer({ dtype: 'f32', shape })],
+    scope,
+    operandOrders: [order],
+    resultOrder: order,
+  };
 }
 
 /** Panels narrower than the full tile where a group has few output channels. */

@@ -18,9 +18,10 @@ import type { Tensor } from '../tensor/tensor.js';
 import { assertSame, referenceRun, smallIntegers, traceInputs } from '../testing/random-graphs.js';
 import { PlanRunner } from '../testing/run-plan.js';
 import { compileGraph, type Plan } from './compile.js';
+import { type MachineDescription, USUAL_CACHES } from './machine.js';
 import { printSteps } from './steps.js';
 
-const MACHINE = { lanes: 4, tile: { rows: 4, vectors: 2 } };
+const MACHINE: MachineDescription = { lanes: 4, tile: { rows: 4, vectors: 2 }, caches: USUAL_CACHES, winograd: false };
 const runner = new PlanRunner();
 after(() => runner.close());
 

@@ -4,4 +4,14 @@ export interface MachineDescription {
   readonly lanes: number;
   /** The register tile of dense contractions: neighbouring positions × vector registers of channels. */
   readonly tile: { readonly rows: number; readonly vectors: number };
+  /** Bytes of the caches of one core. */
+  readonly caches: { readonly l1: number; readonly l2: number };
+  /**
+   * Whether convolutions use Winograd's algorithm, whose rounding errors are larger, where it is faster; default true. A number:
+   * F(2, 3) or F(4, 3) wherever it is possible.
+   */
+  readonly winograd?: boolean | 2 | 4;
 }
+
+/** Where the real sizes are not known: what processors of the last ten years have at least. */
+export const USUAL_CACHES: MachineDescription['caches'] = { l1: 32 * 1024, l2: 512 * 1024 };

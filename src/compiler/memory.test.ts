@@ -12,9 +12,10 @@ import { ReferenceDevice } from '../targets/reference/device.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { interpretSteps } from '../testing/interpret-steps.js';
 import { compileGraph, type Plan } from './compile.js';
+import { type MachineDescription, USUAL_CACHES } from './machine.js';
 
 setDevice(new ReferenceDevice({ precision: 'f64' }));
-const MACHINE = { lanes: 4, tile: { rows: 4, vectors: 2 } };
+const MACHINE: MachineDescription = { lanes: 4, tile: { rows: 4, vectors: 2 }, caches: USUAL_CACHES, winograd: false };
 
 /** Compiles a function of captured tensors; `after` runs it and returns what they then hold, in the order of capture. */
 function compiled(body: () => readonly Tensor[]): { plan: Plan; after: () => number[][]; steps: string[] } {

@@ -5,7 +5,7 @@ import { interpretSteps } from '../testing/interpret-steps.js';
 import { assertSame, graphSpecs, referenceRun, traceSpec } from '../testing/random-graphs.js';
 import { compileGraph, PASSES } from './compile.js';
 import { lowerGraph } from './lower.js';
-import type { MachineDescription } from './machine.js';
+import { type MachineDescription, USUAL_CACHES } from './machine.js';
 import { bytesOf, type MemoryPlan, planMemory } from './memory.js';
 import { mergeCommon } from './rewrite-graph.js';
 import { type Buffer, printSteps, rootBuffer, type Steps } from './steps.js';
@@ -16,6 +16,9 @@ const RUNS = Number(process.env.GABOR_RUNS ?? 75);
 const machines: fc.Arbitrary<MachineDescription> = fc.record({
   lanes: fc.constantFrom(4, 8, 16),
   tile: fc.record({ rows: fc.integer({ min: 1, max: 8 }), vectors: fc.integer({ min: 1, max: 3 }) }),
+  caches: fc.constant(USUAL_CACHES),
+  // Sums of integers stay exact.
+  winograd: fc.constant(false),
 });
 
 /** Wide loads may touch so many bytes behind a buffer. */
@@ -69,7 +72,7 @@ test('every pass keeps the meaning of random programs, and no two live buffers o
 });
 
 test('compiling twice gives the same program and the same memory plan', () => {
-  const machine = { lanes: 4, tile: { rows: 4, vectors: 2 } };
+  const machine: MachineDescription = { lanes: 4, tile: { rows: 4, vectors: 2 }, caches: USUAL_CACHES };
   fc.assert(
     fc.property(graphSpecs, (spec) => {
       const { graph } = traceSpec(spec);

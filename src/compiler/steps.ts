@@ -1,6 +1,6 @@
 import type { Contraction } from '../kernel/contraction.js';
 import { type Nest, printNest, type Reshape } from '../kernel/kernel.js';
-import { type OuterKernel, printOuter, printTile, type TileKernel } from '../kernel/tile.js';
+import { type MixKernel, type OuterKernel, printMix, printOuter, printTile, type TileKernel } from '../kernel/tile.js';
 import { formatType, type TensorType } from '../tensor/shape.js';
 
 /** A block of memory of the program: one value under one physical layout. */
@@ -18,7 +18,7 @@ export interface Buffer {
 /** One kernel with its memory. */
 export interface Step {
   readonly name: string;
-  readonly kernel: Nest | Contraction | Reshape | TileKernel | OuterKernel;
+  readonly kernel: Nest | Contraction | Reshape | TileKernel | OuterKernel | MixKernel;
   readonly operands: readonly Buffer[];
   readonly results: readonly Buffer[];
   readonly scope: string;
@@ -103,6 +103,8 @@ function printKernel(kernel: Step['kernel']): string {
       return printTile(kernel);
     case 'outer':
       return printOuter(kernel);
+    case 'mix':
+      return printMix(kernel);
     case 'reshape':
       return 'reshape';
   }

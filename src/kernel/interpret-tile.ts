@@ -4,7 +4,8 @@ import { sizeOf, stridesOf } from '../tensor/shape.js';
 import { axisIndex, load, rewriteExpression } from './expression.js';
 import { interpretKernel, type KernelArray } from './interpret.js';
 import { mapNest } from './kernel.js';
-import type { OuterKernel, TileKernel } from './tile.js';
+import type { MixKernel, OuterKernel, TileKernel } from './tile.js';
+import { winograd } from './winograd.js';
 
 /**
  * What a tile kernel means, for tests: its sums taken literally, in double precision, then its epilogue as a map. Holds it
@@ -17,7 +18,8 @@ export function interpretTile(k: TileKernel, inputs: readonly KernelArray[], out
   const blocks = Math.ceil(k.channelsOut / k.width);
   const image = reader('A', inputs[0]);
   for (const { axes, filter } of k.phases) {
-    const taps = axes.map((axis) => axis.taps);
+    const transforms = axes.map((axis, s) => (k.winograd ? winograd(k.winograd.outputs[s], axis.taps) : undefined));
+    const taps = axes.map((axis, s) => transforms[s]?.points ?? axis.taps);
     const { shape: packed } = inputs[filter].type;
     invariant(
       `${packed}` === `${[k.groups, blocks, ...taps, k.channelsIn, k.width]}`,
@@ -30,8 +32,24 @@ export function interpretTile(k: TileKernel, inputs: readonly KernelArray[], out
       forEach([...taps, k.channelsIn], (position) => {
         const tap = position.slice(0, -1);
         const ci = position[tap.length];
-        const at = axes.map((a, s) => a.inStart + a.stride * q[s] + a.dilation * tap[s]);
-        const value = image([n, g * k.channelsIn + ci, ...at]);
+        const channel = g * k.channelsIn + ci;
+        let value = 0;
+        if (k.winograd === undefined) {
+          value = image([n, channel, ...axes.map((a, s) => a.inStart + a.stride * q[s] + a.dilation * tap[s])]);
+        } else {
+          // `tap` is a point: Aᵀ's column times Bᵀ's row times the tile's inputs.
+          forEach(taps, (inside) => {
+            const at = axes.map((a, s) => {
+              const { outputs } = transforms[s]!;
+              return a.inStart + a.stride * (q[s] - (q[s] % outputs)) + a.dilation * inside[s];
+            });
+            const factor = transforms.reduce(
+              (f, t, s) => f * t!.output[q[s] % t!.outputs][tap[s]] * t!.input[tap[s]][inside[s]],
+              1,
+            );
+            value += factor * image([n, channel, ...at]);
+          });
+        }
         sum += value * weight([g, Math.floor(c / k.width), ...tap, ci, c % k.width]);
       });
       const position = [n, g * k.channelsOut + c, ...axes.map((a, s) => a.outStart + a.outStep * q[s])];
@@ -54,6 +72,23 @@ export function interpretTile(k: TileKernel, inputs: readonly KernelArray[], out
   const epilogue = rewriteExpression(k.epilogue, (e) => (e.kind === 'reduced' ? own : e));
   const operand: KernelArray = { type: { dtype: 'f32', shape }, data: sums };
   interpretKernel(mapNest(shape, epilogue), [...inputs, operand], [output]);
+}
+
+/** As {@link interpretTile}, for constant linear maps. */
+export function interpretMix(k: MixKernel, input: KernelArray, output: KernelArray): void {
+  const rows = k.matrices.map((matrix) => matrix.length);
+  const columns = k.matrices.map((matrix) => matrix[0].length);
+  const read = stridesOf([k.outer, ...columns, k.run]);
+  let flat = 0;
+  forEach([k.outer, ...rows, k.run], ([b, ...rest]) => {
+    const r = rest[rows.length];
+    let sum = 0;
+    forEach(columns, (c) => {
+      const factor = k.matrices.reduce((f, matrix, s) => f * matrix[rest[s]][c[s]], 1);
+      sum += factor * input.data[b * read[0] + c.reduce((at, p, s) => at + p * read[1 + s], r)];
+    });
+    output.data[flat++] = sum;
+  });
 }
 
 /** As {@link interpretTile}, for partial sums of the filter gradient. */

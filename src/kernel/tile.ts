@@ -1,5 +1,6 @@
 import type { Expression } from './expression.js';
 import { printExpression } from './expression.js';
+import type { Matrix } from './winograd.js';
 
 // The two register-tiled schedules of the contraction. They work on operands that other kernels prepared: inputs that
 // are channels-last and already padded, filters packed into panels.
@@ -37,8 +38,32 @@ export interface TileKernel {
   /** Channels of one packed panel: vectors · lanes. */
   readonly width: number;
   readonly rows: number;
+  /** Present where the sums are computed by Winograd's algorithm. */
+  readonly winograd?: WinogradTiling;
   /** Over the output's axes [n, channel, …o]; `reduced(0)` is the sum. Operands other than A and the filters are its own. */
   readonly epilogue: Expression;
+}
+
+/**
+ * Neighbouring outputs are computed together from transformed inputs and filters (kernel/winograd.ts): the filter operands hold
+ * [groups, blocks, …points, channelsIn, width], points = outputs + taps − 1. Where `outputs` is not 1, an axis has stride equal to
+ * dilation, and A is padded for whole tiles: a tile reads `points` positions, `dilation` apart.
+ */
+export interface WinogradTiling {
+  /** Neighbouring outputs along each axis. */
+  readonly outputs: readonly number[];
+  /** Tiles, and panels of the filter, that one thread works on together. */
+  readonly tiles: number;
+  readonly blocks: number;
+}
+
+/** out[b, …x, r] = Σ over k of Π matrices[s][x_s][k_s] · in[b, …k, r]: constant linear maps along axes. */
+export interface MixKernel {
+  readonly kind: 'mix';
+  readonly matrices: readonly Matrix[];
+  /** Elements before and behind these axes. */
+  readonly outer: number;
+  readonly run: number;
 }
 
 /** One spatial axis of {@link OuterKernel}: input position start + stride · o + dilation · t, already padded. */
@@ -72,7 +97,12 @@ export function printTile(k: TileKernel): string {
     (p) =>
       `$${p.filter}: ${p.axes.map((a) => `${a.count}×(taps ${a.taps}, stride ${a.stride}, dilation ${a.dilation}, from ${a.inStart} to ${a.outStart}+${a.outStep}q)`).join(' ')}`,
   );
-  return `tile ${k.rows}×${k.width} n=${k.batch} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${phases.join('; ')}; out = ${printExpression(k.epilogue)}`;
+  const algorithm = k.winograd ? ` winograd ${k.winograd.outputs.join('×')}` : '';
+  return `tile${algorithm} ${k.rows}×${k.width} n=${k.batch} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${phases.join('; ')}; out = ${printExpression(k.epilogue)}`;
+}
+
+export function printMix(k: MixKernel): string {
+  return `mix ${k.matrices.map((matrix) => `${matrix.length}←${matrix[0].length}`).join(' × ')} of ${k.outer} × ${k.run}`;
 }
 
 export function printOuter(k: OuterKernel): string {

@@ -1,10 +1,16 @@
 import type { Plan } from '../compiler/compile.js';
-import type { MachineDescription } from '../compiler/machine.js';
+import { type MachineDescription, USUAL_CACHES } from '../compiler/machine.js';
 import { emitProgram } from '../targets/cpu/program.js';
 import { WasmAssembler } from '../targets/cpu/wasm/emitter.js';
 import { enableRelaxedSimd, wasmFeatures } from '../targets/cpu/wasm/features.js';
 import { wasmTile } from '../targets/cpu/wasm/tiles.js';
-import { GaborError } from '../tensor/errors.js';
+import { BARRIER_YIELD } from '../targets/cpu/x64/barrier.js';
+import { X64Assembler, type X64Options } from '../targets/cpu/x64/emitter.js';
+import { x64Tile } from '../targets/cpu/x64/tiles.js';
+import { GaborError, OptionError } from '../tensor/errors.js';
+import { environmentVariable } from './host.js';
+import { nativeLibrary } from './native/library.js';
+import { detectProcessor } from './native/processor.js';
 import type { ProgramSource } from './program.js';
 
 /** A program that can be loaded, and the memory that each of its threads needs for itself, in bytes. */
@@ -20,6 +26,8 @@ export interface Backend {
   readonly machine: MachineDescription;
   /** @param only the one step to emit, for profiling. */
   emit(plan: Plan, only?: number): EmittedCode;
+  /** Sets up the 64 bytes of a program's barrier, before its first run and after one that failed. */
+  clearBarrier(words: Int32Array): void;
 }
 
 export interface WasmBackendOptions {
@@ -29,6 +37,10 @@ export interface WasmBackendOptions {
   readonly shared?: boolean;
   /** The register tile; default: the engine's. */
   readonly tile?: MachineDescription['tile'];
+  /** Default: sizes that most processors have. */
+  readonly caches?: MachineDescription['caches'];
+  /** See {@link MachineDescription.winograd}. */
+  readonly winograd?: MachineDescription['winograd'];
 }
 
 /** WebAssembly SIMD. */
@@ -43,11 +55,115 @@ export function wasmBackend(options: WasmBackendOptions = {}): Backend {
   const assembler = (): WasmAssembler => new WasmAssembler({ relaxed, shared });
   return {
     name: 'wasm',
-    machine: { lanes: assembler().lanes, tile },
+    machine: {
+      lanes: assembler().lanes,
+      tile,
+      caches: options.caches ?? USUAL_CACHES,
+      winograd: options.winograd ?? true,
+    },
     emit(plan, only) {
       const code = assembler();
       const { run, scratch } = emitProgram(plan, code, only);
       return { source: code.finish(run), scratch };
     },
+    clearBarrier: (words) => words.fill(0),
   };
 }
+
+export interface X64BackendOptions {
+  readonly features: X64Options['features'];
+  /** The register tile; default: the best one. */
+  readonly tile?: MachineDescription['tile'];
+  /** See {@link MachineDescription.winograd}. */
+  readonly winograd?: MachineDescription['winograd'];
+}
+
+/**
+ * Machine code of x64 processors.
+ * @throws GaborError where it cannot run; {@link nativeProblem} says why.
+ */
+export function x64Backend({ features, tile, winograd = true }: X64BackendOptions): Backend {
+  const library = nativeLibrary();
+  const problem = nativeProblem(features);
+  if (typeof library === 'string' || problem !== undefined) throw new GaborError(`no machine code: ${problem}`);
+  const { abi, yieldFunction } = library;
+  const { caches } = detectProcessor(library);
+  const assembler = (): X64Assembler => new X64Assembler({ features, abi });
+  return {
+    name: features,
+    machine: {
+      lanes: assembler().lanes,
+      tile: tile ?? x64Tile(features),
+      caches: { l1: caches.l1 || USUAL_CACHES.l1, l2: caches.l2 || USUAL_CACHES.l2 },
+      winograd,
+    },
+    emit(plan, only) {
+      const code = assembler();
+      const { run, scratch } = emitProgram(plan, code, only);
+      return { source: code.finish(run), scratch };
+    },
+    clearBarrier(words) {
+      words.fill(0);
+      words[BARRIER_YIELD / 4] = Number(BigInt.asIntN(32, yieldFunction));
+      words[BARRIER_YIELD / 4 + 1] = Number(BigInt.asIntN(32, yieldFunction >> 32n));
+    },
+  };
+}
+
+/** The instructions that programs are compiled to: those of the processor itself, or WebAssembly. */
+export type Instructions = 'avx512' | 'avx2' | 'wasm';
+
+const INSTRUCTIONS: readonly Instructions[] = ['avx512', 'avx2', 'wasm'];
+
+/** What the environment variable GABOR_NATIVE asks for: 0 is WebAssembly, 1 or nothing the best there is. */
+function wantedInstructions(): Instructions | undefined {
+  const text = environmentVariable('GABOR_NATIVE')?.trim();
+  if (!text || text === '1') return undefined;
+  if (text === '0') return 'wasm';
+  const found = INSTRUCTIONS.find((name) => name === text);
+  if (found === undefined) {
+    throw new OptionError(
+      `environment variable GABOR_NATIVE: expected 0 (WebAssembly), 1 (the best), avx512, avx2 or wasm, got "${text}"`,
+    );
+  }
+  return found;
+}
+
+/** Why the processor's own instructions are not used, or which are. */
+export function describeNative(): string {
+  const wanted = wantedInstructions();
+  if (wanted === 'wasm') return 'not used: the environment variable GABOR_NATIVE says so';
+  const features = wanted ?? (['avx512', 'avx2'] as const).find((name) => nativeProblem(name) === undefined) ?? 'avx2';
+  const problem = nativeProblem(features);
+  return problem === undefined ? FEATURE_NAMES[features] : `not used: ${problem}`;
+}
+
+/**
+ * The backend for `instructions`; by default what GABOR_NATIVE asks for, else the fastest that works here.
+ * @throws OptionError where these instructions were asked for and cannot run.
+ */
+export function chooseBackend(options: WasmBackendOptions & { readonly instructions?: Instructions }): Backend {
+  const { instructions = wantedInstructions(), shared = true, winograd } = options;
+  if (instructions !== undefined && !INSTRUCTIONS.includes(instructions)) {
+    throw new OptionError(`cpu device: instructions must be one of ${INSTRUCTIONS.join(', ')}, got "${instructions}"`);
+  }
+  for (const features of ['avx512', 'avx2'] as const) {
+    if (instructions !== undefined && instructions !== features) continue;
+    const problem = shared ? nativeProblem(features) : 'it needs shared memory';
+    if (problem === undefined) return x64Backend({ features, winograd });
+    if (instructions === features) throw new OptionError(`cpu device: cannot use ${features}: ${problem}`);
+  }
+  return wasmBackend(options);
+}
+
+/** Why machine code with these instructions cannot run here; undefined if it can. */
+export function nativeProblem(features: X64Options['features']): string | undefined {
+  const library = nativeLibrary();
+  if (typeof library === 'string') return library;
+  return detectProcessor(library)[features] ? undefined : `this processor has no ${FEATURE_NAMES[features]}`;
+}
+
+const FEATURE_NAMES: Readonly<Record<X64Options['features'], string>> = {
+  avx2: 'AVX2 with fused multiply-add',
+  avx512: 'AVX-512 (F, BW, DQ, VL)',
+};

@@ -6,7 +6,7 @@ import { DTYPES, type TypedArray } from '../tensor/dtype.js';
 import { checkOptions, GaborError, invariant } from '../tensor/errors.js';
 import { formatType, sizeOf, type TensorType } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
-import { type Backend, type EmittedCode, wasmBackend } from './backend.js';
+import { type Backend, chooseBackend, type EmittedCode, type Instructions } from './backend.js';
 import { DeviceMemory } from './memory.js';
 import { type ProgramHandle, ThreadPool } from './pool.js';
 import { checkThreads, defaultThreads } from './threads.js';
@@ -14,8 +14,18 @@ import { checkThreads, defaultThreads } from './threads.js';
 export interface CpuOptions {
   /** Threads that run programs; default: the processors available, or GABOR_THREADS. Results do not depend on it. */
   readonly threads?: number;
-  /** Fused multiply-add by relaxed SIMD where the engine has it; default true. */
+  /**
+   * What programs are compiled to: instructions of x64 processors (`avx512`, `avx2`) or WebAssembly (`wasm`). Default: what the
+   * environment variable GABOR_NATIVE says (0 for WebAssembly), else the fastest that works here.
+   */
+  readonly instructions?: Instructions;
+  /** WebAssembly only: fused multiply-add by relaxed SIMD where the engine has it; default true. */
   readonly relaxedSimd?: boolean;
+  /**
+   * Whether convolutions with three taps may use Winograd's algorithm where that is faster (docs/decisions/winograd.md); default true. Its
+   * rounding errors are larger, by about 10 to 20 times with F(4×4, 3×3).
+   */
+  readonly winograd?: boolean;
 }
 
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
@@ -76,7 +86,7 @@ export interface KernelTime {
   readonly operations: number;
 }
 
-/** Runs programs as WebAssembly SIMD on worker threads. */
+/** Runs programs on worker threads, as machine code where that is possible, else as WebAssembly SIMD. */
 export class CpuDevice implements Device {
   readonly name: string = 'cpu';
   readonly memory: DeviceMemory = new DeviceMemory();
@@ -89,8 +99,13 @@ export class CpuDevice implements Device {
   #released: number[] = [];
 
   constructor(options: CpuOptions = {}) {
-    checkOptions('cpu device', options, ['threads', 'relaxedSimd']);
-    this.#backend = wasmBackend({ relaxedSimd: options.relaxedSimd, shared: this.memory.shared });
+    checkOptions('cpu device', options, ['threads', 'instructions', 'relaxedSimd', 'winograd']);
+    this.#backend = chooseBackend({
+      instructions: options.instructions,
+      relaxedSimd: options.relaxedSimd,
+      winograd: options.winograd,
+      shared: this.memory.shared,
+    });
     const threads = options.threads ?? defaultThreads();
     checkThreads('cpu device: threads', threads);
     this.#team = new ThreadPool(this.memory, threads);
@@ -99,6 +114,15 @@ export class CpuDevice implements Device {
 
   get threads(): number {
     return this.#team.threads;
+  }
+
+  /** What programs are compiled to. */
+  get instructions(): string {
+    return this.#backend.name;
+  }
+
+  clearBarrier(words: Int32Array): void {
+    this.#backend.clearBarrier(words);
   }
 
   allocate(type: TensorType): CpuStorage {
@@ -208,7 +232,7 @@ class CpuExecutable implements Executable {
   }
 
   #clearBarrier(): void {
-    this.#device.memory.view('i32', this.#table, TABLE_POINTERS / 4).fill(0);
+    this.#device.clearBarrier(this.#device.memory.view('i32', this.#table, TABLE_POINTERS / 4));
   }
 
   /** Allocates the outputs; the addresses are in the order of the pointer table. */

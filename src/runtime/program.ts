@@ -1,4 +1,5 @@
 import { GaborError } from '../tensor/errors.js';
+import { type LoadedMachineCode, loadMachineCode, type MachineCode, machineCodeExports } from './native/program.js';
 import { type WasmBytes, type WasmMemory, type WasmModule, wasm } from './webassembly.js';
 
 /** What a program offers to the thread that runs it. */
@@ -13,10 +14,10 @@ export interface ProgramExports {
 }
 
 /** A program as an emitter writes it: a WebAssembly module or its bytes, or machine code of this processor. */
-export type ProgramSource = WasmModule | WasmBytes;
+export type ProgramSource = WasmModule | WasmBytes | MachineCode;
 
 /** A program in the form that is sent to threads. */
-export type ProgramCode = { readonly module: WasmModule };
+export type ProgramCode = { readonly module: WasmModule } | { readonly machine: LoadedMachineCode };
 
 export interface LoadedProgram {
   readonly code: ProgramCode;
@@ -25,7 +26,11 @@ export interface LoadedProgram {
 }
 
 /** @throws GaborError where `source` is not a program or cannot run here. */
-export function loadProgram(source: ProgramSource, _memory: WasmMemory): LoadedProgram {
+export function loadProgram(source: ProgramSource, memory: WasmMemory): LoadedProgram {
+  if ('entry' in source) {
+    const { machine, free } = loadMachineCode(source, memory);
+    return { code: { machine }, free };
+  }
   return { code: { module: compileModule(source) }, free: () => undefined };
 }
 
@@ -54,5 +59,6 @@ function compileModule(source: WasmModule | WasmBytes): WasmModule {
 
 /** The program for the calling thread. */
 export function instantiate(code: ProgramCode, memory: WasmMemory): ProgramExports {
+  if ('machine' in code) return machineCodeExports(code.machine, memory);
   return new wasm.Instance(code.module, { env: { memory } }).exports as unknown as ProgramExports;
 }

@@ -1,6 +1,6 @@
 import { type Buffer, rootBuffer, type Step, type Steps } from '../compiler/steps.js';
 import { interpretKernel, type KernelArray } from '../kernel/interpret.js';
-import { interpretOuter, interpretTile } from '../kernel/interpret-tile.js';
+import { interpretMix, interpretOuter, interpretTile } from '../kernel/interpret-tile.js';
 import { allocateArray, type TypedArray } from '../tensor/dtype.js';
 import { invariant } from '../tensor/errors.js';
 import { sizeOf } from '../tensor/shape.js';
@@ -52,6 +52,7 @@ export function interpretSteps(program: Steps, inputs: readonly TypedArray[]): S
 
 function run({ kernel }: Step, operands: readonly KernelArray[], results: readonly KernelArray[]): void {
   if (kernel.kind === 'tile') interpretTile(kernel, operands, results[0]);
+  else if (kernel.kind === 'mix') interpretMix(kernel, operands[0], results[0]);
   else if (kernel.kind === 'outer') interpretOuter(kernel, operands, results[0]);
   else interpretKernel(kernel, operands, results);
 }

@@ -11,7 +11,7 @@ import { sizeOf, type TensorType } from '../tensor/shape.js';
 export interface PlanOptions {
   /** Default 1. */
   readonly threads?: number;
-  /** Default: WebAssembly with what the engine has. */
+  /** Default: WebAssembly with what the engine has, and sums as they are written (no Winograd). */
   readonly backend?: Backend;
 }
 
@@ -32,7 +32,7 @@ export class PlanRunner {
 
   run(graph: Graph, inputs: readonly TypedArray[], options: PlanOptions = {}): PlanResult {
     const memory = this.#memory;
-    const { threads = 1, backend = wasmBackend({ shared: memory.shared }) } = options;
+    const { threads = 1, backend = wasmBackend({ shared: memory.shared, winograd: false }) } = options;
     const plan = compileGraph(graph, backend.machine);
     const code = backend.emit(plan);
 
@@ -62,7 +62,7 @@ export class PlanRunner {
       ins.forEach(({ view }, i) => {
         view().set(inputs[i]);
       });
-      memory.view('i32', table, TABLE_POINTERS / 4).fill(0);
+      backend.clearBarrier(memory.view('i32', table, TABLE_POINTERS / 4));
       const addresses = [arena, scratch, ...ins.map(({ address }) => address), ...outs.map(({ address }) => address)];
       memory.view('i32', table + TABLE_POINTERS, addresses.length).set(addresses);
       const before = all.slice();

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { compileGraph } from '../../compiler/compile.js';
+import { USUAL_CACHES } from '../../compiler/machine.js';
 import { printSteps } from '../../compiler/steps.js';
 import type { Geometry, Role } from '../../kernel/contraction.js';
 import { sum } from '../../ops/broadcast.js';
@@ -37,7 +38,7 @@ class RecordingAssembler extends WasmAssembler {
 function listing(kind: string, shapes: readonly Shape[], body: (inputs: Tensor[]) => Tensor[]): string {
   const { graph } = traceInputs(shapes, (size) => new Float32Array(size), body);
   const assembler = new RecordingAssembler({ relaxed: true, shared: true });
-  const plan = compileGraph(graph, { lanes: assembler.lanes, tile: { rows: 2, vectors: 1 } });
+  const plan = compileGraph(graph, { lanes: assembler.lanes, tile: { rows: 2, vectors: 1 }, caches: USUAL_CACHES });
   emitProgram(plan, assembler);
   const at = plan.program.steps.findIndex((step) => step.kernel.kind === kind && step.name !== 'pack');
   assert.ok(at >= 0, `no ${kind} in\n${printSteps(plan.program)}`);

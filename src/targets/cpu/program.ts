@@ -5,6 +5,7 @@ import { InternalError } from '../../tensor/errors.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
 import type { Assembler, FunctionId, Register, VectorMachine } from './machine.js';
+import { mixCode } from './mix.js';
 import { nestCode } from './nest.js';
 import { outerCode } from './outer.js';
 import { tileCode } from './tile.js';
@@ -116,6 +117,8 @@ function kernelCode(step: Step, { lanes }: Assembler): KernelCode {
       return nestCode(step.kernel, lanes, operands, results);
     case 'tile':
       return tileCode(step.kernel, lanes, operands, results[0]);
+    case 'mix':
+      return mixCode(step.kernel, lanes);
     case 'outer':
       return outerCode(step.kernel, lanes, operands, results[0]);
     default:

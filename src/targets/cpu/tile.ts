@@ -7,6 +7,7 @@ import { addIndex, type Form, FormValues, makeForm } from './form.js';
 import type { KernelCode } from './kernel-code.js';
 import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
+import { winogradCode } from './winograd.js';
 
 /** Input rows that an item touches should stay in the second-level cache beside a filter panel. */
 const INPUT_BYTES = 160 * 1024;
@@ -17,6 +18,7 @@ const ITEMS = 32;
  * channel blocks, range of positions within a row); inside, every filter panel is used for all rows of the item.
  */
 export function tileCode(k: TileKernel, lanes: number, operands: readonly View[], result: View): KernelCode {
+  if (k.winograd !== undefined) return winogradCode(k, k.winograd, lanes, operands, result);
   const plans = k.phases.map((phase) => planPhase(k, phase, operands[0]));
   const analysis = analyseExpressions([k.epilogue], result.strides.length, operands);
   const output = makeForm(result.strides.length, DTYPES[result.dtype].bytes, operands.length);

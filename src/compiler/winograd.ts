@@ -1,0 +1,122 @@
+import type { WinogradTiling } from '../kernel/tile.js';
+import { winograd } from '../kernel/winograd.js';
+import type { MachineDescription } from './machine.js';
+
+/** A stride-1 contraction as far as the choice of algorithm depends on it; channels are those of one group. */
+export interface DenseProblem {
+  /** How often everything happens: batch elements, groups. */
+  readonly repeats: number;
+  readonly channelsIn: number;
+  readonly channelsOut: number;
+  /** Channels of one panel of the filter. */
+  readonly width: number;
+  readonly axes: readonly { readonly count: number; readonly taps: number; readonly dilation: number }[];
+}
+
+export interface WinogradChoice extends WinogradTiling {
+  /** Rows of the register tile: tiles are a multiple of it, or nearly. */
+  readonly rows: number;
+}
+
+/** Bytes per vector multiply-add that filters can be streamed at, from the second-level cache and from behind it. */
+const NEAR_BYTES = 24;
+const FAR_BYTES = 8;
+/** Items enough for a few threads. */
+const ITEMS = 8;
+/** Share of the second-level cache for transformed inputs. */
+const SHARE = 0.5;
+
+/**
+ * Whether and how Winograd's algorithm is faster than direct sums, by counting vector operations and the bytes of filters that have to
+ * come from the caches. Undefined: direct.
+ */
+export function chooseWinograd(problem: DenseProblem, machine: MachineDescription): WinogradChoice | undefined {
+  if (machine.winograd === false) return undefined;
+  if (problem.axes.some(({ taps }) => taps !== 1 && taps !== 3) || problem.axes.every(({ taps }) => taps === 1)) {
+    return undefined;
+  }
+  if (typeof machine.winograd === 'number') return tilingOf(problem, machine, machine.winograd);
+  let best: { cost: number; choice: WinogradChoice } | undefined;
+  for (const m of [2, 4]) {
+    // Three axes have 216 points with F(4, 3): transforms and error outweigh what they save.
+    if (m === 4 && problem.axes.filter(({ taps }) => taps === 3).length > 2) continue;
+    const choice = tilingOf(problem, machine, m);
+    const cost = winogradCost(problem, machine, choice);
+    if (best === undefined || cost < best.cost) best = { cost, choice };
+  }
+  return best !== undefined && best.cost < directCost(problem, machine) ? best.choice : undefined;
+}
+
+/** Axes with three taps compute `m` outputs together; an axis with dilation d falls apart into d. */
+function tilingOf(problem: DenseProblem, machine: MachineDescription, m: number): WinogradChoice {
+  const outputs = problem.axes.map(({ taps }) => (taps === 3 ? m : 1));
+  const { tileCount, phases, points } = extents(problem, outputs);
+  const { rows: maxRows } = machine.tile;
+  const cached = Math.floor((SHARE * machine.caches.l2) / (4 * points * problem.channelsIn));
+  const most = Math.max(maxRows, Math.min(cached, 4 * maxRows));
+  const units = problem.repeats * phases;
+  let parts = Math.ceil(tileCount / most);
+  // More and smaller blocks for the threads, as long as registers stay full.
+  while (units * parts < ITEMS && Math.ceil(tileCount / (parts + 1)) >= maxRows) parts++;
+  const tiles = Math.ceil(tileCount / parts);
+  const panels = Math.ceil(problem.channelsOut / problem.width);
+  let splits = 1;
+  while (units * parts * splits < ITEMS && splits * 2 <= Math.min(panels, 4)) splits *= 2;
+  return {
+    outputs,
+    tiles,
+    blocks: Math.ceil(panels / splits),
+    rows: Math.ceil(tiles / Math.ceil(tiles / maxRows)),
+  };
+}
+
+function extents(
+  { axes }: DenseProblem,
+  outputs: readonly number[],
+): { tileCount: number; phases: number; points: number } {
+  let tileCount = 1;
+  let phases = 1;
+  let points = 1;
+  axes.forEach(({ count, taps, dilation }, s) => {
+    const parts = outputs[s] > 1 ? Math.min(dilation, count) : 1;
+    phases *= parts;
+    tileCount *= Math.ceil(Math.ceil(count / Math.max(parts, 1)) / outputs[s]);
+    points *= winograd(outputs[s], taps).points;
+  });
+  return { tileCount, phases, points };
+}
+
+function winogradCost(problem: DenseProblem, machine: MachineDescription, choice: WinogradChoice): number {
+  const { repeats, channelsIn, channelsOut, width, axes } = problem;
+  const { lanes } = machine;
+  const { tileCount, phases, points } = extents(problem, choice.outputs);
+  const parts = Math.ceil(tileCount / choice.tiles);
+  const splits = Math.ceil(Math.ceil(channelsOut / width) / choice.blocks);
+  const vectorsIn = Math.ceil(channelsIn / lanes);
+  const vectorsOut = Math.ceil(channelsOut / lanes);
+  const tiledAxes = choice.outputs.filter((m) => m > 1).length;
+  const rowTiles = parts * Math.ceil(choice.tiles / choice.rows) * choice.rows;
+  const products = points * rowTiles * channelsIn * vectorsOut;
+  const filterBytes = 4 * points * channelsIn * channelsOut;
+  const streamed = (parts * filterBytes) / (filterBytes > machine.caches.l2 / 2 ? FAR_BYTES : NEAR_BYTES);
+  // Adds and multiplications of a transform, and its loads and stores.
+  const transform = points * (2.5 * tiledAxes + 2);
+  const transforms = tileCount * transform * (splits * vectorsIn + vectorsOut);
+  const padding = axes.reduce((n, axis) => n * (axis.count + 2), 1) * vectorsIn;
+  return repeats * phases * (overlap(products, streamed) + transforms) + repeats * padding;
+}
+
+function directCost({ repeats, channelsIn, channelsOut, axes }: DenseProblem, machine: MachineDescription): number {
+  const vectorsOut = Math.ceil(channelsOut / machine.lanes);
+  const taps = axes.reduce((n, axis) => n * axis.taps, 1);
+  const positions = axes.reduce((n, axis) => n * axis.count, 1);
+  const filterBytes = 4 * taps * channelsIn * channelsOut;
+  const rows = axes.slice(0, -1).reduce((n, axis) => n * axis.count, 1);
+  const streamed = filterBytes / (filterBytes > machine.caches.l2 / 2 ? FAR_BYTES : NEAR_BYTES);
+  return repeats * overlap(positions * taps * channelsIn * vectorsOut, streamed * Math.max(1, rows / 16));
+}
+
+/** Loads that hardware fetches ahead hide behind arithmetic, but not wholly. */
+function overlap(arithmetic: number, memory: number): number {
+  return Math.max(arithmetic, memory) + 0.3 * Math.min(arithmetic, memory);
+}

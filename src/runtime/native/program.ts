@@ -1,0 +1,58 @@
+import { BARRIER_ABORT } from '../../targets/cpu/x64/barrier.js';
+import { GaborError } from '../../tensor/errors.js';
+import type { ProgramExports } from '../program.js';
+import type { WasmMemory } from '../webassembly.js';
+import { CodePages } from './code.js';
+import { type Address, nativeLibrary } from './library.js';
+import { IDENTITY, INVOKE, nativeStubs } from './stubs.js';
+
+/** Machine code of one program; `entry` is the offset of `run`. */
+export interface MachineCode {
+  readonly code: Uint8Array;
+  readonly entry: number;
+}
+
+/** Where a thread finds a program that was loaded. */
+export interface LoadedMachineCode {
+  readonly invoke: Address;
+  readonly entry: Address;
+  /** Of the memory that the program works on; shared memory grows in place. */
+  readonly memory: Address;
+}
+
+/** @throws GaborError where machine code cannot run. */
+export function loadMachineCode(
+  { code, entry }: MachineCode,
+  memory: WasmMemory,
+): { machine: LoadedMachineCode; free(): void } {
+  const library = nativeLibrary();
+  if (typeof library === 'string') throw new GaborError(`machine code cannot run here: ${library}`);
+  if (memory.buffer instanceof ArrayBuffer) throw new GaborError('machine code needs a shared memory');
+  const { invoke, identity } = nativeStubs(library);
+  const base = BigInt(library.functionAt(identity, IDENTITY)(new Uint8Array(memory.buffer)) as number | bigint);
+  const pages = new CodePages(library, code);
+  return {
+    machine: { invoke, entry: pages.address + BigInt(entry), memory: base },
+    free: () => pages.free(),
+  };
+}
+
+/** What `run` returns to say that another thread had asked everyone to stop. */
+const ABORTED = 1;
+
+export function machineCodeExports(
+  { invoke, entry, memory: base }: LoadedMachineCode,
+  memory: WasmMemory,
+): ProgramExports {
+  const library = nativeLibrary();
+  if (typeof library === 'string') throw new GaborError(`machine code cannot run on this thread: ${library}`);
+  const call = library.functionAt(invoke, INVOKE);
+  return {
+    run(thread, threads, table) {
+      if (call(entry, base, thread, threads, table >>> 0) === ABORTED) throw new GaborError('the run was aborted');
+    },
+    abort(table) {
+      Atomics.store(new Int32Array(memory.buffer), (table + BARRIER_ABORT) >>> 2, 1);
+    },
+  };
+}

@@ -1,0 +1,355 @@
+import { axisIndex } from '../../kernel/expression.js';
+import type { TileAxis, TileKernel, TilePhase, WinogradTiling } from '../../kernel/tile.js';
+import { type Winograd, winograd } from '../../kernel/winograd.js';
+import { DTYPES } from '../../tensor/dtype.js';
+import { Arithmetic } from './arithmetic.js';
+import { emitExpression, Scope } from './expression.js';
+import { addIndex, type Form, FormValues, makeForm } from './form.js';
+import type { KernelCode } from './kernel-code.js';
+import { applyMatrices } from './linear.js';
+import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
+import type { Register, VectorMachine } from './machine.js';
+
+/**
+ * Generates code for a contraction by Winograd's algorithm (kernel/winograd.ts). An item is (phase, batch element, group, block of
+ * tiles, range of filter panels). In the thread's own memory it transforms the block's inputs, then for each panel multiplies them by
+ * the transformed filters, one matrix product for each point, and transforms the products back. A block is chosen so
+ * that all of this stays in the second-level cache.
+ */
+export function winogradCode(
+  k: TileKernel,
+  tiling: WinogradTiling,
+  lanes: number,
+  operands: readonly View[],
+  result: View,
+): KernelCode {
+  const plans = k.phases.map((phase) => planPhase(k, tiling, phase));
+  const analysis = analyseExpressions([k.epilogue], result.strides.length, operands);
+  const output = makeForm(result.strides.length, DTYPES[result.dtype].bytes, operands.length);
+  result.strides.forEach((stride, axis) => {
+    addIndex(output, axisIndex(axis), stride);
+  });
+  const shared = analysis.share(output);
+  const memory = planMemory(k, tiling, lanes);
+  return {
+    items: plans.reduce((n, plan) => n + plan.items, 0),
+    scratch: memory.bytes,
+    emit(m, begin, end, pointers) {
+      let first = 0;
+      for (const plan of plans) {
+        const from = m.binary('max', begin, m.constant('i32', first));
+        const to = m.binary('min', end, m.constant('i32', first + plan.items));
+        const emitter = new WinogradEmitter(k, plan, memory, operands[0], result, analysis, shared, m, lanes);
+        m.loop({ from, to }, (item) => emitter.item(item, first, pointers));
+        first += plan.items;
+      }
+    },
+  };
+}
+
+interface PhasePlan {
+  readonly phase: TilePhase;
+  readonly transforms: readonly Winograd[];
+  /** Tiles along each axis, and all of them. */
+  readonly tiles: readonly number[];
+  readonly tileCount: number;
+  readonly tilesPerItem: number;
+  readonly blocks: number;
+  readonly blocksPerItem: number;
+  readonly itemExtents: readonly number[];
+  readonly items: number;
+}
+
+function planPhase(k: TileKernel, tiling: WinogradTiling, phase: TilePhase): PhasePlan {
+  const transforms = phase.axes.map((axis, s) => winograd(tiling.outputs[s], axis.taps));
+  const tiles = phase.axes.map((axis, s) => Math.ceil(axis.count / tiling.outputs[s]));
+  const tileCount = tiles.reduce((a, b) => a * b, 1);
+  const blocks = Math.ceil(k.channelsOut / k.width);
+  const itemExtents = [k.batch, k.groups, Math.ceil(tileCount / tiling.tiles), Math.ceil(blocks / tiling.blocks)];
+  const items = itemExtents.reduce((a, b) => a * b, 1);
+  return {
+    phase,
+    transforms,
+    tiles,
+    tileCount,
+    tilesPerItem: tiling.tiles,
+    blocks,
+    blocksPerItem: tiling.blocks,
+    itemExtents,
+    items,
+  };
+}
+
+/** Strides of a thread's own memory in elements: inputs [point][tile][channel], then products [point][tile][channel of a panel]. */
+interface MemoryPlan {
+  readonly inputRow: number;
+  readonly inputPlane: number;
+  readonly products: number;
+  readonly productPlane: number;
+  readonly bytes: number;
+}
+
+const CACHE_LINE = 16;
+
+function planMemory(k: TileKernel, tiling: WinogradTiling, lanes: number): MemoryPlan {
+  const points = tiling.outputs.reduce((n, outputs, s) => n * (outputs + k.phases[0].axes[s].taps - 1), 1);
+  const rowTiles = Math.ceil(tiling.tiles / k.rows) * k.rows;
+  // Planes are an odd number of cache lines apart, so that one tile's points do not all meet in one set of the cache.
+  const apart = (elements: number): number => (Math.ceil(elements / CACHE_LINE) | 1) * CACHE_LINE;
+  const inputRow = Math.ceil(k.channelsIn / lanes) * lanes;
+  const inputPlane = apart(rowTiles * inputRow);
+  const productPlane = apart(rowTiles * k.width);
+  const products = points * inputPlane;
+  return { inputRow, inputPlane, products, productPlane, bytes: 4 * (products + points * productPlane) };
+}
+
+class WinogradEmitter {
+  readonly #k: TileKernel;
+  readonly #plan: PhasePlan;
+  readonly #memory: MemoryPlan;
+  readonly #input: View;
+  readonly #result: View;
+  readonly #analysis: Analysis;
+  readonly #output: Form;
+  readonly #m: VectorMachine;
+  readonly #a: Arithmetic;
+  readonly #lanes: number;
+
+  constructor(
+    k: TileKernel,
+    plan: PhasePlan,
+    memory: MemoryPlan,
+    input: View,
+    result: View,
+    analysis: Analysis,
+    output: Form,
+    m: VectorMachine,
+    lanes: number,
+  ) {
+    this.#k = k;
+    this.#plan = plan;
+    this.#memory = memory;
+    this.#input = input;
+    this.#result = result;
+    this.#analysis = analysis;
+    this.#output = output;
+    this.#m = m;
+    this.#a = new Arithmetic(m);
+    this.#lanes = lanes;
+  }
+
+  item(item: Register, first: number, pointers: readonly Register[]): void {
+    const m = this.#m;
+    const a = this.#a;
+    const k = this.#k;
+    const plan = this.#plan;
+    const { strides } = this.#input;
+    const own = pointers[pointers.length - 1];
+    const [n, group, tileItem, blockItem] = a.decode(a.plus(item, -first), plan.itemExtents);
+    const firstTile = a.times(tileItem, plan.tilesPerItem);
+    const endTile = a.atMost(a.plus(firstTile, plan.tilesPerItem), plan.tileCount);
+    const start = plan.phase.axes.reduce((sum, axis, s) => sum + axis.inStart * strides[2 + s], 0);
+    let image = a.plus(a.plus(pointers[0], start * 4), a.times(n, strides[0] * 4));
+    if (k.groups > 1) image = a.plus(image, a.times(group, k.channelsIn * strides[1] * 4));
+
+    const inputs = m.copy(own);
+    m.loop({ from: firstTile, to: endTile }, (tile) => {
+      this.#transformInput(image, tile, inputs);
+      m.bump(inputs, this.#memory.inputRow * 4);
+    });
+
+    const values = FormValues.start(m, this.#analysis.forms, pointers).enter(0, n);
+    const panel = this.#points() * k.channelsIn * k.width * 4;
+    const filter = a.plus(pointers[plan.phase.filter], a.times(group, plan.blocks * panel));
+    const firstBlock = a.times(blockItem, plan.blocksPerItem);
+    const endBlock = a.atMost(a.plus(firstBlock, plan.blocksPerItem), plan.blocks);
+    const products = a.plus(own, this.#memory.products * 4);
+    m.loop({ from: firstBlock, to: endBlock }, (block) => {
+      this.#multiply(own, a.plus(filter, a.times(block, panel)), products, m.binary('sub', endTile, firstTile));
+      const channel = a.plus(a.times(group, k.channelsOut), a.times(block, k.width));
+      const inBlock = values.enter(1, channel);
+      const back = (channels: number): void => {
+        const address = m.copy(products);
+        m.loop({ from: firstTile, to: endTile }, (tile) => {
+          this.#transformOutput(address, tile, inBlock, channels);
+          m.bump(address, k.width * 4);
+        });
+      };
+      const lastChannels = k.channelsOut - (plan.blocks - 1) * k.width;
+      if (lastChannels === k.width) {
+        back(k.width);
+      } else if (plan.blocks === 1) {
+        back(lastChannels);
+      } else {
+        m.when(
+          m.compare('eq', block, m.constant('i32', plan.blocks - 1)),
+          () => back(lastChannels),
+          () => back(k.width),
+        );
+      }
+    });
+  }
+
+  #points(): number {
+    return this.#plan.transforms.reduce((n, { points }) => n * points, 1);
+  }
+
+  /** Bᵀ x of one tile, all input channels, into plane after plane. */
+  #transformInput(image: Register, tile: Register, inputs: Register): void {
+    const m = this.#m;
+    const a = this.#a;
+    const { phase, tiles, transforms } = this.#plan;
+    const { strides } = this.#input;
+    let corner = image;
+    a.decode(tile, tiles).forEach((t, s) => {
+      const step = phase.axes[s].stride * transforms[s].outputs * strides[2 + s] * 4;
+      corner = a.plus(corner, a.times(t, step));
+    });
+    const from = m.copy(corner);
+    const to = m.copy(inputs);
+    const offsets = positions(transforms.map(({ points }) => points)).map((position) =>
+      position.reduce((sum, p, s) => sum + p * phase.axes[s].stride * strides[2 + s] * 4, 0),
+    );
+    m.loop({ to: Math.ceil(this.#k.channelsIn / this.#lanes) }, () => {
+      const x = offsets.map((offset) => m.load('f32', true, from, offset));
+      const matrices = transforms.map(({ input }) => input);
+      applyMatrices(m, matrices, x).forEach((value, point) => {
+        m.store(value, to, point * this.#memory.inputPlane * 4);
+      });
+      m.bump(from, this.#lanes * 4);
+      m.bump(to, this.#lanes * 4);
+    });
+  }
+
+  /** For each point: products [tile][channel of the panel] = Σ over input channels of inputs · filter. */
+  #multiply(inputs: Register, filter: Register, products: Register, tiles: Register): void {
+    const m = this.#m;
+    const { rows, width, channelsIn } = this.#k;
+    const lanes = this.#lanes;
+    const vectors = width / lanes;
+    const { inputRow, inputPlane, productPlane } = this.#memory;
+    const plane = m.copy(inputs);
+    const result = m.copy(products);
+    const panel = m.copy(filter);
+    m.loop({ to: this.#points() }, () => {
+      const tileRow = m.copy(plane);
+      const resultRow = m.copy(result);
+      m.loop({ from: 0, to: tiles, step: rows }, () => {
+        const sums = Array.from({ length: rows }, () =>
+          Array.from({ length: vectors }, () => m.copy(m.constant('f32', 0, true))),
+        );
+        const value = m.copy(tileRow);
+        const weights = m.copy(panel);
+        m.loop({ to: channelsIn }, () => {
+          const columns = Array.from({ length: vectors }, (_, v) => m.load('f32', true, weights, v * lanes * 4));
+          for (let r = 0; r < rows; r++) {
+            const x = m.loadSplat('f32', value, r * inputRow * 4);
+            for (let v = 0; v < vectors; v++) m.multiplyAdd(sums[r][v], x, columns[v]);
+          }
+          m.bump(value, 4);
+          m.bump(weights, width * 4);
+        });
+        sums.forEach((row, r) => {
+          row.forEach((sum, v) => {
+            m.store(sum, resultRow, (r * width + v * lanes) * 4);
+          });
+        });
+        m.bump(tileRow, rows * inputRow * 4);
+        m.bump(resultRow, rows * width * 4);
+      });
+      m.bump(plane, inputPlane * 4);
+      m.bump(result, productPlane * 4);
+      m.bump(panel, channelsIn * width * 4);
+    });
+  }
+
+  /** Aᵀ of one tile's products, and the epilogue. Outputs beyond the last position are not stored. */
+  #transformOutput(address: Register, tile: Register, values: FormValues, channels: number): void {
+    const m = this.#m;
+    const a = this.#a;
+    const { phase, tiles, transforms } = this.#plan;
+    const corners = a.decode(tile, tiles).map((t, s) => a.times(t, transforms[s].outputs));
+    let place = values;
+    corners.forEach((corner, s) => {
+      place = place.enter(2 + s, this.#outPosition(phase.axes[s], corner));
+    });
+    const partial = phase.axes.flatMap((axis, s) => (axis.count % transforms[s].outputs === 0 ? [] : [s]));
+    const all = (checked: readonly number[]): void => this.#storeTile(address, corners, place, channels, checked);
+    if (partial.length === 0) {
+      all([]);
+      return;
+    }
+    const whole = partial
+      .map((s) => m.compare('le', corners[s], m.constant('i32', phase.axes[s].count - transforms[s].outputs)))
+      .reduce((x, y) => m.binary('and', x, y));
+    m.when(
+      whole,
+      () => all([]),
+      () => all(partial),
+    );
+  }
+
+  #outPosition(axis: TileAxis, q: Register): Register {
+    return this.#a.plus(this.#a.times(q, axis.outStep), axis.outStart);
+  }
+
+  /** @param checked the axes along which some outputs of this tile do not exist. */
+  #storeTile(
+    address: Register,
+    corners: readonly Register[],
+    place: FormValues,
+    channels: number,
+    checked: readonly number[],
+  ): void {
+    const m = this.#m;
+    const lanes = this.#lanes;
+    const { phase, transforms } = this.#plan;
+    const points = this.#points();
+    const outputs = positions(transforms.map((t) => t.outputs));
+    for (let v = 0; v < Math.ceil(channels / lanes); v++) {
+      const count = Math.min(lanes, channels - v * lanes);
+      const products = Array.from({ length: points }, (_, point) =>
+        m.load('f32', true, address, (point * this.#memory.productPlane + v * lanes) * 4),
+      );
+      const matrices = transforms.map(({ output }) => output);
+      const sums = applyMatrices(m, matrices, products);
+      outputs.forEach((position, i) => {
+        const needed = checked.filter((s) => position[s] > 0);
+        const store = (): void => this.#store(sums[i], place, position, v * lanes, count);
+        if (needed.length === 0) {
+          store();
+          return;
+        }
+        const exists = needed
+          .map((s) => m.compare('lt', corners[s], m.constant('i32', phase.axes[s].count - position[s])))
+          .reduce((x, y) => m.binary('and', x, y));
+        m.when(exists, store);
+      });
+    }
+  }
+
+  #store(sum: Register, values: FormValues, position: readonly number[], channel: number, count: number): void {
+    const m = this.#m;
+    const { axes } = this.#plan.phase;
+    const extra = (form: Form): number =>
+      position.reduce((n, p, s) => n + p * axes[s].outStep * form.factors[2 + s], channel * form.factors[1]);
+    const environment = loopEnvironment(m, this.#analysis, {
+      values,
+      vectorAxis: 1,
+      count,
+      extra,
+      sums: [{ value: sum, index: undefined }],
+    });
+    const value = emitExpression(this.#k.epilogue, environment, new Scope());
+    const [address, offset] = values.address(this.#output, extra(this.#output));
+    storeAs(m, value, this.#result.dtype, address, offset, count);
+  }
+}
+
+/** All positions of an array, row-major. */
+function positions(extents: readonly number[]): number[][] {
+  return extents.reduce<number[][]>(
+    (all, extent) => all.flatMap((head) => Array.from({ length: extent }, (_, i) => [...head, i])),
+    [[]],
+  );
+}
