@@ -124,6 +124,7 @@ const WEIGHTS: readonly (readonly [fields: readonly string[], count: (layer: Fie
   [['numGroups', 'numChannels'], (l) => ((l.affine ?? true) ? product(l.numChannels) : 0)],
   [['normalizedShape'], (l) => ((l.elementwiseAffine ?? true) ? product(l.normalizedShape) : 0)],
   [['numParameters'], (l) => product(l.numParameters)],
+  [['alphaShape'], (l) => product(l.alphaShape)],
 ];
 
 function weightsOf(layer: Fields): number {

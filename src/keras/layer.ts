@@ -95,11 +95,9 @@ export interface Node {
 }
 
 let nodes = 0;
-let tensors = 0;
 
 /** A tensor of a model that is being described: its shape, and the call that makes it. */
 export class SymbolicTensor {
-  readonly id: number = tensors++;
   readonly shape: KerasShape;
   readonly dtype: KerasDType;
   readonly name: string;

@@ -310,18 +310,26 @@ export class FunctionalModel extends LayersModel {
 
   protected create(): Built {
     const layers = this.layers.filter((layer) => !(layer instanceof InputLayer));
+    // Numbered from 0 in the order in which they come to be, so that equal models have equal configurations.
+    const ids = new Map<SymbolicTensor, number>();
+    const number = (tensor: SymbolicTensor): number => {
+      if (!ids.has(tensor)) ids.set(tensor, ids.size);
+      return ids.get(tensor) as number;
+    };
+    const inputs = this.inputs.map(number);
+    const steps = this.#nodes.map(
+      (node): GraphStep => ({
+        layer: node.layer.name,
+        inputs: node.inputs.map(number),
+        outputs: node.outputs.map(number),
+      }),
+    );
     return {
       module: new KerasGraph({
         layers: Object.fromEntries(layers.map((layer) => [layer.name, layer.module])),
-        steps: this.#nodes.map(
-          ({ layer, inputs, outputs }): GraphStep => ({
-            layer: layer.name,
-            inputs: inputs.map(({ id }) => id),
-            outputs: outputs.map(({ id }) => id),
-          }),
-        ),
-        inputs: this.inputs.map(({ id }) => id),
-        outputs: this.outputs.map(({ id }) => id),
+        steps,
+        inputs,
+        outputs: this.outputs.map(number),
       }),
     };
   }
@@ -395,17 +403,17 @@ export class Sequential extends LayersModel {
       return;
     }
     checkNames([...this.#layers, layer]);
-    this.#layers.push(layer);
-    this.#module = undefined;
-    this.releasePrograms();
-    if (this.#inputs.length === 0) {
-      const shape = layer.batchInputShape ?? (layer instanceof LayersModel ? layer.inputs[0]?.shape : undefined);
-      if (this.#layers.length === 1 && shape !== undefined) {
-        const { dtype } = layer instanceof LayersModel ? layer.inputs[0] : layer;
-        this.#start(new InputLayer({ batchInputShape: shape, dtype }).tensor);
+    if (this.#layers.length === 0 && this.#inputs.length === 0) {
+      const inner = layer instanceof LayersModel ? layer.inputs[0] : undefined;
+      const shape = layer.batchInputShape ?? inner?.shape;
+      if (shape !== undefined) {
+        this.#start(new InputLayer({ batchInputShape: shape, dtype: inner?.dtype ?? layer.dtype }).tensor);
       }
     }
     if (this.#output !== undefined) this.#connect(layer);
+    this.#layers.push(layer);
+    this.#module = undefined;
+    this.releasePrograms();
   }
 
   /** Takes the last layer off. */

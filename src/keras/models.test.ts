@@ -194,6 +194,48 @@ test('callbacks, early stopping, a first epoch', async () => {
   await assert.rejects(model.fit(x, y, { callbacks: tf.callbacks.earlyStopping() }), /there is no "val_loss"/);
 });
 
+test('layers that do not fit are not added; the last one can be taken off', () => {
+  const model = tf.sequential({ name: 'growing' });
+  model.add(tf.layers.inputLayer({ inputShape: [4, 4, 1] }));
+  model.add(tf.layers.conv2d({ filters: 2, kernelSize: 3 }));
+  assert.throws(() => model.add(tf.layers.conv2d({ filters: 2, kernelSize: 3 })), /the input is 2 high/);
+  assert.equal(model.layers.length, 1);
+  model.add(tf.layers.flatten());
+  assert.deepEqual(model.outputShape, [null, 8]);
+  assert.deepEqual((model.predict(random([3, 4, 4, 1])) as tf.Tensor).shape, [3, 8]);
+  model.pop();
+  assert.deepEqual(model.outputShape, [null, 2, 2, 2]);
+  assert.deepEqual((model.predict(random([3, 4, 4, 1])) as tf.Tensor).shape, [3, 2, 2, 2]);
+  assert.throws(() => model.getLayer('none'), /model "growing" has no layer "none"; its layers: conv2d/);
+  assert.throws(() => model.add(model.layers[0]), /two layers named/);
+  // A model in a model.
+  const outer = tf.sequential({ layers: [model, tf.layers.flatten(), tf.layers.dense({ units: 1 })] });
+  assert.deepEqual(outer.outputShape, [null, 1]);
+  assert.equal(outer.countParams(), model.countParams() + 9);
+});
+
+test('tensors as TensorFlow.js makes them', async () => {
+  assert.deepEqual(
+    [
+      ...tf.tensor2d([
+        [1, 2],
+        [3, 4],
+      ]).shape,
+    ],
+    [2, 2],
+  );
+  assert.deepEqual([...tf.tensor3d([1, 2, 3, 4], [1, 2, 2]).shape], [1, 2, 2]);
+  assert.equal(tf.scalar(3, 'int32').dtype, 'i32');
+  assert.throws(() => tf.tensor2d([1, 2, 3]), /tensor2d: needs 2 axes, got \[3\]/);
+  const classes = tf.tidy(() => tf.oneHot(tf.tensor1d([2, 0], 'int32'), 3));
+  assert.deepEqual([...classes.data()], [0, 0, 1, 1, 0, 0]);
+  assert.deepEqual([...tf.argMax(classes, 1).data()], [2, 0]);
+  tf.dispose([classes]);
+  assert.ok(classes.disposed);
+  await tf.nextFrame();
+  assert.deepEqual([...tf.zeros([2]).data(), ...tf.ones([1]).data()], [0, 0, 1]);
+});
+
 test('fitDataset takes batches as they come', async () => {
   const make = (): tf.Sequential => {
     const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, kernelInitializer: 'ones' })] });

@@ -1,6 +1,6 @@
 import { assign, withScope } from '../graph/trace.js';
 import { checkCount, type Json, type LayerConfig } from '../nn/config.js';
-import { constant, defaultRandom } from '../nn/init.js';
+import { defaultRandom } from '../nn/init.js';
 import { Module } from '../nn/module.js';
 import { registerModule } from '../nn/registry.js';
 import { iota, ones, tensor, zeros } from '../ops/create.js';
@@ -140,13 +140,13 @@ export class KerasBatchNormalization extends Module {
 /** x where positive, alpha · x elsewhere, with a trained alpha for every element, or shared along axes of extent one. */
 export class KerasPReLU extends Module {
   readonly type = 'KerasPReLU';
-  readonly shape: Shape;
+  readonly alphaShape: Shape;
   readonly alpha: Tensor;
 
-  constructor(shape: Shape) {
+  constructor(alphaShape: Shape) {
     super();
-    this.shape = [...shape];
-    this.alpha = this.parameter('alpha', constant(zeros(shape), 0));
+    this.alphaShape = [...alphaShape];
+    this.alpha = this.parameter('alpha', zeros(alphaShape));
   }
 
   forward(x: Tensor): Tensor {
@@ -154,7 +154,7 @@ export class KerasPReLU extends Module {
   }
 
   override config(): LayerConfig {
-    return { type: this.type, shape: this.shape };
+    return { type: this.type, alphaShape: this.alphaShape };
   }
 }
 
@@ -270,7 +270,7 @@ register('KerasBatchNormalization', ['numFeatures', 'axis', 'momentum', 'epsilon
     ...([c.numFeatures, c.axis, c.momentum, c.epsilon] as [number, number, number, number]),
   );
 });
-register('KerasPReLU', ['shape'], (c) => new KerasPReLU(c.shape as Shape));
+register('KerasPReLU', ['alphaShape'], (c) => new KerasPReLU(c.alphaShape as Shape));
 register('KerasGaussianNoise', ['stddev'], (c) => new KerasGaussianNoise(c.stddev as number));
 register('KerasGraph', ['layers', 'steps', 'inputs', 'outputs'], (c, build) => {
   const layers = Object.entries(c.layers as Record<string, LayerConfig>);

@@ -8,12 +8,13 @@ import {
   randomNormal as normal,
   randomUniform as uniformNumbers,
 } from '../ops/create.js';
-import { add, cast, equal } from '../ops/elementwise.js';
+import { cast, equal } from '../ops/elementwise.js';
 import { argmax } from '../ops/reduce.js';
 import { reshape } from '../ops/reshape.js';
 import { OptionError, ShapeError } from '../tensor/errors.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { turn } from '../train/evaluate.js';
 import type { KerasDType } from './layer.js';
 
 // TensorFlow.js's functions that make tensors, for the engine's tensors.
@@ -82,9 +83,8 @@ export function randomUniform(
 /** A one in the place of each class number, zeros elsewhere: [...] to [..., depth]. */
 export function oneHot(indices: Tensor, depth: number): Tensor {
   const numbers = reshape(cast(indices, 'i32'), [...indices.shape, 1]);
-  // Outside of programs every operator returns memory of its own.
   const classes = iota([...indices.shape.map(() => 1), depth], indices.rank);
-  return cast(equal(numbers, add(classes, 0)), 'f32');
+  return cast(equal(numbers, classes), 'f32');
 }
 
 /** The position of the largest element along an axis (default the first, as in TensorFlow.js). */
@@ -102,4 +102,9 @@ export function tidy<T>(nameOrBody: string | (() => T), body?: () => T): T {
 /** Frees the memory of tensors at once. */
 export function dispose(tensors: Tensor | readonly Tensor[]): void {
   for (const tensor of Array.isArray(tensors) ? tensors : [tensors as Tensor]) tensor.dispose();
+}
+
+/** Lets timers and messages have their turn, as in TensorFlow.js between frames. */
+export function nextFrame(): Promise<void> {
+  return turn();
 }
