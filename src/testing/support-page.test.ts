@@ -25,6 +25,11 @@ test('figures are rounded up', () => {
   ]);
 });
 
+test('of several results for one thing the largest counts', () => {
+  const twice = [...proof('Conv', 1, 'stride', 'oracle', 0.04), ...proof('Conv', 1, 'stride', 'oracle', 0.001)];
+  assert.match(renderSupport(twice, TARGETS), /\| stride \| \.05 – – \| \.05 – – \|/);
+});
+
 test('a page lists what was proven', () => {
   for (const proofs of [PROOFS, WIDE]) {
     const page = renderSupport(proofs, TARGETS);

@@ -51,7 +51,10 @@ export function figure(error: number): string {
 /** `docs/support.md` of everything that was proven. */
 export function renderSupport(proofs: readonly Proof[], targets: readonly Target[]): string {
   const columns = targets.filter(({ name }) => proofs.some(({ target }) => target === name));
-  const cells = new Map(proofs.map((proof) => [keyOf(proof), figure(proof.error)]));
+  // Several processes may have proven the same.
+  const errors = new Map<string, number>();
+  for (const proof of proofs) errors.set(keyOf(proof), Math.max(errors.get(keyOf(proof)) ?? 0, proof.error));
+  const cells = new Map([...errors].map(([key, error]) => [key, figure(error)]));
   const lines = [HEAD];
   for (const [family] of FAMILIES) {
     const members = proofs.filter(({ operator }) => familyOf(operator) === family);
