@@ -99,6 +99,14 @@ function step(f: MachineFunction, allocation: Allocation, instruction: Instructi
     for (const place of state.keys()) if (place[0] === 'v' || place[0] === 'k') state.delete(place);
   }
   visitRegisters(instruction, (register, role) => {
-    if (role !== 'use') state.set(placeOf(register), identity(register));
+    if (role === 'use') return;
+    const value = identity(register);
+    const [, source] = instruction.args;
+    const reloaded = typeof source === 'object' && source.kind === 'slot' && owners[source.index] === value;
+    // A new value: copies elsewhere are out of date.
+    if ((role === 'mod' || !reloaded) && value.again === undefined) {
+      for (const [place, other] of state) if (other === value) state.delete(place);
+    }
+    state.set(placeOf(register), value);
   });
 }
