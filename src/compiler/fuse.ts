@@ -9,7 +9,7 @@ import {
   visitExpression,
 } from '../kernel/expression.js';
 import { additionsOf, expressionsOf, type Nest, rewriteNest, termsOf } from '../kernel/kernel.js';
-import type { TileKernel } from '../kernel/tile.js';
+import { ownOperands, type TileKernel } from '../kernel/tile.js';
 import { sizeOf } from '../tensor/shape.js';
 import { simplifyStep } from './simplify.js';
 import { type Buffer, countReads, escaping, removeDeadSteps, type Step, type Steps } from './steps.js';
@@ -96,7 +96,7 @@ function isFree(e: Expression): boolean {
 function canInline(step: Step, buffer: Buffer): boolean {
   if (step.kernel.kind === 'nest') return true;
   if (step.kernel.kind !== 'tile') return false;
-  const own = 1 + step.kernel.phases.length;
+  const own = ownOperands(step.kernel);
   return !step.operands.slice(0, own).includes(buffer);
 }
 
@@ -194,7 +194,7 @@ export function dropUnusedOperands(step: Step): Step {
     visitExpression(expression, (e) => {
       if (e.kind === 'load') used.add(e.operand);
     });
-  const fixed = kernel.kind === 'tile' ? 1 + kernel.phases.length : 0;
+  const fixed = kernel.kind === 'tile' ? ownOperands(kernel) : 0;
   for (let i = 0; i < fixed; i++) used.add(i);
   if (kernel.kind === 'nest') {
     expressionsOf(kernel).forEach(collect);
@@ -280,7 +280,7 @@ function mergeEpilogue(producer: Step, map: Step, buffer: Buffer): Step | undefi
   if (inner === undefined) return undefined;
   const operands = [...producer.operands];
   const numbers = map.operands.map((operand) => {
-    const found = operands.indexOf(operand, kernel.kind === 'tile' ? 1 + kernel.phases.length : 0);
+    const found = operands.indexOf(operand, kernel.kind === 'tile' ? ownOperands(kernel) : 0);
     return found >= 0 ? found : operands.push(operand) - 1;
   });
   const epilogue = rewriteExpression(map.kernel.outputs[0], (e) => {

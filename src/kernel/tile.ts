@@ -92,6 +92,11 @@ export interface OuterKernel {
   readonly rows: number;
 }
 
+/** How many operands a tile kernel reads by itself: A and the filters. Those behind them belong to its epilogue. */
+export function ownOperands(k: TileKernel): number {
+  return 1 + Math.max(0, ...k.phases.map((phase) => phase.filter));
+}
+
 export function printTile(k: TileKernel): string {
   const phases = k.phases.map(
     (p) =>

@@ -55,7 +55,9 @@ function build(library: NativeLibrary): Stubs {
   b.emit('mov', eax, sysv ? r32(6) : edx);
   b.emit('mov', ecx, sysv ? edx : r32(8));
   b.emit('cpuid');
-  [0, 3, 1, 2].forEach((register, i) => b.emit('mov', memory(r64(9), 4 * i), r32(register)));
+  [0, 3, 1, 2].forEach((register, i) => {
+    b.emit('mov', memory(r64(9), 4 * i), r32(register));
+  });
   b.emit('pop', rbx);
   b.emit('ret');
 
