@@ -1,3 +1,4 @@
+import type { Expression } from '../../kernel/expression.js';
 import { type Nest, type Reducer, reducerIdentity } from '../../kernel/kernel.js';
 import { Arithmetic } from './arithmetic.js';
 import { type Environment, emitConstant, emitExpression, Scope } from './expression.js';
@@ -170,43 +171,41 @@ class NestEmitter {
     const { reducers } = this.#nest;
     const accumulators = Array.from({ length: vectors }, () => reducers.map((r) => start(m, r, wide)));
     this.#loops(this.#plan.reduce, values, (inner) => {
-      for (let u = 0; u < vectors; u++) {
-        const environment = this.#environment(inner, known, wide, u, count);
-        const scope = new Scope();
-        reducers.forEach((reducer, r) => {
-          const position = (): Register => {
-            const scalar = inner.value(this.#analysis.position);
-            return wide ? m.splat(scalar) : scalar;
-          };
-          this.#accumulate(reducer, accumulators[u][r], environment, scope, position);
-        });
-      }
+      const environments = accumulators.map((_, u) => this.#environment(inner, known, wide, u, count));
+      const scopes = accumulators.map(() => new Scope());
+      const position = (): Register => {
+        const scalar = inner.value(this.#analysis.position);
+        return wide ? m.splat(scalar) : scalar;
+      };
+      reducers.forEach((reducer, r) => {
+        const into = accumulators.map((results) => results[r]);
+        this.#accumulate(reducer, into, environments, scopes, position);
+      });
     });
     return accumulators;
   }
 
-  #accumulate(reducer: Reducer, into: Reduced, environment: Environment, scope: Scope, position: () => Register): void {
+  /** One step of a reduction, into registers of neighbouring results: conditions are the same for all. */
+  #accumulate(
+    { kind, body }: Reducer,
+    into: readonly Reduced[],
+    environments: readonly Environment[],
+    scopes: readonly Scope[],
+    position: () => Register,
+  ): void {
     const m = this.#m;
-    const { body } = reducer;
-    const identity = reducerIdentity(reducer.kind, body.dtype);
+    const identity = reducerIdentity(kind, body.dtype);
     if (body.kind === 'guard' && body.otherwise.kind === 'constant' && body.otherwise.value === identity) {
-      m.when(environment.condition(body), () => {
-        combine(m, reducer.kind, into, emitExpression(body.inside, environment, new Scope(scope)), position);
+      m.when(environments[0].condition(body), () => {
+        into.forEach((result, u) => {
+          accumulateOne(m, kind, body.inside, result, environments[u], new Scope(scopes[u]), position);
+        });
       });
       return;
     }
-    if (
-      reducer.kind === 'sum' &&
-      body.kind === 'apply' &&
-      body.fn === 'mul' &&
-      body.dtype === 'f32' &&
-      scope.get(body) === undefined
-    ) {
-      const [a, b] = body.args.map((arg) => emitExpression(arg, environment, scope));
-      m.multiplyAdd(into.value, a, b);
-      return;
-    }
-    combine(m, reducer.kind, into, emitExpression(body, environment, scope), position);
+    into.forEach((result, u) => {
+      accumulateOne(m, kind, body, result, environments[u], scopes[u], position);
+    });
   }
 
   /** The last reduction loop fills vector registers; their lanes are combined at the end. */
@@ -228,7 +227,7 @@ class NestEmitter {
           const environment = this.#environment(at, known, true, u, lanes, undefined, last.axis);
           const scope = new Scope();
           reducers.forEach((r, k) => {
-            this.#accumulate(r, wides[u][k], environment, scope, never);
+            this.#accumulate(r, [wides[u][k]], [environment], [scope], never);
           });
         }
       };
@@ -241,7 +240,7 @@ class NestEmitter {
           const environment = this.#environment(inner.enter(last.axis, i), known, false, 0, 1);
           const scope = new Scope();
           reducers.forEach((r, k) => {
-            this.#accumulate(r, scalars[k], environment, scope, never);
+            this.#accumulate(r, [scalars[k]], [environment], [scope], never);
           });
         });
       }
@@ -257,6 +256,29 @@ class NestEmitter {
     });
     return scalars;
   }
+}
+
+function accumulateOne(
+  m: VectorMachine,
+  kind: Reducer['kind'],
+  body: Expression,
+  into: Reduced,
+  environment: Environment,
+  scope: Scope,
+  position: () => Register,
+): void {
+  if (
+    kind === 'sum' &&
+    body.kind === 'apply' &&
+    body.fn === 'mul' &&
+    body.dtype === 'f32' &&
+    scope.get(body) === undefined
+  ) {
+    const [a, b] = body.args.map((arg) => emitExpression(arg, environment, scope));
+    m.multiplyAdd(into.value, a, b);
+    return;
+  }
+  combine(m, kind, into, emitExpression(body, environment, scope), position);
 }
 
 function start(m: VectorMachine, reducer: Reducer, wide: boolean): Reduced {

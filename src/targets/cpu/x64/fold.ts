@@ -13,8 +13,8 @@ export interface Folding {
   readonly targets: ReadonlyMap<Value, Value>;
   /** Loads that become the memory operand of their one use. */
   readonly loads: ReadonlyMap<Value, Load>;
-  /** Comparisons that become the branch after them. */
-  readonly conditions: ReadonlyMap<Value, Compare>;
+  /** Comparisons, all of which must hold, that become the branches after them. */
+  readonly conditions: ReadonlyMap<Value, readonly Compare[]>;
 }
 
 /** How far a load may move down to its use. */
@@ -52,7 +52,7 @@ export function plan(recording: Recording, avx512: boolean): Folding {
   const aliases = new Map<Value, Value>();
   const targets = new Map<Value, Value>();
   const loads = new Map<Value, Load>();
-  const conditions = new Map<Value, Compare>();
+  const conditions = new Map<Value, readonly Compare[]>();
 
   for (let i = operations.length - 1; i >= 0; i--) {
     const operation = operations[i];
@@ -90,15 +90,10 @@ export function plan(recording: Recording, avx512: boolean): Folding {
         skipped.add(operation);
       }
     } else if (op === 'when') {
-      const [condition] = operation.args;
-      const before = operations[i - 1];
-      if (before?.op === 'compare' && before.result === condition && condition.uses === 1) {
-        const [a] = before.args;
-        if (a.kind === 'i32' && !a.wide) {
-          conditions.set(condition, before);
-          skipped.add(before);
-        }
-      }
+      const leaves = branches(operations, i, skipped);
+      if (leaves === undefined) return;
+      conditions.set(operation.args[0], leaves.filter(({ op: leaf }) => leaf === 'compare') as Compare[]);
+      for (const leaf of leaves) skipped.add(leaf);
     }
   });
   operations.forEach((operation, i) => {
@@ -122,6 +117,30 @@ export function plan(recording: Recording, avx512: boolean): Folding {
     }
   });
   return { skipped, aliases, targets, loads, conditions };
+}
+
+/** The comparisons of scalar i32, and what joins them, that make the condition of the branch at `at` and nothing else. */
+function branches(
+  operations: readonly Operation[],
+  at: number,
+  skipped: ReadonlySet<Operation>,
+): Operation[] | undefined {
+  const wanted = new Set<Value>(operations[at].args);
+  const found: Operation[] = [];
+  for (let i = at - 1; i >= 0 && wanted.size > 0; i--) {
+    const operation = operations[i];
+    const { op, result } = operation;
+    // What is compared must still be there at the branch.
+    if (EFFECTS.has(op)) return undefined;
+    if (result === undefined || !wanted.has(result)) continue;
+    const joins = op === 'binary' && operation.fn === 'and';
+    const compares = op === 'compare' && operation.args[0].kind === 'i32' && !operation.args[0].wide;
+    if (skipped.has(operation) || result.uses !== 1 || result.sets > 0 || !(joins || compares)) return undefined;
+    wanted.delete(result);
+    if (joins) for (const arg of operation.args) wanted.add(arg);
+    found.unshift(operation);
+  }
+  return wanted.size === 0 ? found : undefined;
 }
 
 /** What a scalar i32 operation is known to give: a constant, or one of its operands. */

@@ -13,6 +13,8 @@ import { bitsOfFloat, def, mod, use, Writer } from './writer.js';
 export const CONDITION = { eq: 'e', ne: 'ne', lt: 'l', le: 'le', gt: 'g', ge: 'ge' } as const;
 const OPPOSITE = { eq: 'jne', ne: 'je', lt: 'jge', le: 'jg', gt: 'jle', ge: 'jl' } as const;
 
+type Compare = Extract<Operation, { op: 'compare' }>;
+
 type Block =
   | { readonly kind: 'loop'; readonly top: Place; readonly end: Place; next: () => void; readonly exit: boolean }
   | { readonly kind: 'when'; otherwise: Place | undefined; readonly end: Place };
@@ -257,16 +259,36 @@ export class Lowering {
   #when(condition: Value): void {
     const { w } = this;
     const otherwise = w.place();
-    const compare = this.#folding.conditions.get(this.root(condition));
-    if (compare !== undefined) {
-      w.emit('cmp', use(this.register(compare.args[0])), this.integer(compare.args[1]));
-      w.emit(OPPOSITE[compare.fn], otherwise);
+    const compares = this.#folding.conditions.get(condition);
+    if (compares !== undefined) {
+      this.#branch(compares, otherwise);
     } else {
       const mask = this.register(condition);
       w.emit('test', use(mask), use(mask));
       w.emit('je', otherwise);
     }
     this.#blocks.push({ kind: 'when', otherwise, end: w.place() });
+  }
+
+  /** Jumps to `otherwise` unless all hold. */
+  #branch(compares: readonly Compare[], otherwise: Place): void {
+    const { w } = this;
+    for (let i = 0; i < compares.length; i++) {
+      const { fn, args } = compares[i];
+      const next = compares[i + 1];
+      const a = this.register(args[0]);
+      const bound = next === undefined ? undefined : this.fixed(next.args[1]);
+      const range = fn === 'ge' && this.fixed(args[1]) === 0 && next?.fn === 'lt' && next.args[0] === args[0];
+      if (range && bound !== undefined && bound >= 0) {
+        // 0 ≤ a < bound: negative numbers are large ones without sign.
+        w.emit('cmp', use(a), bound);
+        w.emit('jae', otherwise);
+        i++;
+        continue;
+      }
+      w.emit('cmp', use(a), this.integer(args[1]));
+      w.emit(OPPOSITE[fn], otherwise);
+    }
   }
 
   #barrier(address: Value, threads: Value): void {
