@@ -121,11 +121,11 @@ export class Recording {
 
   /**
    * Replaces the loop that begins at operation `at` and ends with the last one by a copy of its body for each trip, where
-   * that is short: what depends on the position becomes constant. Bodies with loops or branches inside stay as they are.
+   * that is short: what depends on the position becomes constant. Bodies with loops or calls inside stay as they are.
    */
   unroll(at: number, positions: readonly number[]): void {
     const body = this.operations.slice(at + 1, -1);
-    if (body.length * positions.length > UNROLLED || body.some(({ op }) => BLOCKS.has(op))) return;
+    if (body.length * positions.length > UNROLLED || body.some(({ op }) => LONG.has(op))) return;
     const [loop] = this.operations.splice(at);
     for (const operation of [loop, ...body]) this.#count(operation, -1);
     positions.forEach((position, trip) => {
@@ -150,8 +150,8 @@ export class Recording {
 /** Operations that a loop may have after unrolling. */
 const UNROLLED = 200;
 
-/** Beginnings and ends of blocks, and calls: whatever has an extent of its own. */
-const BLOCKS: ReadonlySet<string> = new Set(['loop', 'endLoop', 'when', 'else', 'endWhen', 'call', 'barrier']);
+/** What takes long enough that the loop around it does not matter. */
+const LONG: ReadonlySet<string> = new Set(['loop', 'endLoop', 'call', 'barrier']);
 
 /** Operations that change their result in place. */
 export const CHANGES: ReadonlySet<Operation['op']> = new Set(['set', 'bump', 'multiplyAdd']);
