@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { compileGraph } from '../../../compiler/compile.js';
@@ -69,11 +70,16 @@ const geometries: fc.Arbitrary<Geometry> = fc
     return large ? { ...g, batch: 1, axes: axes.slice(1) } : g;
   });
 
-const machineOf = (features: keyof typeof LANES, rows: number, vectors: number): MachineDescription => ({
+const machineOf = (
+  features: keyof typeof LANES,
+  rows: number,
+  vectors: number,
+  winograd = false, // rounds differently
+): MachineDescription => ({
   lanes: LANES[features],
   tile: { rows, vectors },
   caches: USUAL_CACHES,
-  winograd: false, // rounds differently
+  winograd,
 });
 
 const edges = fc.constantFrom<Edge>('start', 'end');
@@ -103,6 +109,51 @@ for (const features of ['avx512', 'avx2'] as const) {
       }),
       { numRuns: RUNS },
     );
+  });
+
+  only('Winograd convolutions', () => {
+    const side = fc.integer({ min: 1, max: 19 });
+    const cases = fc.record({
+      batch: fc.constantFrom(1, 2),
+      channelsIn: fc.integer({ min: 1, max: 24 }),
+      channelsOut: fc.integer({ min: 1, max: 70 }),
+      sides: fc.tuple(side, side),
+      padLow: fc.integer({ min: 0, max: 2 }),
+      r: rows,
+      v: vectors,
+      edge: edges,
+      seed: fc.nat(),
+    });
+    let found = 0;
+    fc.assert(
+      fc.property(cases, ({ batch, channelsIn, channelsOut, sides, padLow, r, v, edge, seed }) => {
+        const axes = sides.map((output) => ({
+          input: output + 2 - padLow,
+          kernel: 3,
+          output,
+          stride: 1,
+          dilation: 1,
+          padLow,
+        }));
+        const geometry: Geometry = { batch, groups: 1, channelsIn, channelsOut, axes };
+        if (axes.some(({ input }) => input < 1)) return;
+        const { graph, inputs } = traceInputs(
+          [contractionShape(geometry, 'X'), contractionShape(geometry, 'W')],
+          (size, i) => smallIntegers(size, seed + i),
+          ([a, b]) => [contract('output', a, b, geometry)],
+        );
+        const plan = compileGraph(graph, machineOf(features, r, v, true));
+        found += +plan.program.steps.some(({ kernel }) => kernel.kind === 'tile' && kernel.winograd !== undefined);
+        const [got] = runGuarded(plan, graph, inputs, features, edge).outputs;
+        const [reference] = referenceRun(graph, inputs).outputs;
+        const expected = Array.from(reference);
+        const largest = Math.max(9 * channelsIn, ...expected.map(Math.abs));
+        const worst = Math.max(0, ...expected.map((x, i) => Math.abs(x - got[i])));
+        assert.ok(worst <= 1e-5 * largest, `error ${worst}, largest ${largest}: ${JSON.stringify(geometry)}`);
+      }),
+      { numRuns: RUNS },
+    );
+    assert.ok(found > RUNS / 10, `${found} of ${RUNS} convolutions were Winograd's`);
   });
 
   only('random programs', () => {
