@@ -1,9 +1,11 @@
 import { type Contraction, contractionNest, type Geometry } from '../kernel/contraction.js';
-import { axisIndex, type Check, constant, guard, type Index, load, makeIndex, reduced } from '../kernel/expression.js';
+import { axisIndex, constant, guard, type Index, load, makeIndex, reduced } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
 import type { MixKernel, OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
 import { winograd } from '../kernel/winograd.js';
 import type { MachineDescription } from './machine.js';
+import { channelsLast, PaddedCopies } from './padded-copies.js';
+import { type GatherAxis, gatherPhases, paddingOf, product } from './phases.js';
 import { type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
 import { chooseWinograd, type WinogradChoice } from './winograd.js';
 
@@ -29,11 +31,6 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
   };
 }
 
-/** [n, c, …spatial] with the channels fastest. */
-export function channelsLast(rank: number): number[] {
-  return [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
-}
-
 /** Filters [co, ci, …taps] with the output channels fastest. */
 function filterOrder(rank: number): number[] {
   return [...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1, 0];
@@ -52,61 +49,6 @@ function asNest(step: Step, contraction: Contraction): Step {
   };
 }
 
-/** A copy may have so many positions more at the end of an axis than its reader needs. */
-const SPARE = 8;
-
-/** Remembers padded copies, since the filter gradient can read the same one as the forward pass. */
-class PaddedCopies {
-  readonly #copies: { source: Buffer; low: readonly number[]; high: readonly number[]; buffer: Buffer }[] = [];
-
-  /** The step that makes the copy (none if one exists or no padding is needed) and a buffer with at least this padding. */
-  get(
-    source: Buffer,
-    low: readonly number[],
-    high: readonly number[],
-    scope: string,
-  ): { steps: Step[]; buffer: Buffer } {
-    if (low.every((n) => n === 0) && high.every((n) => n === 0)) return { steps: [], buffer: source };
-    const found = this.#copies.find(
-      (copy) =>
-        copy.source === source &&
-        copy.low.every((n, s) => n === low[s]) &&
-        copy.high.every((n, s) => n >= high[s] && n <= high[s] + SPARE),
-    );
-    if (found !== undefined) return { steps: [], buffer: found.buffer };
-    const [n, c, ...spatial] = source.type.shape;
-    const shape = [n, c, ...spatial.map((extent, s) => low[s] + extent + high[s])];
-    const buffer = makeBuffer({ dtype: source.type.dtype, shape });
-    this.#copies.push({ source, low, high, buffer });
-    const index = [axisIndex(0), axisIndex(1), ...spatial.map((_, s) => axisIndex(2 + s, 1, -low[s]))];
-    const checks: Check[] = spatial.flatMap((extent, s) =>
-      low[s] === 0 && high[s] === 0 ? [] : [{ index: index[2 + s], extent }],
-    );
-    const value = load(0, source.type.dtype, index);
-    const kernel = mapNest(shape, guard(checks, value, constant(0, source.type.dtype)));
-    const order = channelsLast(shape.length);
-    return {
-      steps: [{ name: 'pad', kernel, operands: [source], results: [buffer], scope, resultOrder: order }],
-      buffer,
-    };
-  }
-}
-
-/** One spatial axis as a dense gather: which output positions, which taps, and where they read. */
-interface GatherAxis {
-  readonly count: number;
-  readonly outStart: number;
-  readonly outStep: number;
-  readonly stride: number;
-  readonly taps: number;
-  readonly dilation: number;
-  /** Position read by output 0, tap 0, in the unpadded source; negative in the padding. */
-  readonly start: number;
-  /** Filter position of tap t: tapStart + tapStep · t. */
-  readonly tapStart: number;
-  readonly tapStep: number;
-}
-
 /** Convolution, and its gradient with respect to the input by residues of the stride. */
 function gather(
   step: Step,
@@ -118,24 +60,7 @@ function gather(
   const reduceChannels = forward ? g.channelsIn : g.channelsOut;
   const outChannels = forward ? g.channelsOut : g.channelsIn;
   const width = tileWidth(outChannels, machine);
-  const whole = g.axes.map((axis): GatherAxis[] => {
-    if (forward) {
-      return [
-        {
-          count: axis.output,
-          outStart: 0,
-          outStep: 1,
-          stride: axis.stride,
-          taps: axis.kernel,
-          dilation: axis.dilation,
-          start: -axis.padLow,
-          tapStart: 0,
-          tapStep: 1,
-        },
-      ];
-    }
-    return inputPhases(axis);
-  });
+  const whole = gatherPhases({ kind: 'contraction', role, geometry: g });
   const tiling = whole.every(([axis, ...more]) => more.length === 0 && axis.stride === 1)
     ? chooseWinograd(
         {
@@ -153,17 +78,9 @@ function gather(
   /** Positions computed along an axis: whole tiles. */
   const computed = (p: GatherAxis, s: number): number =>
     tiling === undefined ? p.count : Math.ceil(p.count / tiling.outputs[s]) * tiling.outputs[s];
-  const low = perAxis.map((phases) => Math.max(0, ...phases.map((p) => (p.taps > 0 && p.count > 0 ? -p.start : 0))));
-  const high = perAxis.map((phases, s) =>
-    Math.max(
-      0,
-      ...phases.map((p) =>
-        p.taps > 0 && p.count > 0
-          ? p.start + p.stride * (computed(p, s) - 1) + p.dilation * (p.taps - 1) - (extents[s] - 1)
-          : 0,
-      ),
-    ),
-  );
+  const padding = perAxis.map((phases, s) => paddingOf(phases, extents[s], (p) => computed(p, s)));
+  const low = padding.map((p) => p.low);
+  const high = padding.map((p) => p.high);
   const source = step.operands[forward ? 0 : 1];
   const weights = step.operands[forward ? 1 : 0];
   const copy = padded.get(source, low, high, step.scope);
@@ -251,32 +168,6 @@ function transformFilter(packed: Step, axes: readonly GatherAxis[], tiling: Wino
 /** Panels narrower than the full tile where a group has few output channels. */
 function tileWidth(channels: number, { lanes, tile }: MachineDescription): number {
   return Math.min(tile.vectors, Math.ceil(channels / lanes)) * lanes;
-}
-
-/**
- * i + padLow = stride · o + dilation · k: input positions of one residue see only the taps k ≡ tapStart (mod tapStep),
- * and read neighbouring outputs o. Taps run backwards so that positions run forwards.
- */
-function inputPhases(axis: Geometry['axes'][number]): GatherAxis[] {
-  const phases: GatherAxis[] = [];
-  const tapStep = axis.stride / greatestCommonDivisor(axis.dilation, axis.stride);
-  for (let outStart = 0; outStart < axis.stride; outStart++) {
-    const fits = (k: number): boolean => mod(outStart + axis.padLow - axis.dilation * k, axis.stride) === 0;
-    const taps = Array.from({ length: axis.kernel }, (_, k) => k).filter(fits);
-    const last = taps[taps.length - 1] ?? 0;
-    phases.push({
-      count: Math.max(0, Math.ceil((axis.input - outStart) / axis.stride)),
-      outStart,
-      outStep: axis.stride,
-      stride: 1,
-      taps: taps.length,
-      dilation: (axis.dilation * tapStep) / axis.stride,
-      start: Math.floor((outStart + axis.padLow - axis.dilation * last) / axis.stride),
-      tapStart: last,
-      tapStep: -tapStep,
-    });
-  }
-  return phases;
 }
 
 /** [groups, blocks, …taps, reduced channels, width], zero where the last block runs out of channels. */
@@ -400,16 +291,4 @@ function sumChunks(step: Step, g: Geometry, chunks: number, partial: Buffer): St
           }
         : { ...mapNest(parallel, value), outputIndex },
   };
-}
-
-function product<T>(lists: readonly (readonly T[])[]): T[][] {
-  return lists.reduce<T[][]>((all, list) => all.flatMap((head) => list.map((item) => [...head, item])), [[]]);
-}
-
-function mod(a: number, b: number): number {
-  return ((a % b) + b) % b;
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

@@ -4,7 +4,7 @@ import { sizeOf, stridesOf } from '../tensor/shape.js';
 import { axisIndex, load, rewriteExpression } from './expression.js';
 import { interpretKernel, type KernelArray } from './interpret.js';
 import { mapNest } from './kernel.js';
-import type { MixKernel, OuterKernel, TileKernel } from './tile.js';
+import type { Grouping, MixKernel, OuterKernel, TileKernel } from './tile.js';
 import { winograd } from './winograd.js';
 
 /**
@@ -16,16 +16,22 @@ export function interpretTile(k: TileKernel, inputs: readonly KernelArray[], out
   const sums = allocateArray('f64', sizeOf(shape));
   const written = new Uint8Array(sums.length);
   const blocks = Math.ceil(k.channelsOut / k.width);
-  const image = reader('A', inputs[0]);
+  const inside = reader('A', inputs[0]);
+  const image = k.grouping ? withZeros(k.grouping, inputs[0], inside) : inside;
   for (const { axes, filter } of k.phases) {
     const transforms = axes.map((axis, s) => (k.winograd ? winograd(k.winograd.outputs[s], axis.taps) : undefined));
     const taps = axes.map((axis, s) => transforms[s]?.points ?? axis.taps);
     const { shape: packed } = inputs[filter].type;
-    invariant(
-      `${packed}` === `${[k.groups, blocks, ...taps, k.channelsIn, k.width]}`,
-      `the packed filter is [${packed}]`,
-    );
-    const weight = reader('the filter', inputs[filter]);
+    const { grouping } = k;
+    const panels = grouping
+      ? [Math.ceil(k.groups / grouping.together), ...taps, k.channelsIn, grouping.together, k.channelsOut]
+      : [k.groups, blocks, ...taps, k.channelsIn, k.width];
+    invariant(`${packed}` === `${panels}`, `the packed filter is [${packed}]`);
+    const weights = reader('the filter', inputs[filter]);
+    const weight = (g: number, c: number, tap: readonly number[], ci: number): number =>
+      grouping
+        ? weights([Math.floor(g / grouping.together), ...tap, ci, g % grouping.together, c])
+        : weights([g, Math.floor(c / k.width), ...tap, ci, c % k.width]);
     const strides = stridesOf(shape);
     forEach([k.batch, k.groups, k.channelsOut, ...axes.map((axis) => axis.count)], ([n, g, c, ...q]) => {
       let sum = 0;
@@ -50,7 +56,7 @@ export function interpretTile(k: TileKernel, inputs: readonly KernelArray[], out
             value += factor * image([n, channel, ...at]);
           });
         }
-        sum += value * weight([g, Math.floor(c / k.width), ...tap, ci, c % k.width]);
+        sum += value * weight(g, c, tap, ci);
       });
       const position = [n, g * k.channelsOut + c, ...axes.map((a, s) => a.outStart + a.outStep * q[s])];
       invariant(
@@ -111,6 +117,16 @@ export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], o
     });
     output.data[flat++] = sum;
   });
+}
+
+/** Zeros outside of A's spatial extents. */
+function withZeros(
+  { extents }: Grouping,
+  { type: { shape } }: KernelArray,
+  read: (position: readonly number[]) => number,
+): (position: readonly number[]) => number {
+  invariant(`${extents}` === `${shape.slice(2)}`, `A has extents [${shape.slice(2)}], not [${extents}]`);
+  return (position) => (extents.every((n, s) => position[2 + s] >= 0 && position[2 + s] < n) ? read(position) : 0);
 }
 
 /** Reads elements; positions outside of the array are errors. */

@@ -40,8 +40,21 @@ export interface TileKernel {
   readonly rows: number;
   /** Present where the sums are computed by Winograd's algorithm. */
   readonly winograd?: WinogradTiling;
+  /** Present where several groups share a vector register. */
+  readonly grouping?: Grouping;
   /** Over the output's axes [n, channel, …o]; `reduced(0)` is the sum. Operands other than A and the filters are its own. */
   readonly epilogue: Expression;
+}
+
+/**
+ * Groups of few channels (depthwise: one): `together` neighbouring groups share a vector register, of A as well as of the output, and a lane
+ * of A goes to the lanes of its group. Filter operands hold [blocks, …taps, channelsIn, together, channelsOut], zero where
+ * the last block runs out of groups; `width` is together · channelsOut, `rows` as ever. A is not padded: positions outside of `extents` are zeros.
+ */
+export interface Grouping {
+  readonly together: number;
+  /** Of A's spatial axes. */
+  readonly extents: readonly number[];
 }
 
 /**
@@ -102,7 +115,11 @@ export function printTile(k: TileKernel): string {
     (p) =>
       `$${p.filter}: ${p.axes.map((a) => `${a.count}×(taps ${a.taps}, stride ${a.stride}, dilation ${a.dilation}, from ${a.inStart} to ${a.outStart}+${a.outStep}q)`).join(' ')}`,
   );
-  const algorithm = k.winograd ? ` winograd ${k.winograd.outputs.join('×')}` : '';
+  const algorithm = k.winograd
+    ? ` winograd ${k.winograd.outputs.join('×')}`
+    : k.grouping
+      ? ` ${k.grouping.together} groups together`
+      : '';
   return `tile${algorithm} ${k.rows}×${k.width} n=${k.batch} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${phases.join('; ')}; out = ${printExpression(k.epilogue)}`;
 }
 
