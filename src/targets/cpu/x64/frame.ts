@@ -33,6 +33,7 @@ import {
 
 /** Frames are multiples of a cache line, so that spilled vectors never straddle two. */
 const LINE = 64;
+const PAGE = 4096;
 
 export interface FunctionContext {
   readonly labelOf: (callee: FunctionId) => Label;
@@ -129,6 +130,8 @@ export function emitFunction(
   };
 
   for (const register of used) code.emit('push', r64(register));
+  // Windows extends the stack a page at a time, by whoever touches the next one.
+  for (let at = PAGE; at < size; at += PAGE) code.emit('test', memory(rsp, -at), r32(0));
   if (size > 0) code.emit('sub', rsp, size);
   for (const instruction of instructions) {
     const { name, args } = instruction;

@@ -1,5 +1,4 @@
 import { invariant } from '../../../tensor/errors.js';
-import type { BinaryOp, Comparison } from '../machine.js';
 import type { Argument, MachineFunction, Place, TensorArgument, Virtual } from './code.js';
 import { type Folding, plan } from './fold.js';
 import type { Operation, Recording, Value } from './ir.js';
@@ -9,8 +8,7 @@ import { lowerVector } from './lower-vector.js';
 import type { VectorBits } from './operands.js';
 import { bitsOfFloat, def, mod, use, Writer } from './writer.js';
 
-/** Jumps and other instructions that depend on a signed comparison end in these. */
-export const CONDITION = { eq: 'e', ne: 'ne', lt: 'l', le: 'le', gt: 'g', ge: 'ge' } as const;
+/** The jump that leaves when a signed comparison does not hold. */
 const OPPOSITE = { eq: 'jne', ne: 'je', lt: 'jge', le: 'jg', gt: 'jle', ge: 'jl' } as const;
 
 type Compare = Extract<Operation, { op: 'compare' }>;
@@ -305,5 +303,3 @@ export class Lowering {
 export function wordOf(value: Value, number: number): number {
   return value.kind === 'f32' ? bitsOfFloat(number) : number | 0;
 }
-
-export type { BinaryOp, Comparison };

@@ -10,7 +10,7 @@ import {
   type RegisterClass,
   Virtual,
 } from './code.js';
-import type { GeneralBits, VectorBits } from './operands.js';
+import type { VectorBits } from './operands.js';
 
 export const EAX: FixedArgument = { kind: 'fixed', index: 0, bits: 32 };
 export const EDX: FixedArgument = { kind: 'fixed', index: 2, bits: 32 };
@@ -146,8 +146,6 @@ export class Writer implements MachineFunction {
     return target;
   }
 }
-
-export type { GeneralBits };
 
 const floats = new Float32Array(1);
 const words = new Int32Array(floats.buffer);
