@@ -127,11 +127,13 @@ function scan(
       spilled.add(register);
       continue;
     }
-    active[own] = active[own].filter((other) => {
-      if (other.end >= interval.start) return true;
-      free[own].add(assigned.get(other.register) as number);
-      return false;
-    });
+    if (active[own].some((other) => other.end < interval.start)) {
+      active[own] = active[own].filter((other) => {
+        if (other.end >= interval.start) return true;
+        free[own].add(assigned.get(other.register) as number);
+        return false;
+      });
+    }
     if (free[own].size > 0) {
       const wanted = interval.hint && assigned.get(interval.hint);
       const index =

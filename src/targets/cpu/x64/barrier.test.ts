@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { nativeProblem } from '../../../runtime/backend.js';
 import { nativeLibrary } from '../../../runtime/native/library.js';
-import { nativeAbi, nativeProblem } from '../../../testing/native.js';
+import { nativeAbi } from '../../../testing/native.js';
 import { BARRIER_ABORT, BARRIER_YIELD } from './barrier.js';
 import { X64Assembler, type X64Code } from './emitter.js';
 

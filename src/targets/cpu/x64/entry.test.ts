@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { nativeProblem } from '../../../runtime/backend.js';
 import { CodePages } from '../../../runtime/native/code.js';
 import { nativeLibrary } from '../../../runtime/native/library.js';
-import { addressOf, nativeProblem } from '../../../testing/native.js';
+import { addressOf } from '../../../testing/native.js';
 import { CodeBuilder } from './builder.js';
 import { X64Assembler } from './emitter.js';
 import { eax, memory, r32, r64, rax, rsp, xmm } from './operands.js';

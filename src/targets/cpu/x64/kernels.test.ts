@@ -13,8 +13,9 @@ import {
 } from '../../../kernel/contraction.js';
 import { contract } from '../../../ops/convolution.js';
 import { add, relu } from '../../../ops/elementwise.js';
+import { nativeProblem } from '../../../runtime/backend.js';
 import { sizeOf } from '../../../tensor/shape.js';
-import { type Edge, nativeProblem, runGuarded } from '../../../testing/native.js';
+import { type Edge, runGuarded } from '../../../testing/native.js';
 import {
   assertSame,
   graphSpecs,

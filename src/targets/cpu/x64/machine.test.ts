@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addressOf, loadNative, nativeAbi, nativeProblem } from '../../../testing/native.js';
+import { nativeProblem } from '../../../runtime/backend.js';
+import { addressOf, loadNative, nativeAbi } from '../../../testing/native.js';
 import { type KernelRunner, testVectorMachine, UNTOUCHED } from '../../../testing/vector-machine.js';
 import { X64Assembler, type X64Options } from './emitter.js';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { nativeProblem } from '../../../runtime/backend.js';
 import { Random } from '../../../tensor/random.js';
-import { addressOf, loadNative, nativeAbi, nativeProblem } from '../../../testing/native.js';
+import { addressOf, loadNative, nativeAbi } from '../../../testing/native.js';
 import type { Assembler, FunctionId, Register, VectorMachine } from '../machine.js';
 import { emitPow, emitUnary, MATH_ERROR, type MathFunction } from '../math.js';
 import { WasmAssembler } from '../wasm/emitter.js';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { addressOf, loadNative, nativeAbi, nativeProblem } from '../../../testing/native.js';
+import { nativeProblem } from '../../../runtime/backend.js';
+import { addressOf, loadNative, nativeAbi } from '../../../testing/native.js';
 import type { BinaryOp, Comparison, Register, VectorMachine } from '../machine.js';
 import { X64Assembler } from './emitter.js';
 
