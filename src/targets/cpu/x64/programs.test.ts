@@ -365,7 +365,7 @@ for (const features of ['avx512', 'avx2'] as const) {
         const expected = interpret(program, lanes);
         assert.deepEqual(words.slice(OUTPUT / 4, OUTPUT / 4 + expected.length), expected);
       }),
-      { numRuns: Number(process.env.GABOR_RUNS ?? 150) },
+      { numRuns: Number(process.env.GABOR_RUNS ?? 60) },
     );
   });
 }
