@@ -371,6 +371,43 @@ export function testVectorMachine(name: string, lanes: number, fused: boolean, a
     assertSame(out.subarray(2 * lanes), [...bytes.keys()].slice(0, lanes), 'iota');
   });
 
+  test(`${name}: permute`, () => {
+    const lane = fc.integer({ min: 0, max: lanes - 1 });
+    // Any lanes; the same within every four, as groups of channels have them; each from its own four.
+    const anywhere = fc.array(lane, { minLength: lanes, maxLength: lanes });
+    const quarter = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 4, maxLength: 4 });
+    const alike = quarter.map((four) => Array.from({ length: lanes }, (_, i) => i - (i % 4) + four[i % 4]));
+    fc.assert(
+      fc.property(anywhere, alike, fc.constantFrom('f32', 'i32'), (any, within, kind) => {
+        const values = arrayOf(
+          kind,
+          Array.from({ length: lanes + 1 }, (_, i) => 3 * i - 5),
+        );
+        const run = assemble((m, input, output) => {
+          // In a loop and outside of one, of a register and of memory.
+          m.store(m.permute(m.load(kind, true, input), any), output);
+          m.loop({ to: lanes }, () => {
+            const loaded = m.load(kind, true, input, 4);
+            const first = m.permute(loaded, within);
+            m.store(m.permute(first, any), output, 4 * lanes);
+            m.store(loaded, output, 8 * lanes);
+            m.store(m.permute(m.load(kind, true, input, 4), within), output, 12 * lanes);
+          });
+        });
+        const out = numbers(kind, run(bytesOf(values), 16 * lanes));
+        const after = values.subarray(1);
+        const expected = [
+          ...any.map((i) => values[i]),
+          ...any.map((i) => after[within[i]]),
+          ...after,
+          ...within.map((i) => after[i]),
+        ];
+        assertSame(out, expected, `permute [${any}], [${within}]`);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   test(`${name}: stores of every count touch nothing beyond`, () => {
     for (let count = 0; count <= lanes; count++) {
       for (const offset of [0, 1, 8, 13]) {

@@ -66,6 +66,8 @@ export interface VectorMachine {
   lane(source: Register, index: number): Register;
   /** A wide register from `lanes` scalars. */
   gather(scalars: readonly Register[]): Register;
+  /** Lane i of the result is lane `indices[i]` of a wide f32 or i32; the indices are known when code is generated. */
+  permute(source: Register, indices: readonly number[]): Register;
   /** 0, 1, 2, … as wide i32. */
   iota(): Register;
 

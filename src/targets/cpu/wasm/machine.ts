@@ -167,6 +167,25 @@ export class WasmMachine implements VectorMachine {
     return this.#result(kind, true);
   }
 
+  permute(source: Register, indices: readonly number[]): Register {
+    invariant(
+      source.wide &&
+        source.kind !== 'mask' &&
+        indices.length === WASM_LANES &&
+        indices.every((i) => i >= 0 && i < WASM_LANES),
+      `permute: expects a wide f32 or i32 and ${WASM_LANES} lanes of it, not [${indices}]`,
+    );
+    const bytes = indices.flatMap((i) => [4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3]);
+    return this.#result(
+      source.kind,
+      true,
+      this.#f.get(source),
+      this.#f.get(source),
+      ...simd(Simd.i8x16Shuffle),
+      ...bytes,
+    );
+  }
+
   iota(): Register {
     const bytes = [0, 1, 2, 3].flatMap((i) => [i, 0, 0, 0]);
     return this.#result('i32', true, ...simd(Simd.v128Const), ...bytes);

@@ -188,7 +188,7 @@ const FOLD: Readonly<Partial<Record<BinaryOp, (a: number, b: number) => number>>
 /** Whether `user` has one place for a memory operand, and the load is (or can be swapped) there. */
 function takesMemory(user: Operation, load: Load, loads: ReadonlyMap<Value, Load>): boolean {
   const value = load.result;
-  if (user.op === 'gather') return true;
+  if (user.op === 'gather' || user.op === 'permute') return true;
   const vector = value.wide || value.kind === 'f32';
   if (!vector) return false;
   if (user.op === 'binary') {

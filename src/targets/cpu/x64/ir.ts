@@ -44,6 +44,12 @@ export type Operation =
     }
   | { readonly op: 'lane'; readonly result: Value; readonly args: readonly [Value]; readonly index: number }
   | {
+      readonly op: 'permute';
+      readonly result: Value;
+      readonly args: readonly [Value];
+      readonly indices: readonly number[];
+    }
+  | {
       readonly op: 'load' | 'loadBytes' | 'loadSplat';
       readonly result: Value;
       readonly args: readonly [Value];

@@ -46,6 +46,9 @@ export function lowerVector(l: Lowering, operation: Operation): void {
     case 'lane':
       lane(l, operation.result, operation.args[0], operation.index);
       return;
+    case 'permute':
+      permute(l, l.target(operation.result), operation.args[0], operation.indices);
+      return;
     case 'gather':
       gather(l, l.target(operation.result), operation.args);
       return;
@@ -158,6 +161,18 @@ function lane(l: Lowering, result: Value, from: Value, index: number): void {
   if (at === 0) w.emit('vmovd', def(target), use(quarter, 128));
   else w.emit('vpextrd', def(target), use(quarter, 128), at);
   if (from.kind === 'mask') w.emit('and', mod(target), 1);
+}
+
+function permute(l: Lowering, target: Virtual, from: Value, indices: readonly number[]): void {
+  const { w } = l;
+  const source = l.operand(from, false);
+  // Within quarters, all alike, an immediate says it; otherwise a register of indices.
+  if (indices.every((index, i) => index - (i - (i % 4)) === indices[i % 4])) {
+    const immediate = indices.slice(0, 4).reduce((bits, index, i) => bits | (index << (2 * i)), 0);
+    w.emit('vpermilps', def(target, w.vectorBits), source, immediate);
+  } else {
+    w.emit('vpermps', def(target, w.vectorBits), use(w.words(indices), w.vectorBits), source);
+  }
 }
 
 function gather(l: Lowering, target: Virtual, scalars: readonly Value[]): void {

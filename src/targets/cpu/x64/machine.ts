@@ -85,6 +85,17 @@ export class X64Machine implements VectorMachine {
     return this.#pure('gather', kind, true, scalars);
   }
 
+  permute(source: Register, indices: readonly number[]): Register {
+    const { lanes } = this;
+    invariant(
+      source.wide && source.kind !== 'mask' && indices.length === lanes && indices.every((i) => i >= 0 && i < lanes),
+      `permute: expects a wide f32 or i32 and ${lanes} lanes of it, not [${indices}]`,
+    );
+    const result = this.#f.value(source.kind, true);
+    this.#f.add({ op: 'permute', result, args: [this.#f.own(source)], indices });
+    return result;
+  }
+
   iota(): Register {
     const result = this.#f.value('i32', true);
     this.#f.add({ op: 'iota', result, args: [] });
