@@ -2,12 +2,12 @@ import { type Contraction, contractionNest, type Geometry } from '../kernel/cont
 import { axisIndex, constant, guard, type Index, load, makeIndex, reduced } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
 import type { MixKernel, OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
-import { winograd } from '../kernel/winograd.js';
+import { transposed, winograd } from '../kernel/winograd.js';
 import type { MachineDescription } from './machine.js';
 import { channelsLast, PaddedCopies } from './padded-copies.js';
 import { type GatherAxis, gatherPhases, paddingOf, product } from './phases.js';
 import { type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
-import { chooseWinograd, type WinogradChoice } from './winograd.js';
+import { chooseWinograd, chooseWinogradFilter, type WinogradChoice } from './winograd.js';
 
 /**
  * Chooses a schedule for every contraction: register tiles over prepared operands where a group has channels enough to
@@ -212,16 +212,30 @@ function filterGradient(
   machine: MachineDescription,
   padded: PaddedCopies,
 ): Step[] {
+  const sums = g.axes.every((a) => a.stride === 1 && a.output > 0)
+    ? chooseWinogradFilter(
+        {
+          repeats: g.batch * g.groups,
+          channelsIn: g.channelsIn,
+          channelsOut: g.channelsOut,
+          width: tileWidth(g.channelsOut, machine),
+          axes: g.axes.map((a) => ({ count: a.output, taps: a.kernel, dilation: a.dilation })),
+        },
+        g.batch,
+        machine,
+      )
+    : undefined;
   const low = g.axes.map((a) => Math.max(0, a.padLow));
-  const high = g.axes.map((a) =>
-    Math.max(0, a.stride * (a.output - 1) + a.dilation * (a.kernel - 1) - a.padLow - (a.input - 1)),
-  );
+  const high = g.axes.map((a, s) => {
+    const last = sums === undefined ? a.output - 1 : lastOfTiles(a.output, a.dilation, sums.outputs[s]);
+    return Math.max(0, a.stride * last + a.dilation * (a.kernel - 1) - a.padLow - (a.input - 1));
+  });
   const [x, z] = step.operands;
   const copy = padded.get(x, low, high, step.scope);
   const taps = g.axes.map((a) => a.kernel);
   const filterSize = g.groups * g.channelsIn * g.channelsOut * taps.reduce((n, k) => n * k, 1);
   // A matrix product has tiles enough for every thread, and its positions are the batch.
-  const chunks = g.axes.length === 0 ? 1 : chunksOf(g.batch, filterSize);
+  const chunks = sums?.chunks ?? (g.axes.length === 0 ? 1 : chunksOf(g.batch, filterSize));
   const kernel: OuterKernel = {
     kind: 'outer',
     batch: g.batch,
@@ -238,8 +252,11 @@ function filterGradient(
     chunks,
     width: tileWidth(g.channelsOut, machine),
     rows: machine.tile.rows,
+    winograd: sums && { outputs: sums.outputs, tiles: sums.tiles, parts: sums.parts },
   };
-  const partial = makeBuffer({ dtype: 'f32', shape: [chunks, g.groups, ...taps, g.channelsIn, g.channelsOut] });
+  const transforms = g.axes.map((a, s) => winograd(sums?.outputs[s] ?? 1, sums === undefined ? 1 : a.kernel));
+  const points = sums === undefined ? taps : transforms.map((t) => t.points);
+  const partial = makeBuffer({ dtype: 'f32', shape: [chunks, g.groups, ...points, g.channelsIn, g.channelsOut] });
   const order = g.axes.length > 0 ? channelsLast(g.axes.length + 2) : [0, 1];
   const outer: Step = {
     name: 'filterGradient',
@@ -250,7 +267,33 @@ function filterGradient(
     operandOrders: [order, order],
     resultOrder: partial.type.shape.map((_, i) => i),
   };
-  return [...copy.steps, outer, sumChunks(step, g, chunks, partial)];
+  if (sums === undefined) return [...copy.steps, outer, sumChunks(step, g, chunks, partial)];
+  const back: MixKernel = {
+    kind: 'mix',
+    matrices: transforms.map((t) => transposed(t.filter)),
+    outer: chunks * g.groups,
+    run: g.channelsIn * g.channelsOut,
+  };
+  const filters = makeBuffer({ dtype: 'f32', shape: [chunks, g.groups, ...taps, g.channelsIn, g.channelsOut] });
+  const rowMajor = filters.type.shape.map((_, i) => i);
+  const transform: Step = {
+    name: 'transformFilterGradient',
+    kernel: back,
+    operands: [partial],
+    results: [filters],
+    scope: step.scope,
+    operandOrders: [rowMajor],
+    resultOrder: rowMajor,
+  };
+  return [...copy.steps, outer, transform, sumChunks(step, g, chunks, filters)];
+}
+
+/** The last output position of whole tiles, where outputs of one residue of the dilation make tiles of their own. */
+function lastOfTiles(count: number, dilation: number, outputs: number): number {
+  if (outputs === 1) return count - 1;
+  const residues = Math.min(dilation, count);
+  const tiles = Math.ceil(Math.ceil(count / residues) / outputs);
+  return residues - 1 + dilation * (tiles * outputs - 1);
 }
 
 /** W[g · channelsOut + co, ci, …k] = Σ over chunks. */

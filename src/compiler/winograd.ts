@@ -1,4 +1,4 @@
-import type { WinogradTiling } from '../kernel/tile.js';
+import type { WinogradSums, WinogradTiling } from '../kernel/tile.js';
 import { winograd } from '../kernel/winograd.js';
 import type { MachineDescription } from './machine.js';
 
@@ -31,10 +31,7 @@ const SHARE = 0.5;
  * come from the caches. Undefined: direct.
  */
 export function chooseWinograd(problem: DenseProblem, machine: MachineDescription): WinogradChoice | undefined {
-  if (machine.winograd === false) return undefined;
-  if (problem.axes.some(({ taps }) => taps !== 1 && taps !== 3) || problem.axes.every(({ taps }) => taps === 1)) {
-    return undefined;
-  }
+  if (!possible(problem, machine)) return undefined;
   if (typeof machine.winograd === 'number') return tilingOf(problem, machine, machine.winograd);
   let best: { cost: number; choice: WinogradChoice } | undefined;
   for (const m of [2, 4]) {
@@ -45,6 +42,82 @@ export function chooseWinograd(problem: DenseProblem, machine: MachineDescriptio
     if (best === undefined || cost < best.cost) best = { cost, choice };
   }
   return best !== undefined && best.cost < directCost(problem, machine) ? best.choice : undefined;
+}
+
+export interface WinogradFilterChoice extends WinogradSums {
+  /** Equal parts of the batch with sums of their own. */
+  readonly chunks: number;
+}
+
+/** Elements that the sums of all chunks together may have. */
+const SUMS = 2 ** 20;
+
+/** As {@link chooseWinograd}, for the filter gradient; `batch` elements and `groups` make the problem's repeats. */
+export function chooseWinogradFilter(
+  problem: DenseProblem,
+  batch: number,
+  machine: MachineDescription,
+): WinogradFilterChoice | undefined {
+  if (!possible(problem, machine)) return undefined;
+  if (typeof machine.winograd === 'number') return filterTiling(problem, batch, machine, machine.winograd);
+  let best: { cost: number; choice: WinogradFilterChoice } | undefined;
+  for (const m of [2, 4]) {
+    if (m === 4 && problem.axes.filter(({ taps }) => taps === 3).length > 2) continue;
+    const choice = filterTiling(problem, batch, machine, m);
+    const cost = filterCost(problem, batch, machine, choice);
+    if (best === undefined || cost < best.cost) best = { cost, choice };
+  }
+  return best !== undefined && best.cost < directCost(problem, machine) ? best.choice : undefined;
+}
+
+function filterTiling(
+  problem: DenseProblem,
+  batch: number,
+  machine: MachineDescription,
+  m: number,
+): WinogradFilterChoice {
+  const outputs = problem.axes.map(({ taps }) => (taps === 3 ? m : 1));
+  const { tileCount, phases, points } = extents(problem, outputs);
+  const groups = problem.repeats / batch;
+  const sums = groups * points * problem.channelsIn * problem.channelsOut;
+  let chunks = 1;
+  for (let n = 1; n <= Math.min(ITEMS, SUMS / sums); n++) if (batch % n === 0) chunks = n;
+  // Ranges of channels, where there are not chunks enough: the wider side first, since the other one's tiles are transformed again.
+  const parts: [number, number] = [1, 1];
+  const enough = (side: number, channels: number, unit: number): boolean => channels / (2 * side) >= 2 * unit;
+  while (chunks * groups * parts[0] * parts[1] < ITEMS / 2) {
+    const [columns, rows] = [
+      enough(parts[1], problem.channelsOut, problem.width) ? problem.channelsOut / parts[1] : 0,
+      enough(parts[0], problem.channelsIn, machine.tile.rows) ? problem.channelsIn / parts[0] : 0,
+    ];
+    if (columns === 0 && rows === 0) break;
+    parts[columns >= rows ? 1 : 0] *= 2;
+  }
+  const channels = problem.channelsIn / parts[0] + problem.channelsOut / parts[1];
+  const cached = Math.floor((SHARE * machine.caches.l2) / (4 * points * channels));
+  const tiles = Math.min((tileCount * phases * batch) / chunks, Math.max(16, Math.min(cached, 64)));
+  return { outputs, tiles: Math.ceil(tiles), parts, chunks };
+}
+
+function filterCost(
+  problem: DenseProblem,
+  batch: number,
+  machine: MachineDescription,
+  { outputs, tiles, parts, chunks }: WinogradFilterChoice,
+): number {
+  const { repeats, channelsIn, channelsOut } = problem;
+  const { lanes } = machine;
+  const { tileCount, phases, points } = extents(problem, outputs);
+  const all = repeats * phases * tileCount;
+  const vectorsIn = Math.ceil(channelsIn / lanes);
+  const vectorsOut = Math.ceil(channelsOut / lanes);
+  const tiledAxes = outputs.filter((n) => n > 1).length;
+  const transform = points * (2.5 * tiledAxes + 2);
+  const products = all * points * channelsIn * vectorsOut;
+  // Sums are read and written for every block of tiles, and once more at the end by Gᵀ.
+  const sums = 4 * points * channelsIn * channelsOut;
+  const streamed = (2 * sums * (all / tiles + 2 * chunks * (repeats / batch))) / FAR_BYTES;
+  return overlap(products, streamed) + all * transform * (parts[1] * vectorsIn + parts[0] * vectorsOut);
 }
 
 /** Axes with three taps compute `m` outputs together; an axis with dilation d falls apart into d. */
@@ -68,6 +141,12 @@ function tilingOf(problem: DenseProblem, machine: MachineDescription, m: number)
     blocks: Math.ceil(panels / splits),
     rows: Math.ceil(tiles / Math.ceil(tiles / maxRows)),
   };
+}
+
+/** One or three taps along each axis, three along at least one. */
+function possible({ axes }: DenseProblem, machine: MachineDescription): boolean {
+  if (machine.winograd === false) return false;
+  return axes.every(({ taps }) => taps === 1 || taps === 3) && axes.some(({ taps }) => taps === 3);
 }
 
 function extents(

@@ -99,7 +99,8 @@ export function interpretMix(k: MixKernel, input: KernelArray, output: KernelArr
 
 /** As {@link interpretTile}, for partial sums of the filter gradient. */
 export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], output: KernelArray): void {
-  const taps = k.axes.map((axis) => axis.taps);
+  const transforms = k.axes.map((axis, s) => (k.winograd ? winograd(k.winograd.outputs[s], axis.taps) : undefined));
+  const taps = k.axes.map((axis, s) => transforms[s]?.points ?? axis.taps);
   const shape = [k.chunks, k.groups, ...taps, k.channelsIn, k.channelsOut];
   invariant(`${output.type.shape}` === `${shape}`, `the output is [${output.type.shape}], not [${shape}]`);
   const image = reader('A', a);
@@ -112,8 +113,27 @@ export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], o
     let sum = 0;
     forEach([perChunk, ...k.axes.map((axis) => axis.count)], ([i, ...o]) => {
       const n = chunk * perChunk + i;
-      const at = k.axes.map((axis, s) => axis.start + axis.stride * o[s] + axis.dilation * rest[s]);
-      sum += image([n, g * k.channelsIn + ci, ...at]) * gradient([n, g * k.channelsOut + co, ...o]);
+      const z = gradient([n, g * k.channelsOut + co, ...o]);
+      if (k.winograd === undefined) {
+        const at = k.axes.map((axis, s) => axis.start + axis.stride * o[s] + axis.dilation * rest[s]);
+        sum += image([n, g * k.channelsIn + ci, ...at]) * z;
+        return;
+      }
+      // `rest` is a point: A's row for this output times Bᵀ's row times the inputs of the output's tile.
+      const places = k.axes.map(({ dilation }, s) => {
+        const { outputs } = transforms[s]!;
+        const step = outputs > 1 ? dilation : 1;
+        const inTile = Math.floor(o[s] / step) % outputs;
+        return { inTile, corner: o[s] - inTile * step };
+      });
+      forEach(taps, (inside) => {
+        const at = k.axes.map((axis, s) => axis.start + places[s].corner + axis.dilation * inside[s]);
+        const factor = transforms.reduce(
+          (f, t, s) => f * t!.output[places[s].inTile][rest[s]] * t!.input[rest[s]][inside[s]],
+          1,
+        );
+        if (factor !== 0) sum += factor * image([n, g * k.channelsIn + ci, ...at]) * z;
+      });
     });
     output.data[flat++] = sum;
   });

@@ -103,6 +103,21 @@ export interface OuterKernel {
   readonly chunks: number;
   readonly width: number;
   readonly rows: number;
+  /** Present where the sums are computed by Winograd's algorithm. */
+  readonly winograd?: WinogradSums;
+}
+
+/**
+ * The kernel leaves sums of transformed inputs times transformed output gradients, out[chunk, g, …points, ci, co], which Gᵀ along every
+ * axis turns into the filter's (kernel/winograd.ts). Where `outputs` is not 1, an axis has stride 1, and A is padded for whole tiles.
+ */
+export interface WinogradSums {
+  /** Neighbouring outputs along each axis. */
+  readonly outputs: readonly number[];
+  /** Tiles that one thread works on together. */
+  readonly tiles: number;
+  /** Into how many ranges the input and the output channels are divided, for threads. */
+  readonly parts: readonly [input: number, output: number];
 }
 
 /** How many operands a tile kernel reads by itself: A and the filters. Those behind them belong to its epilogue. */
@@ -129,5 +144,6 @@ export function printMix(k: MixKernel): string {
 
 export function printOuter(k: OuterKernel): string {
   const axes = k.axes.map((a) => `${a.count}×(taps ${a.taps}, stride ${a.stride}, dilation ${a.dilation})`).join(' ');
-  return `outer ${k.rows}×${k.width} n=${k.batch}/${k.chunks} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${axes}`;
+  const algorithm = k.winograd ? ` winograd ${k.winograd.outputs.join('×')}` : '';
+  return `outer${algorithm} ${k.rows}×${k.width} n=${k.batch}/${k.chunks} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${axes}`;
 }

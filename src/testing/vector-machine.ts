@@ -485,6 +485,29 @@ export function testVectorMachine(name: string, lanes: number, fused: boolean, a
     );
   });
 
+  test(`${name}: loops whose bounds only turn out to be known`, () => {
+    const bound = fc.integer({ min: -3, max: 9 });
+    fc.assert(
+      fc.property(bound, bound, fc.integer({ min: 1, max: 3 }), fc.boolean(), (from, to, step, positions) => {
+        const run = assemble((m, _, output) => {
+          const next = m.copy(output);
+          // Machines may fold these sums, or not.
+          const sum = (n: number): Register => m.binary('add', m.constant('i32', n - 5), m.constant('i32', 5));
+          m.loop({ from: sum(from), to: sum(to), step }, (i) => {
+            m.store(positions ? i : m.constant('i32', 7), next);
+            m.bump(next, 4);
+          });
+          m.store(m.constant('i32', 999), next);
+        });
+        const expected: number[] = [];
+        for (let i = from; i < to; i += step) expected.push(positions ? i : 7);
+        const out = numbers('i32', run(new Uint8Array(8), 4 * 20));
+        assertSame(out, [...expected, 999], `from ${from} to ${to} step ${step}`);
+      }),
+      { numRuns: 100, seed: 1 },
+    );
+  });
+
   test(`${name}: registers that change: nested loops, when, set, constants as accumulators`, () => {
     const run = assemble((m, input, output) => {
       const n = m.load('i32', false, input);

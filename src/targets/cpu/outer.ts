@@ -3,6 +3,7 @@ import { Arithmetic } from './arithmetic.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
+import { winogradFilterCode } from './winograd-filter.js';
 
 /** Rows of both operands that are worked on together should stay in the second-level cache. */
 const BLOCK_BYTES = 160 * 1024;
@@ -13,6 +14,7 @@ const ITEMS = 32;
  * channels; it runs over a block of output positions while the block is in the cache, and adds to its partial sums in memory.
  */
 export function outerCode(k: OuterKernel, lanes: number, operands: readonly View[], result: View): KernelCode {
+  if (k.winograd !== undefined) return winogradFilterCode(k, k.winograd, lanes, operands, result);
   const plan = planOuter(k, operands);
   return {
     items: plan.items,

@@ -215,7 +215,9 @@ export class Lowering {
     const end = w.place();
     const first = this.fixed(from);
     const last = this.fixed(to);
-    if (first !== undefined && last !== undefined && result.uses === 0) {
+    // Bounds may turn out to be known, and the loop empty, only after folding.
+    const certain = first !== undefined && last !== undefined && first < last;
+    if (certain && result.uses === 0) {
       // Nobody looks at the position: count the trips down.
       const left = w.integer(Math.ceil((last - first) / step));
       const next = (): void => {
@@ -237,7 +239,7 @@ export class Lowering {
       } else {
         limit = use(this.register(to));
       }
-      const exit = first === undefined || last === undefined;
+      const exit = !certain;
       if (exit) {
         w.emit('cmp', use(i), limit);
         w.emit('jge', end);
