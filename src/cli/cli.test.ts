@@ -6,7 +6,9 @@ import { gzipSync } from 'node:zlib';
 import { decode, encode } from 'fast-png';
 import jpeg from 'jpeg-js';
 import { MODELS } from '../models/index.js';
+import { type DefaultInstructions, nativeProblem } from '../runtime/backend.js';
 import { type CommandResult, gabor, temporaryFolder, writeImageFolder } from '../testing/command-line.js';
+import { DEVICE_NAMES, type DeviceName } from './devices.js';
 import { Output } from './output.js';
 import { run as runCommand } from './run.js';
 
@@ -247,20 +249,36 @@ test('summary of a network by name and of a file', async () => {
   assertFails(wrong, 1, /features\.conv1/, /3/);
 });
 
-test('doctor tells what works', async () => {
-  const [asJson, asText] = await Promise.all([run('doctor', '--json'), run('doctor')]);
+test('doctor tells what works, what programs are compiled to and why', async () => {
+  const [asJson, asText, plain, wrong] = await Promise.all([
+    gabor(['doctor', '--json'], { env: { GABOR_NATIVE: '1' } }),
+    gabor(['doctor'], { env: { GABOR_NATIVE: '1' } }),
+    gabor(['doctor'], { env: { GABOR_NATIVE: '0' } }),
+    gabor(['doctor'], { env: { GABOR_NATIVE: 'sse' } }),
+  ]);
   const [report] = asJson.events();
   assert.equal(asJson.status, 0);
   assert.equal(report.node, process.version);
-  const targets = report.targets as { name: string; works: boolean }[];
+  const targets = report.targets as { name: string; works: boolean; detail: string }[];
+  const works = (name: DeviceName): boolean =>
+    name === 'avx512' || name === 'avx2' ? nativeProblem(name) === undefined : true;
   assert.deepEqual(
     targets.map(({ name, works }) => [name, works]),
-    [
-      ['cpu', true],
-      ['reference', true],
-    ],
+    DEVICE_NAMES.map((name) => [name, works(name)]),
   );
+  for (const { name, detail } of targets) {
+    if (name === 'avx512' || name === 'avx2') assert.ok(detail.includes(nativeProblem(name) ?? 'GFLOP/s'), detail);
+  }
+  const { instructions, reason } = report.code as DefaultInstructions;
+  assert.equal(instructions, (['avx512', 'avx2'] as const).find(works) ?? 'wasm');
+  assert.equal(reason, instructions === 'wasm' ? nativeProblem('avx2') : undefined);
   assert.match(asText.stdout, /WebAssembly +SIMD yes/);
+  assert.match(asText.stdout, instructions === 'wasm' ? /Code +WebAssembly; no/ : /Code +machine code for AVX/);
+  if (report.caches !== undefined) assert.match(asText.stdout, /Caches +L1 \d+(\.\d+)? KiB · L2 /);
+  assert.match(plain.stdout, /Code +WebAssembly; no machine code: the environment variable GABOR_NATIVE says so/);
+  assert.match(plain.stdout, /✓ cpu +cpu, wasm, \d+ thread/);
+  assert.equal(wrong.status, 1);
+  assert.match(wrong.stdout, /✗ cpu +environment variable GABOR_NATIVE: expected 0.*got "sse"/);
 });
 
 test('help and version', async () => {
@@ -300,7 +318,7 @@ test('wrong command lines: status 2, what was meant, what is allowed', async () 
     [['train', '--threads', '0', '--data', 'strokes'], /--threads.*from 1 to 256/],
     [['train', '--size', '0', '--data', 'strokes'], /--size.*1 to 4096/],
     [['train', '--optimizer', 'adamm', '--data', 'strokes'], /--optimizer.*sgd, adam, adamw/],
-    [['train', '--device', 'gpu', '--data', 'strokes'], /--device.*cpu, reference/],
+    [['train', '--device', 'gpu', '--data', 'strokes'], /--device.*cpu, avx512, avx2, wasm, reference/],
     [['train', '--augment', 'flop', '--data', 'strokes'], /--augment.*"flop"/],
     [['train'], /--data is missing.*strokes/],
     [['train', '--resume'], /--resume needs --out/],

@@ -20,7 +20,10 @@ function json(): Option {
 function device(): Option[] {
   return [
     new Option('--threads <n>', 'threads for computing (default: one per processor)').argParser(wholeNumber(1, 256)),
-    new Option('--device <name>', 'where to compute; "reference" is slow and exact')
+    new Option(
+      '--device <name>',
+      'where to compute: "cpu" is the fastest of avx512, avx2 and wasm, "reference" is slow and exact',
+    )
       .choices(DEVICE_NAMES)
       .default('cpu'),
   ];
@@ -175,7 +178,9 @@ export function createProgram(output: Output, finish: Finish): Command {
     program
       .command('doctor')
       .summary('show what this machine can do')
-      .description('Node, processor and WebAssembly features, which targets work here and why others do not.')
+      .description(
+        'Node, processor, caches, what programs are compiled to, which targets work here and why others do not.',
+      )
       .addOption(json())
       .action(async () => finish(await (await import('./commands/doctor.js')).doctor(output))),
     [['gabor doctor', '']],
@@ -183,7 +188,7 @@ export function createProgram(output: Output, finish: Finish): Command {
 
   program.addHelpText(
     'after',
-    '\nMore about a command: gabor <command> --help\nEnvironment: NO_COLOR (no colours), GABOR_THREADS (threads), GABOR_DEBUG=stack (stack traces)',
+    '\nMore about a command: gabor <command> --help\nEnvironment: NO_COLOR (no colours), GABOR_THREADS (threads), GABOR_NATIVE=0 (no machine code: WebAssembly),\nGABOR_DEBUG=stack (stack traces)',
   );
   return program;
 }

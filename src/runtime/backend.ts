@@ -21,7 +21,8 @@ export interface EmittedCode {
 
 /** One way from a plan to code that this machine runs. */
 export interface Backend {
-  readonly name: string;
+  /** What programs are compiled to. */
+  readonly name: Instructions;
   /** What the compiler's passes need to know of it. */
   readonly machine: MachineDescription;
   /** @param only the one step to emit, for profiling. */
@@ -129,13 +130,20 @@ function wantedInstructions(): Instructions | undefined {
   return found;
 }
 
-/** Why the processor's own instructions are not used, or which are. */
-export function describeNative(): string {
-  const wanted = wantedInstructions();
-  if (wanted === 'wasm') return 'not used: the environment variable GABOR_NATIVE says so';
-  const features = wanted ?? (['avx512', 'avx2'] as const).find((name) => nativeProblem(name) === undefined) ?? 'avx2';
-  const problem = nativeProblem(features);
-  return problem === undefined ? FEATURE_NAMES[features] : `not used: ${problem}`;
+/** What programs are compiled to by default. */
+export interface DefaultInstructions {
+  readonly instructions: Instructions;
+  /** For WebAssembly: why there is no machine code. */
+  readonly reason?: string;
+}
+
+/** @throws OptionError where GABOR_NATIVE asks for instructions that cannot run here. */
+export function defaultInstructions(): DefaultInstructions {
+  const { name } = chooseBackend({});
+  if (name !== 'wasm') return { instructions: name };
+  const reason =
+    wantedInstructions() === 'wasm' ? 'the environment variable GABOR_NATIVE says so' : nativeProblem('avx2');
+  return { instructions: name, reason };
 }
 
 /**

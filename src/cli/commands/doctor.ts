@@ -1,9 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from 'node:os';
+import type { Device } from '../../graph/device.js';
 import { formatBytes } from '../../inspect/format.js';
 import { multiplyAdds } from '../../kernel/contraction.js';
 import { contract } from '../../ops/convolution.js';
 import { tensor } from '../../ops/create.js';
+import { type DefaultInstructions, defaultInstructions } from '../../runtime/backend.js';
+import { CpuDevice } from '../../runtime/cpu-device.js';
+import { nativeLibrary } from '../../runtime/native/library.js';
+import { type Caches, detectProcessor } from '../../runtime/native/processor.js';
 import { defaultThreads } from '../../runtime/threads.js';
 import { enableRelaxedSimd, wasmFeatures } from '../../targets/cpu/wasm/features.js';
 import { DEVICE_NAMES, type DeviceName, describeDevice, useDevice } from '../devices.js';
@@ -28,6 +33,10 @@ export interface DoctorReport {
   readonly processor: string;
   readonly processors: number;
   readonly features: readonly string[];
+  /** Bytes of the caches of one core, where the processor could be asked. */
+  readonly caches?: Caches;
+  /** What programs are compiled to, and for WebAssembly why not to machine code. */
+  readonly code?: DefaultInstructions;
   readonly wasm: {
     readonly simd: boolean;
     readonly relaxedSimd: boolean;
@@ -67,6 +76,8 @@ export async function doctor(output: Output): Promise<number> {
 async function examine(): Promise<DoctorReport> {
   enableRelaxedSimd();
   const { simd, relaxedSimd, fused, threads } = wasmFeatures();
+  const library = nativeLibrary();
+  const caches = typeof library === 'string' ? undefined : detectProcessor(library).caches;
   const targets: TargetReport[] = [];
   for (const name of DEVICE_NAMES) targets.push(await tryTarget(name));
   return {
@@ -78,11 +89,22 @@ async function examine(): Promise<DoctorReport> {
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     processors: availableParallelism(),
     features: processorFeatures(),
+    ...(caches === undefined ? {} : { caches }),
+    ...codeReport(),
     wasm: { simd, relaxedSimd, fused, threads },
     threads: defaultThreads(),
     memory: { total: totalmem(), free: freemem() },
     targets,
   };
+}
+
+/** Nothing where GABOR_NATIVE is wrong: the cpu target then says so. */
+function codeReport(): Pick<DoctorReport, 'code'> {
+  try {
+    return { code: defaultInstructions() };
+  } catch {
+    return {};
+  }
 }
 
 function processorFeatures(): string[] {
@@ -96,14 +118,17 @@ function processorFeatures(): string[] {
 }
 
 async function tryTarget(name: DeviceName): Promise<TargetReport> {
+  let device: Device | undefined;
   try {
-    const device = useDevice(name);
+    device = useDevice(name);
     const wrong = checkConvolution();
     if (wrong !== undefined) return { name, works: false, detail: wrong };
-    const speed = name === 'cpu' ? `; ${measureConvolution()}` : '';
+    const speed = name === 'reference' ? '' : `; ${measureConvolution()}`;
     return { name, works: true, detail: `${describeDevice(device)}${speed}` };
   } catch (error) {
     return { name, works: false, detail: error instanceof Error ? error.message : String(error) };
+  } finally {
+    if (device instanceof CpuDevice) await device.close();
   }
 }
 
@@ -146,8 +171,10 @@ function print(report: DoctorReport, output: Output): void {
     ['System', report.system],
     ['Processor', `${printable(report.processor)}, ${report.processors} usable`],
     ['Features', report.features.join(' ') || 'not known on this system'],
+    ...(report.caches === undefined ? [] : [['Caches', cacheText(report.caches)] satisfies [string, string]]),
     ['Memory', `${formatBytes(report.memory.total)}, ${formatBytes(report.memory.free)} free`],
     ['Threads', `${report.threads}${process.env.GABOR_THREADS ? ' (from GABOR_THREADS)' : ''}`],
+    ...(report.code === undefined ? [] : [['Code', codeText(report.code)] satisfies [string, string]]),
     [
       'WebAssembly',
       `SIMD ${yes(simd)} · relaxed SIMD ${yes(relaxedSimd)} · multiply-add fused ${yes(fused)} · threads ${yes(threads)}`,
@@ -158,4 +185,20 @@ function print(report: DoctorReport, output: Output): void {
   for (const { name, works, detail } of report.targets) {
     output.print(`${works ? colours.green('✓') : colours.red('✗')} ${colours.bold(pad(name, 10))} ${detail}`);
   }
+}
+
+const CODE_NAMES: Readonly<Record<DefaultInstructions['instructions'], string>> = {
+  avx512: 'machine code for AVX-512',
+  avx2: 'machine code for AVX2',
+  wasm: 'WebAssembly',
+};
+
+function codeText({ instructions, reason }: DefaultInstructions): string {
+  return `${CODE_NAMES[instructions]}${reason === undefined ? '' : `; no machine code: ${reason}`}`;
+}
+
+/** Of one core; a level that the processor does not tell of is left out. */
+function cacheText(caches: Caches): string {
+  const levels = Object.entries(caches).filter(([, bytes]) => bytes > 0);
+  return levels.map(([level, bytes]) => `${level.toUpperCase()} ${formatBytes(bytes)}`).join(' · ') || 'not known';
 }

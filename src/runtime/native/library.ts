@@ -63,10 +63,30 @@ function open(): NativeLibrary | string {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
     return `the optional package koffi, which calls machine code, cannot be loaded: ${reason}`;
   }
+  let system: NativeLibrary;
   try {
-    return operatingSystem() === 'win32' ? windows(koffi) : posix(koffi);
+    system = operatingSystem() === 'win32' ? windows(koffi) : posix(koffi);
   } catch (error) {
     return `the functions of the operating system for executable memory cannot be reached: ${(error as Error).message}`;
+  }
+  return probe(system) ?? system;
+}
+
+/** Makes a page executable and calls it once: hardened systems refuse that (SELinux execmem, PaX MPROTECT, systemd's MemoryDenyWriteExecute). */
+function probe(system: NativeLibrary): string | undefined {
+  const RET = 0xc3;
+  const bytes = pagesOf(1);
+  let page: Address | undefined;
+  try {
+    page = system.allocate(bytes);
+    system.view(page, 1)[0] = RET;
+    system.makeExecutable(page, bytes);
+    system.functionAt(page, 'void gabor_probe(void)')();
+    return undefined;
+  } catch (error) {
+    return `${(error as Error).message}, as hardened systems do`;
+  } finally {
+    if (page !== undefined) system.free(page, bytes);
   }
 }
 
