@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads';
 import type { Control } from './control.js';
-import type { ProgramCode } from './program.js';
+import type { ProgramCode } from './program-code.js';
 import type { WasmMemory } from './webassembly.js';
 
 /** What a worker thread is born with. */

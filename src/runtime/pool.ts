@@ -1,7 +1,8 @@
 import { GaborError } from '../tensor/errors.js';
 import { KeepAlive } from './host.js';
 import type { DeviceMemory } from './memory.js';
-import { instantiate, type LoadedProgram, loadProgram, type ProgramExports, type ProgramSource } from './program.js';
+import { instantiate, type LoadedProgram, loadProgram, type ProgramSource } from './program.js';
+import type { ProgramExports } from './program-code.js';
 import { programError, Team } from './team.js';
 import { checkThreads } from './threads.js';
 

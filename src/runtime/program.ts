@@ -1,23 +1,10 @@
 import { GaborError } from '../tensor/errors.js';
-import { type LoadedMachineCode, loadMachineCode, type MachineCode, machineCodeExports } from './native/program.js';
+import { loadMachineCode, type MachineCode, machineCodeExports } from './native/program.js';
+import type { ProgramCode, ProgramExports } from './program-code.js';
 import { type WasmBytes, type WasmMemory, type WasmModule, wasm } from './webassembly.js';
-
-/** What a program offers to the thread that runs it. */
-export interface ProgramExports {
-  /** Runs the share of one thread; all threads of a run execute it at the same time. */
-  run(thread: number, threads: number, table: number): void;
-  /**
-   * Optional: makes every thread that waits in a barrier of `table`, or comes to one later, trap. With it a failed run
-   * ends by itself, and the thread that calls `runSync` can be one of the threads of the run.
-   */
-  abort?(table: number): void;
-}
 
 /** A program as an emitter writes it: a WebAssembly module or its bytes, or machine code of this processor. */
 export type ProgramSource = WasmModule | WasmBytes | MachineCode;
-
-/** A program in the form that is sent to threads. */
-export type ProgramCode = { readonly module: WasmModule } | { readonly machine: LoadedMachineCode };
 
 export interface LoadedProgram {
   readonly code: ProgramCode;

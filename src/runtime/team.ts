@@ -17,7 +17,7 @@ import {
   waitWhile,
 } from './control.js';
 import { nextTurn, spawnThread, type ThreadHandle } from './host.js';
-import type { ProgramCode } from './program.js';
+import type { ProgramCode } from './program-code.js';
 import type { WasmMemory } from './webassembly.js';
 
 /** How long a blocked caller waits for threads to start or to react; a machine under load takes seconds, not minutes. */

@@ -16,7 +16,8 @@ import {
   TABLE,
 } from './control.js';
 import type { ProgramMessage, WorkerStart } from './host.js';
-import { instantiate, type ProgramExports } from './program.js';
+import { instantiate } from './program.js';
+import type { ProgramExports } from './program-code.js';
 
 const { control, memory, thread, threads, port } = workerData as WorkerStart;
 const programs = new Map<number, ProgramExports>();

@@ -1,23 +1,15 @@
 import { BARRIER_ABORT } from '../../targets/cpu/x64/barrier.js';
 import { GaborError } from '../../tensor/errors.js';
-import type { ProgramExports } from '../program.js';
+import type { LoadedMachineCode, ProgramExports } from '../program-code.js';
 import type { WasmMemory } from '../webassembly.js';
 import { CodePages } from './code.js';
-import { type Address, nativeLibrary } from './library.js';
+import { nativeLibrary } from './library.js';
 import { IDENTITY, INVOKE, nativeStubs } from './stubs.js';
 
 /** Machine code of one program; `entry` is the offset of `run`. */
 export interface MachineCode {
   readonly code: Uint8Array;
   readonly entry: number;
-}
-
-/** Where a thread finds a program that was loaded. */
-export interface LoadedMachineCode {
-  readonly invoke: Address;
-  readonly entry: Address;
-  /** Of the memory that the program works on; shared memory grows in place. */
-  readonly memory: Address;
 }
 
 /** @throws GaborError where machine code cannot run. */
