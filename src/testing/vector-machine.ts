@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { BinaryOp, Comparison, Register, UnaryOp, VectorMachine } from '../targets/cpu/machine.js';
+import { Transposed } from '../targets/cpu/transpose.js';
 
 /** A kernel that reads at `input` and writes at `output`, both addresses. */
 export type TestKernel = (m: VectorMachine, input: Register, output: Register) => void;
@@ -406,6 +407,39 @@ export function testVectorMachine(name: string, lanes: number, fused: boolean, a
       }),
       { numRuns: 40 },
     );
+  });
+
+  test(`${name}: shuffle, columns of a square`, () => {
+    const anywhere = fc.array(fc.integer({ min: 0, max: 2 * lanes - 1 }), { minLength: lanes, maxLength: lanes });
+    const values = (length: number): number[] => Array.from({ length }, (_, i) => 3 * i - 5);
+    fc.assert(
+      fc.property(anywhere, fc.constantFrom('f32', 'i32'), (indices, kind) => {
+        const run = assemble((m, input, output) => {
+          m.loop({ to: lanes }, () => {
+            const a = m.load(kind, true, input);
+            const b = m.load(kind, true, input, 4 * lanes);
+            m.store(m.shuffle(a, b, indices), output);
+            m.store(a, output, 4 * lanes);
+            m.store(b, output, 8 * lanes);
+          });
+        });
+        const all = values(2 * lanes);
+        const out = numbers(kind, run(bytesOf(arrayOf(kind, all)), 12 * lanes));
+        assertSame(out, [...indices.map((i) => all[i]), ...all], `shuffle [${indices}]`);
+      }),
+      { numRuns: 30 },
+    );
+    for (let rows = 1; rows <= lanes; rows++) {
+      const all = values(rows * lanes);
+      const run = assemble((m, input, output) => {
+        const loaded = Array.from({ length: rows }, (_, i) => m.load('f32', true, input, 4 * i * lanes));
+        const transposed = new Transposed(m, loaded);
+        for (let j = 0; j < lanes; j++) m.store(transposed.column(j), output, 4 * j * rows, rows);
+      });
+      const out = numbers('f32', run(bytesOf(arrayOf('f32', all)), 4 * rows * lanes));
+      const expected = Array.from({ length: rows * lanes }, (_, k) => all[(k % rows) * lanes + Math.floor(k / rows)]);
+      assertSame(out, expected, `columns of ${rows} rows`);
+    }
   });
 
   test(`${name}: stores of every count touch nothing beyond`, () => {

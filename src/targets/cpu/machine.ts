@@ -68,6 +68,8 @@ export interface VectorMachine {
   gather(scalars: readonly Register[]): Register;
   /** Lane i of the result is lane `indices[i]` of a wide f32 or i32; the indices are known when code is generated. */
   permute(source: Register, indices: readonly number[]): Register;
+  /** As {@link permute}, out of the lanes of `a` and then those of `b`; fastest for what `transpose.ts` asks for. */
+  shuffle(a: Register, b: Register, indices: readonly number[]): Register;
   /** 0, 1, 2, … as wide i32. */
   iota(): Register;
 

@@ -168,22 +168,22 @@ export class WasmMachine implements VectorMachine {
   }
 
   permute(source: Register, indices: readonly number[]): Register {
+    return this.shuffle(source, source, indices);
+  }
+
+  shuffle(a: Register, b: Register, indices: readonly number[]): Register {
+    const lanes = a === b ? WASM_LANES : 2 * WASM_LANES;
     invariant(
-      source.wide &&
-        source.kind !== 'mask' &&
+      a.wide &&
+        b.wide &&
+        a.kind === b.kind &&
+        a.kind !== 'mask' &&
         indices.length === WASM_LANES &&
-        indices.every((i) => i >= 0 && i < WASM_LANES),
-      `permute: expects a wide f32 or i32 and ${WASM_LANES} lanes of it, not [${indices}]`,
+        indices.every((i) => i >= 0 && i < lanes),
+      `shuffle: expects wide f32 or i32 and ${WASM_LANES} of ${lanes} lanes, not [${indices}]`,
     );
     const bytes = indices.flatMap((i) => [4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3]);
-    return this.#result(
-      source.kind,
-      true,
-      this.#f.get(source),
-      this.#f.get(source),
-      ...simd(Simd.i8x16Shuffle),
-      ...bytes,
-    );
+    return this.#result(a.kind, true, this.#f.get(a), this.#f.get(b), ...simd(Simd.i8x16Shuffle), ...bytes);
   }
 
   iota(): Register {

@@ -50,6 +50,12 @@ export type Operation =
       readonly indices: readonly number[];
     }
   | {
+      readonly op: 'shuffle';
+      readonly result: Value;
+      readonly args: readonly [Value, Value];
+      readonly indices: readonly number[];
+    }
+  | {
       readonly op: 'load' | 'loadBytes' | 'loadSplat';
       readonly result: Value;
       readonly args: readonly [Value];

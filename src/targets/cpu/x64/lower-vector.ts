@@ -49,6 +49,9 @@ export function lowerVector(l: Lowering, operation: Operation): void {
     case 'permute':
       permute(l, l.target(operation.result), operation.args[0], operation.indices);
       return;
+    case 'shuffle':
+      shuffle(l, l.target(operation.result), operation.args, operation.indices);
+      return;
     case 'gather':
       gather(l, l.target(operation.result), operation.args);
       return;
@@ -163,9 +166,67 @@ function lane(l: Lowering, result: Value, from: Value, index: number): void {
   if (from.kind === 'mask') w.emit('and', mod(target), 1);
 }
 
-function permute(l: Lowering, target: Virtual, from: Value, indices: readonly number[]): void {
+/** Which lanes of every four, 0 … 3 of the first register and 4 … 7 of the second, these instructions take. */
+const UNPACKED: Readonly<Record<string, Name>> = {
+  '0,4,1,5': 'vunpcklps',
+  '2,6,3,7': 'vunpckhps',
+  '0,1,4,5': 'vunpcklpd',
+  '2,3,6,7': 'vunpckhpd',
+};
+
+function shuffle(l: Lowering, target: Virtual, [a, b]: readonly Value[], indices: readonly number[]): void {
   const { w } = l;
-  const source = l.operand(from, false);
+  const lanes = indices.length;
+  const out = def(target, w.vectorBits);
+  const first = use(l.register(a), w.vectorBits);
+  const second = use(l.register(b), w.vectorBits);
+  // Alike in all quarters, from the same quarter of both.
+  const quarter = indices.slice(0, 4).map((i) => (i < lanes ? i : i - lanes + 4));
+  const from = (i: number, q: number): number => (i < 4 ? i : i - 4 + lanes) + 4 * q;
+  const unpack = UNPACKED[`${quarter}`];
+  if (unpack !== undefined && indices.every((index, i) => index === from(quarter[i % 4], Math.floor(i / 4)))) {
+    w.emit(unpack, out, first, second);
+    return;
+  }
+  const blocks = Array.from({ length: lanes / 4 }, (_, q) => indices[4 * q] / 4);
+  const whole = lanes > 4 && indices.every((index, i) => index === 4 * blocks[Math.floor(i / 4)] + (i % 4));
+  if (whole && !w.avx512) {
+    w.emit('vperm2f128', out, first, second, blocks[0] | (blocks[1] << 4));
+    return;
+  }
+  if (whole && blocks.every((block, q) => block >= blocks.length === q >= blocks.length / 2)) {
+    const bits = blocks.length / 2;
+    const immediate = blocks.reduce((all, block, q) => all | ((block % blocks.length) << (bits * q)), 0);
+    w.emit('vshuff32x4', out, first, second, immediate);
+    return;
+  }
+  if (w.avx512) {
+    w.move(target, l.register(a));
+    w.emit('vpermt2ps', mod(target, w.vectorBits), use(w.words(indices), w.vectorBits), second);
+    return;
+  }
+  const [fromA, fromB] = [w.vector(), w.vector()];
+  permuteTo(
+    l,
+    fromA,
+    first,
+    indices.map((i) => i % lanes),
+  );
+  permuteTo(
+    l,
+    fromB,
+    second,
+    indices.map((i) => i % lanes),
+  );
+  const mask = indices.reduce((bits, index, i) => bits | (index >= lanes ? 1 << i : 0), 0);
+  w.emit('vblendps', out, use(fromA, w.vectorBits), use(fromB, w.vectorBits), mask);
+}
+
+function permute(l: Lowering, target: Virtual, from: Value, indices: readonly number[]): void {
+  permuteTo(l, target, l.operand(from, false), indices);
+}
+
+function permuteTo({ w }: Lowering, target: Virtual, source: Argument, indices: readonly number[]): void {
   // Within quarters, all alike, an immediate says it; otherwise a register of indices.
   if (indices.every((index, i) => index - (i - (i % 4)) === indices[i % 4])) {
     const immediate = indices.slice(0, 4).reduce((bits, index, i) => bits | (index << (2 * i)), 0);

@@ -96,6 +96,18 @@ export class X64Machine implements VectorMachine {
     return result;
   }
 
+  shuffle(a: Register, b: Register, indices: readonly number[]): Register {
+    const { lanes } = this;
+    this.#same('shuffle', a, b);
+    invariant(
+      a.wide && a.kind !== 'mask' && indices.length === lanes && indices.every((i) => i >= 0 && i < 2 * lanes),
+      `shuffle: expects wide f32 or i32 and ${lanes} lanes of both, not [${indices}]`,
+    );
+    const result = this.#f.value(a.kind, true);
+    this.#f.add({ op: 'shuffle', result, args: [this.#f.own(a), this.#f.own(b)], indices });
+    return result;
+  }
+
   iota(): Register {
     const result = this.#f.value('i32', true);
     this.#f.add({ op: 'iota', result, args: [] });
