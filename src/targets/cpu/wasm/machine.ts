@@ -168,19 +168,22 @@ export class WasmMachine implements VectorMachine {
   }
 
   permute(source: Register, indices: readonly number[]): Register {
+    invariant(
+      indices.every((i) => i < WASM_LANES),
+      `permute: expects ${WASM_LANES} lanes of a register, not [${indices}]`,
+    );
     return this.shuffle(source, source, indices);
   }
 
   shuffle(a: Register, b: Register, indices: readonly number[]): Register {
-    const lanes = a === b ? WASM_LANES : 2 * WASM_LANES;
     invariant(
       a.wide &&
         b.wide &&
         a.kind === b.kind &&
         a.kind !== 'mask' &&
         indices.length === WASM_LANES &&
-        indices.every((i) => i >= 0 && i < lanes),
-      `shuffle: expects wide f32 or i32 and ${WASM_LANES} of ${lanes} lanes, not [${indices}]`,
+        indices.every((i) => i >= 0 && i < 2 * WASM_LANES),
+      `shuffle: expects wide f32 or i32 and ${WASM_LANES} lanes of both, not [${indices}]`,
     );
     const bytes = indices.flatMap((i) => [4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3]);
     return this.#result(a.kind, true, this.#f.get(a), this.#f.get(b), ...simd(Simd.i8x16Shuffle), ...bytes);
