@@ -28,6 +28,11 @@ export const NESTED = 'a compiled function is called inside a traced function: c
 /** Records everything that `body` applies; returns the trace with the graph's outputs set to what `body` returned. */
 export function trace(body: (graph: Graph) => readonly Tensor[]): Trace {
   if (traces.length > 0) throw new GaborError(NESTED);
+  return traceApart(body);
+}
+
+/** {@link trace} into a graph of its own while another trace may be in progress: to compute constants of that one. */
+export function traceApart(body: (graph: Graph) => readonly Tensor[]): Trace {
   const recording: Trace = { graph: new Graph(), captured: new Map(), assigned: new Map() };
   traces.push(recording);
   try {
