@@ -1,27 +1,49 @@
 import { concatenate, readFloats, toChannelsFirst, toChannelsLast } from '../harness/arrays.mjs';
 import { importGabor } from '../harness/gabor.mjs';
 import { packageVersion } from '../harness/peers.mjs';
+import { Unsupported } from '../harness/protocol.mjs';
 import { geometryOf, shapesOf } from '../suites/cases.mjs';
 
-export async function open({ threads }) {
+/** @param instructions `x64`: the best that this processor has; else as in `cpuDevice` */
+export async function open({ threads, instructions }) {
   const gabor = await importGabor();
-  const device = gabor.cpuDevice({ threads });
-  gabor.setDevice(device);
+  const { nativeProblem } = await importGabor('runtime/backend.js');
+  const best = () => {
+    const found = ['avx512', 'avx2'].find((name) => nativeProblem(name) === undefined);
+    if (found === undefined) throw new Error(nativeProblem('avx2'));
+    return found;
+  };
+  const chosen = instructions === 'x64' ? best() : instructions;
+  const devices = new Map();
+  const device = (winograd) => {
+    if (!devices.has(winograd)) devices.set(winograd, gabor.cpuDevice({ threads, instructions: chosen, winograd }));
+    return devices.get(winograd);
+  };
+  device(true);
   return {
-    version: packageVersion('../..'),
-    prepare: (task) => (task.kind === 'conv' ? convolution(gabor, task) : training(gabor, task)),
+    version: `${packageVersion('../..')} ${chosen}`,
+    prepare: (task) =>
+      task.kind === 'conv'
+        ? convolution(gabor, device(task.variant !== 'direct'), task)
+        : training(gabor, device(true), task),
   };
 }
 
+/** Cases with the filter or stride that Winograd's algorithm is for, and gradients: measured without it, too. */
+const HAS_DIRECT = /^(A0[1-4]|B)/;
+
 /**
  * Variants: `nchw` has its tensors in the device's memory, as in PyTorch's default order; `nhwc` has activations with the
- * channels last, as a network has them inside a program; `copies` is `nchw` with the activations copied from and to JavaScript in
- * every run, which is what libraries do that take and return arrays.
+ * channels last, as a network has them inside a program; `direct` is `nhwc` without Winograd's algorithm; `copies` is `nchw` with the
+ * activations copied from and to JavaScript in every run, which is what libraries do that take and return arrays.
  */
-function convolution(gabor, { case: c, role, variant, chain, files }) {
+function convolution(gabor, device, { case: c, role, variant, chain, files }) {
+  if (variant === 'direct' && !HAS_DIRECT.test(c.id)) throw new Unsupported('the same as nhwc');
+  if (variant === 'copies' && role !== 'forward') throw new Unsupported('forward only');
+  gabor.setDevice(device);
   const { compile, conv, contract, tensor, transpose } = gabor;
   const shapes = shapesOf(c);
-  const last = variant === 'nhwc';
+  const last = variant === 'nhwc' || variant === 'direct';
   const image = (shape, file) => {
     const data = readFloats(file);
     const [n, channels, ...spatial] = shape;
@@ -62,6 +84,9 @@ function convolution(gabor, { case: c, role, variant, chain, files }) {
   const host = variant === 'copies' ? inputs.map((t) => t.data()) : undefined;
   return {
     run() {
+      gabor.setDevice(device);
+      // In training the filter is another one in every step, and has to be packed anew.
+      if (role !== 'forward') w.storage.changed?.();
       host?.forEach((data, i) => {
         inputs[i].write(data);
       });
@@ -89,7 +114,8 @@ function convolution(gabor, { case: c, role, variant, chain, files }) {
 }
 
 /** One compiled step: forward pass, loss, gradients and update are one program; the loss is read after every step. */
-function training(gabor, { network, batches, files }) {
+function training(gabor, device, { network, batches, files }) {
+  gabor.setDevice(device);
   const { compile, crossEntropy, gradients, SGD, Adam, tensor } = gabor;
   const model = buildModel(gabor, network.layers);
   model.train();

@@ -1,6 +1,7 @@
 """The child's side of harness/protocol.mjs for PyTorch; see contestants/gabor.mjs for what the tasks are.
 
-Variants: nchw (contiguous) and nhwc (channels_last memory format).
+Variants: nchw (contiguous), nhwc (channels_last memory format); packed (convolutions: oneDNN's own blocked format for filter and
+activations, or, where that does not exist, a frozen graph that torch.jit optimised for inference); jit (training: nhwc, traced).
 """
 
 import json
@@ -12,6 +13,7 @@ import numpy
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils import mkldnn
 
 
 class Unsupported(Exception):
@@ -23,7 +25,7 @@ def floats(file):
 
 
 def memory_format(variant, spatial):
-    if variant == "nchw":
+    if variant in ("nchw", "packed"):
         return torch.contiguous_format
     if spatial == 1:
         raise Unsupported("channels_last has no 1-D form")
@@ -46,8 +48,34 @@ class Convolution:
         self.options = dict(stride=c["s"], padding=c["p"], dilation=c["d"], groups=c["g"])
         forward = {1: (F.conv1d, F.conv_transpose1d), 2: (F.conv2d, F.conv_transpose2d), 3: (F.conv3d, F.conv_transpose3d)}
         self.forward = forward[spatial][int(self.transposed)]
+        self.packed = self.pack(c, spatial) if task["variant"] == "packed" else None
+
+    def pack(self, c, spatial):
+        if self.role != "forward":
+            raise Unsupported("no gradients")
+        kinds = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d), 3: (nn.Conv3d, nn.ConvTranspose3d)}
+        module = kinds[spatial][int(self.transposed)](c["C"], c["K"], c["k"], bias=False, **self.options).eval()
+        with torch.no_grad():
+            module.weight.copy_(self.t["w"])
+            x = self.t["x"]
+            try:
+                blocked = mkldnn.to_mkldnn(module)
+                self.t["x"] = x.to_mkldnn()
+                blocked(self.t["x"])
+                return blocked
+            except Exception:  # no such form: 1-D, transposed
+                self.t["x"] = x
+            optimised = torch.jit.optimize_for_inference(torch.jit.script(module))
+            for _ in range(3):
+                optimised(x)
+            return optimised
 
     def compute(self):
+        if self.packed is not None:
+            y = self.t["x"]
+            for _ in range(self.chain):
+                y = self.packed(y)
+            return [y]
         if self.role == "forward":
             y = self.t["x"]
             for _ in range(self.chain):
@@ -67,7 +95,8 @@ class Convolution:
 
     def check(self, file):
         with torch.inference_mode():
-            numpy.concatenate([t.contiguous().numpy().ravel() for t in self.compute()]).astype("<f4").tofile(file)
+            results = [t.to_dense() if t.is_mkldnn else t for t in self.compute()]
+            numpy.concatenate([t.contiguous().numpy().ravel() for t in results]).astype("<f4").tofile(file)
         return {}
 
 
@@ -119,6 +148,8 @@ class Training:
         images = floats(files["images"]).reshape(task["batches"], network["batch"], *network["input"])
         labels = floats(files["labels"]).long().reshape(task["batches"], network["batch"])
         self.data = [(x.contiguous(memory_format=order), y) for x, y in zip(images, labels)]
+        if task["variant"] == "jit":
+            self.model = torch.jit.trace(self.model, self.data[0][0], check_trace=False)
         self.next = 0
 
     def run(self):

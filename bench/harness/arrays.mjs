@@ -46,14 +46,32 @@ export function permute(source, shape, order) {
   return result;
 }
 
+/** [n, rows, columns] → [n, columns, rows], in squares that stay in the cache. */
+function transposeImages(source, n, rows, columns) {
+  const SIDE = 32;
+  const result = new source.constructor(source.length);
+  for (let base = 0; base < n * rows * columns; base += rows * columns) {
+    for (let r = 0; r < rows; r += SIDE) {
+      for (let c = 0; c < columns; c += SIDE) {
+        for (let i = r; i < Math.min(r + SIDE, rows); i++) {
+          for (let j = c; j < Math.min(c + SIDE, columns); j++) {
+            result[base + j * rows + i] = source[base + i * columns + j];
+          }
+        }
+      }
+    }
+  }
+  return result;
+}
+
 /** [n, c, …spatial] → [n, …spatial, c]. */
-export function toChannelsLast(source, shape) {
-  return permute(source, shape, [0, ...shape.slice(2).map((_, s) => s + 2), 1]);
+export function toChannelsLast(source, [n, c, ...spatial]) {
+  return transposeImages(source, n, c, sizeOf(spatial));
 }
 
 /** [n, …spatial, c] → [n, c, …spatial]; `shape` is the shape of the result. */
 export function toChannelsFirst(source, [n, c, ...spatial]) {
-  return permute(source, [n, ...spatial, c], [0, spatial.length + 1, ...spatial.map((_, s) => s + 1)]);
+  return transposeImages(source, n, sizeOf(spatial), c);
 }
 
 export function concatenate(parts) {

@@ -11,9 +11,9 @@ let contestant;
 const tasks = new Map();
 
 const methods = {
-  async open({ module, threads }) {
-    contestant = await (await import(module)).open({ threads });
-    return { version: contestant.version };
+  async open({ module, ...options }) {
+    contestant = await (await import(module)).open(options);
+    return { version: contestant.version, caches: contestant.caches?.() };
   },
   async prepare({ key, task }) {
     tasks.set(key, await contestant.prepare(task));

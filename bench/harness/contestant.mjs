@@ -8,16 +8,24 @@ const child = fileURLToPath(new URL('child.mjs', import.meta.url));
 /** The parent's side of protocol.mjs: one library with one number of threads, in a process of its own. */
 export class Contestant {
   version = '';
+  /** Of the contestant that measures ceilings. */
+  caches;
   #process;
   #pending = new Map();
   #nextId = 1;
   #errors = '';
+  /** Why the process is no more. */
+  #ended;
 
-  /** @param file a module for Node, or a Python script */
-  constructor(name, file, threads) {
+  /**
+   * @param file a module for Node, or a Python script
+   * @param options what else its `open` is told
+   */
+  constructor(name, file, threads, options = {}) {
     this.name = name;
     this.threads = threads;
     this.file = file;
+    this.options = options;
   }
 
   get label() {
@@ -34,7 +42,11 @@ export class Contestant {
     for (const command of candidates) {
       this.#start(command, python ? [fileURLToPath(this.file)] : [child]);
       try {
-        ({ version: this.version } = await this.call('open', { module: this.file, threads: this.threads }));
+        ({ version: this.version, caches: this.caches } = await this.call('open', {
+          ...this.options,
+          module: this.file,
+          threads: this.threads,
+        }));
         return this;
       } catch (error) {
         reason ??= error;
@@ -46,6 +58,7 @@ export class Contestant {
 
   call(method, parameters = {}) {
     return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) throw new Error(this.#ended);
       const id = this.#nextId++;
       this.#pending.set(id, { resolve, reject });
       this.#process.stdin.write(`${JSON.stringify({ id, method, parameters })}\n`);
@@ -59,6 +72,7 @@ export class Contestant {
   #start(command, args) {
     const started = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#process = started;
+    this.#ended = undefined;
     this.#errors = '';
     started.stderr.on('data', (data) => {
       this.#errors = (this.#errors + data).slice(-4000);
@@ -67,10 +81,13 @@ export class Contestant {
     started.stdin.on('error', () => undefined);
     createInterface({ input: started.stdout }).on('line', (line) => this.#receive(line));
     const fail = (why) => {
+      this.#ended = why;
       for (const { reject } of this.#pending.values()) reject(new Error(`${why}${this.#lastWords()}`));
       this.#pending.clear();
     };
-    started.on('error', (error) => fail(error.message));
+    started.on('error', (error) => {
+      if (this.#process === started) fail(error.message);
+    });
     started.on('exit', (code, signal) => {
       if (this.#process === started) fail(`the process ended with ${signal ?? code}`);
     });

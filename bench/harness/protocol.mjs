@@ -4,7 +4,7 @@
  *
  * | method | does | returns |
  * |---|---|---|
- * | open {threads} | loads the library | {version} |
+ * | open {threads, …} | loads the library | {version, caches?} |
  * | prepare {key, task} | builds a task; later calls name it by its key | |
  * | check {key, file} | runs it once; writes f32s to the file or returns a few numbers | {numbers?} |
  * | time {key, seconds, minimum} | runs it for so long, and so many times at least | {median, minimum, runs}, times in ms |

@@ -9,8 +9,12 @@ export function median(numbers) {
  * How many times as fast `a` is as `b`: the median over rounds of the ratio within a round, where both ran one right after
  * the other. A machine that slows down for a while slows both.
  *
- * @param a, b one time per round, in the same unit
+ * @param a, b one time per round, in the same unit; slow ones may have fewer rounds
  */
 export function speedRatio(a, b) {
-  return median(a.map((time, round) => b[round] / time));
+  return median(a.slice(0, b.length).map((time, round) => b[round] / time));
+}
+
+export function geometricMean(numbers) {
+  return Math.exp(numbers.reduce((sum, x) => sum + Math.log(x), 0) / numbers.length);
 }

@@ -35,7 +35,7 @@ export async function runTiles(options) {
     };
     const [ceiling, tiles] = [find('ceiling'), find('tiles')];
     const relaxed = tiles.version === 'relaxed multiply-add';
-    await ceiling.call('prepare', { key: 'ceiling', task: { kind: 'ceiling', relaxed } });
+    await ceiling.call('prepare', { key: 'ceiling', task: { kind: 'ceiling', form: relaxed ? 'relaxed' : 'wasm' } });
     const [flops] = (await ceiling.call('check', { key: 'ceiling' })).numbers;
     const kernels = [];
     for (const row of KERNELS) {
