@@ -84,6 +84,11 @@ export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Calls `action` when the process is about to end by itself, by `process.exit` or an uncaught error, while threads still run. */
+export function onProcessExit(action: () => void): void {
+  process.on('exit', action);
+}
+
 /** As Node names them: `x64`, `arm64`, … */
 export function architecture(): string {
   return process.arch;

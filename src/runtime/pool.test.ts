@@ -3,52 +3,93 @@ import { execFile } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
+import { BARRIER_YIELD } from '../targets/cpu/x64/barrier.js';
 import { GaborError, OptionError } from '../tensor/errors.js';
-import { emptyProgram, sumProgram } from '../testing/programs.js';
+import { nativeSumProgram } from '../testing/native-programs.js';
+import { emptyProgram, sumProgram, TABLE } from '../testing/programs.js';
 import { DeviceMemory } from './memory.js';
+import { nativeLibrary } from './native/library.js';
 import { ThreadPool } from './pool.js';
+import type { ProgramSource } from './program.js';
 import { wasm } from './webassembly.js';
 
 const spawned: Worker[] = [];
 process.on('worker', (worker) => spawned.push(worker));
 
-const RESULT = 4;
-const TRAP = 5;
-const PAUSE = 6;
-const TARGET = 7;
+const [RESULT, TRAP, PAUSE, TARGET] = [TABLE.result, TABLE.trap, TABLE.pause, TABLE.target].map((bytes) => bytes / 4);
+
+/** A program and how it fails. */
+interface Kind {
+  readonly name: string;
+  readonly source: ProgramSource;
+  /** Whether a failed run ends by itself. */
+  readonly abort: boolean;
+  readonly failure: string;
+}
+
+const library = nativeLibrary();
+const ABORTABLE: readonly Kind[] = [
+  { name: 'with abort', source: sumProgram(true), abort: true, failure: 'unreachable' },
+  ...(typeof library === 'string'
+    ? []
+    : [
+        {
+          name: 'in machine code',
+          source: nativeSumProgram(library.abi),
+          abort: true,
+          failure: 'the run was aborted',
+        },
+      ]),
+];
+const KINDS: readonly Kind[] = [
+  ...ABORTABLE,
+  { name: 'without abort', source: sumProgram(false), abort: false, failure: 'unreachable' },
+];
+
+interface Table {
+  readonly address: number;
+  readonly words: Int32Array;
+  /** Zeroes it, but for what machine code keeps there. */
+  clear(): void;
+}
 
 interface Bench {
   readonly memory: DeviceMemory;
   readonly pool: ThreadPool;
-  /** A zeroed table and its 48 words. */
-  table(): { address: number; words: Int32Array };
+  table(): Table;
 }
 
 function bench(t: TestContext, threads: number): Bench {
   const memory = new DeviceMemory({ initial: 1 });
   const pool = new ThreadPool(memory, threads);
   t.after(() => pool.close());
-  const table = (): { address: number; words: Int32Array } => {
+  const table = (): Table => {
     const address = memory.allocate(192);
     const words = memory.view('i32', address, 48);
-    words.fill(0);
-    return { address, words };
+    const clear = (): void => {
+      words.fill(0);
+      if (typeof library === 'string') return;
+      const yields = new BigUint64Array(1).fill(library.yieldFunction);
+      words.set(new Int32Array(yields.buffer), BARRIER_YIELD / 4);
+    };
+    clear();
+    return { address, words, clear };
   };
   return { memory, pool, table };
 }
 
 const sumTo = (n: number): number => (n * (n + 1)) / 2;
-const programFailed = (thread: number) => (error: unknown) =>
+const programFailed = (thread: number, failure: string) => (error: unknown) =>
   error instanceof GaborError &&
-  error.message.includes(`failed on thread ${thread}: unreachable`) &&
+  error.message.includes(`failed on thread ${thread}: ${failure}`) &&
   error.cause instanceof Error;
 
 for (const threads of [1, 2, 4]) {
-  for (const abort of [false, true]) {
-    test(`all ${threads} threads run together, ${abort ? 'with' : 'without'} abort`, async (t) => {
+  for (const { name, source } of KINDS) {
+    test(`all ${threads} threads run together, ${name}`, async (t) => {
       const { pool, table } = bench(t, threads);
       assert.equal(pool.threads, threads);
-      const program = pool.load(sumProgram(abort));
+      const program = pool.load(source);
       const { address, words } = table();
       for (let i = 0; i < 20; i++) await pool.run(program, address);
       assert.equal(words[RESULT], 20 * sumTo(threads));
@@ -59,10 +100,10 @@ for (const threads of [1, 2, 4]) {
 }
 
 test('a blocking run is the first one of all, so threads start while the event loop is blocked', (t) => {
-  for (const abort of [false, true]) {
+  for (const { source } of KINDS) {
     const { pool, table } = bench(t, 3);
     const { address, words } = table();
-    pool.runSync(pool.load(sumProgram(abort)), address);
+    pool.runSync(pool.load(source), address);
     assert.equal(words[RESULT], 6);
   }
 });
@@ -79,7 +120,7 @@ test('with one thread a blocking run needs no worker', (t) => {
 test('runs of several callers and programs happen in the order of the calls', async (t) => {
   const { pool, table } = bench(t, 2);
   const compiled = new wasm.Module(sumProgram(true));
-  const programs = [pool.load(compiled), pool.load(sumProgram(false)), pool.load(emptyProgram(false))];
+  const programs = [pool.load(compiled), pool.load(KINDS[1].source), pool.load(emptyProgram(false))];
   const tables = [table(), table(), table()];
   const order: number[] = [];
   const runs = Array.from({ length: 30 }, (_, i) =>
@@ -96,58 +137,62 @@ test('runs of several callers and programs happen in the order of the calls', as
   assert.equal(tables[0].words[RESULT], 63);
 });
 
-test('the event loop turns while a run is pending, and between runs that never wait', async (t) => {
-  const { pool, table } = bench(t, 2);
-  const { address, words } = table();
-  const program = pool.load(sumProgram(true));
-  words[PAUSE] = 1;
-  const run = pool.run(program, address);
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.equal(words[RESULT], 0);
-  Atomics.store(words, PAUSE, 0);
-  Atomics.notify(words, PAUSE);
-  await run;
-  assert.equal(words[RESULT], 3);
-  let turned = false;
-  setTimeout(() => {
-    turned = true;
-  }, 5);
-  for (let i = 0; i < 1e6 && !turned; i++) await pool.run(program, address);
-  assert.ok(turned);
-});
-
-test('programs see memory that grew after the threads started, also above 2 GiB', async (t) => {
-  const { memory, pool, table } = bench(t, 2);
-  const program = pool.load(sumProgram(true));
-  const { address, words } = table();
-  await pool.run(program, address);
-  const low = memory.allocate(2 ** 31);
-  const high = memory.allocate(64);
-  assert.ok(high > 2 ** 31);
-  words[TARGET] = high;
-  await pool.run(program, address);
-  assert.deepEqual([...memory.view('i32', high, 2)], [1, 2]);
-  memory.view('i32', high, 2).fill(0);
-  pool.runSync(program, address);
-  assert.deepEqual([...memory.view('i32', high, 2)], [1, 2]);
-  memory.free(low);
-  const far = memory.allocate(3 * 2 ** 29);
-  const { address: farTable, words: farWords } = table();
-  assert.ok(far > 2 ** 31 || farTable > 2 ** 31);
-  await pool.run(program, farTable);
-  assert.equal(farWords[RESULT], 3);
-});
-
-for (const abort of [false, true]) {
-  test(`a trap of any thread ends the run and the pool goes on, ${abort ? 'with' : 'without'} abort`, async (t) => {
-    const { pool, table } = bench(t, 3);
+for (const { name, source } of ABORTABLE) {
+  test(`the event loop turns while a run is pending, and between runs that never wait, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 2);
     const { address, words } = table();
+    const program = pool.load(source);
+    words[PAUSE] = 1;
+    const run = pool.run(program, address);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(words[RESULT], 0);
+    Atomics.store(words, PAUSE, 0);
+    Atomics.notify(words, PAUSE);
+    await run;
+    assert.equal(words[RESULT], 3);
+    let turned = false;
+    setTimeout(() => {
+      turned = true;
+    }, 5);
+    for (let i = 0; i < 1e6 && !turned; i++) await pool.run(program, address);
+    assert.ok(turned);
+  });
+}
+
+for (const { name, source } of ABORTABLE) {
+  test(`programs see memory that grew after the threads started, also above 2 GiB, ${name}`, async (t) => {
+    const { memory, pool, table } = bench(t, 2);
+    const program = pool.load(source);
+    const { address, words } = table();
+    await pool.run(program, address);
+    const low = memory.allocate(2 ** 31);
+    const high = memory.allocate(64);
+    assert.ok(high > 2 ** 31);
+    words[TARGET] = high;
+    await pool.run(program, address);
+    assert.deepEqual([...memory.view('i32', high, 2)], [1, 2]);
+    memory.view('i32', high, 2).fill(0);
+    pool.runSync(program, address);
+    assert.deepEqual([...memory.view('i32', high, 2)], [1, 2]);
+    memory.free(low);
+    const far = memory.allocate(3 * 2 ** 29);
+    const { address: farTable, words: farWords } = table();
+    assert.ok(far > 2 ** 31 || farTable > 2 ** 31);
+    await pool.run(program, farTable);
+    assert.equal(farWords[RESULT], 3);
+  });
+}
+
+for (const { name, source, abort, failure } of KINDS) {
+  test(`a trap of any thread ends the run and the pool goes on, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 3);
+    const { address, words, clear } = table();
     const resets: number[] = [];
-    const program = pool.load(sumProgram(abort), (at) => {
+    const program = pool.load(source, (at) => {
       resets.push(at);
-      words.fill(0);
+      clear();
     });
-    const other = pool.load(sumProgram(abort));
+    const other = pool.load(source);
     const { address: otherTable, words: otherWords } = table();
     await pool.ready();
     const before = spawned.length;
@@ -155,7 +200,7 @@ for (const abort of [false, true]) {
       words[TRAP] = thread + 1;
       const failing = pool.run(program, address);
       const next = pool.run(other, otherTable);
-      await assert.rejects(failing, programFailed(thread));
+      await assert.rejects(failing, programFailed(thread, failure));
       await next;
       await pool.run(program, address);
       assert.equal(words[RESULT], 6);
@@ -167,28 +212,30 @@ for (const abort of [false, true]) {
   });
 }
 
-test('a trap in a blocking run, where barriers can be aborted', async (t) => {
-  const { pool, table } = bench(t, 3);
-  const before = spawned.length;
-  const { address, words } = table();
-  const program = pool.load(sumProgram(true), () => words.fill(0));
-  for (let thread = 0; thread < 3; thread++) {
-    words[TRAP] = thread + 1;
-    assert.throws(() => pool.runSync(program, address), programFailed(thread));
-    pool.runSync(program, address);
-    assert.equal(words[RESULT], 6);
-  }
-  await new Promise((resolve) => setTimeout(resolve)); // `worker` events come on the next tick
-  assert.equal(spawned.length - before, 2);
-});
+for (const { name, source, failure } of ABORTABLE) {
+  test(`a trap in a blocking run, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 3);
+    const before = spawned.length;
+    const { address, words, clear } = table();
+    const program = pool.load(source, clear);
+    for (let thread = 0; thread < 3; thread++) {
+      words[TRAP] = thread + 1;
+      assert.throws(() => pool.runSync(program, address), programFailed(thread, failure));
+      pool.runSync(program, address);
+      assert.equal(words[RESULT], 6);
+    }
+    await new Promise((resolve) => setTimeout(resolve)); // `worker` events come on the next tick
+    assert.equal(spawned.length - before, 2);
+  });
+}
 
-test('a trap in a blocking run, where barriers cannot be aborted', async (t) => {
+test('a trap in a blocking run, without abort', async (t) => {
   const { pool, table } = bench(t, 2);
-  const { address, words } = table();
-  const program = pool.load(sumProgram(false), () => words.fill(0));
+  const { address, words, clear } = table();
+  const program = pool.load(sumProgram(false), clear);
   for (let thread = 0; thread < 2; thread++) {
     words[TRAP] = thread + 1;
-    assert.throws(() => pool.runSync(program, address), programFailed(thread));
+    assert.throws(() => pool.runSync(program, address), programFailed(thread, 'unreachable'));
     assert.throws(() => pool.runSync(program, address), /await pool\.ready\(\)/);
     await pool.ready();
     pool.runSync(program, address);
@@ -196,78 +243,104 @@ test('a trap in a blocking run, where barriers cannot be aborted', async (t) => 
   }
 });
 
-test('a run that fails while a blocking one waits for it rejects its own promise only', async (t) => {
-  const { pool, table } = bench(t, 2);
-  const { address, words } = table();
-  const program = pool.load(sumProgram(true), () => words.fill(0));
-  words[TRAP] = 2;
-  const failing = pool.run(program, address);
-  const after = pool.run(program, address);
-  pool.runSync(program, address);
-  assert.equal(words[RESULT], 6);
-  await assert.rejects(failing, programFailed(1));
-  await after;
-});
+for (const { name, source } of KINDS) {
+  test(`a thread that never comes to a run does not leave the others in the barrier, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 3);
+    const { address, words, clear } = table();
+    const program = pool.load(source, clear);
+    for (let i = 0; i < 3; i++) {
+      await pool.ready();
+      // It ends on its way from one run to the next, while the others arrive in the barrier.
+      spawned.at(-1 - i)!.terminate();
+      await assert.rejects(pool.run(program, address), /ended unexpectedly/);
+      await pool.run(program, address);
+      assert.equal(words[RESULT], 6);
+    }
+  });
+}
 
-test('one thread: a trap is an error in both kinds of runs', async (t) => {
-  const { pool, table } = bench(t, 1);
-  const { address, words } = table();
-  const program = pool.load(sumProgram(false), () => words.fill(0));
-  for (let i = 0; i < 2; i++) {
-    words[TRAP] = 1;
-    assert.throws(() => pool.runSync(program, address), programFailed(0));
-    words[TRAP] = 1;
-    await assert.rejects(pool.run(program, address), programFailed(0));
+for (const { name, source, failure } of ABORTABLE) {
+  test(`a run that fails while a blocking one waits for it rejects its own promise only, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 2);
+    const { address, words, clear } = table();
+    const program = pool.load(source, clear);
+    words[TRAP] = 2;
+    const failing = pool.run(program, address);
+    const after = pool.run(program, address);
+    pool.runSync(program, address);
+    assert.equal(words[RESULT], 6);
+    await assert.rejects(failing, programFailed(1, failure));
+    await after;
+  });
+}
+
+for (const { name, source, failure } of KINDS) {
+  test(`one thread: a trap is an error in both kinds of runs, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 1);
+    const { address, words, clear } = table();
+    const program = pool.load(source, clear);
+    for (let i = 0; i < 2; i++) {
+      words[TRAP] = 1;
+      assert.throws(() => pool.runSync(program, address), programFailed(0, failure));
+      words[TRAP] = 1;
+      await assert.rejects(pool.run(program, address), programFailed(0, failure));
+      await pool.run(program, address);
+      assert.equal(words[RESULT], 1);
+    }
+  });
+}
+
+for (const { name, source } of ABORTABLE) {
+  test(`a thread that is killed in a run, or between runs, is no deadlock, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 2);
+    const { address, words, clear } = table();
+    const program = pool.load(source, clear);
+    await pool.ready();
+    words[PAUSE] = 1;
+    const pending = pool.run(program, address);
+    spawned.at(-1)!.terminate();
+    // Machine code cannot be interrupted: that thread ends when it comes back from the run.
+    if (name === 'in machine code') setTimeout(() => Atomics.store(words, PAUSE, 0), 30);
+    await assert.rejects(
+      pending,
+      (error: Error) => error instanceof GaborError && /worker thread 1 ended unexpectedly/.test(error.message),
+    );
+    assert.equal(words[PAUSE], 0);
     await pool.run(program, address);
-    assert.equal(words[RESULT], 1);
-  }
-});
+    assert.equal(words[RESULT], 3);
+    await spawned.at(-1)!.terminate();
+    await pool.run(program, address);
+    assert.equal(words[RESULT], 6);
+    // Killed, but the event loop had no turn to tell: found out while waiting.
+    spawned.at(-1)!.terminate();
+    await assert.rejects(pool.run(program, address), GaborError);
+    await pool.run(program, address);
+  });
+}
 
-test('a thread that is killed in a run, or between runs, is no deadlock', async (t) => {
-  const { pool, table } = bench(t, 2);
-  const { address, words } = table();
-  const program = pool.load(sumProgram(true), () => words.fill(0));
-  await pool.ready();
-  words[PAUSE] = 1;
-  const pending = pool.run(program, address);
-  spawned.at(-1)!.terminate();
-  await assert.rejects(
-    pending,
-    (error: Error) => error instanceof GaborError && /worker thread 1 ended unexpectedly/.test(error.message),
-  );
-  assert.equal(words[PAUSE], 0);
-  await pool.run(program, address);
-  assert.equal(words[RESULT], 3);
-  await spawned.at(-1)!.terminate();
-  await pool.run(program, address);
-  assert.equal(words[RESULT], 6);
-  // Killed, but the event loop had no turn to tell: found out while waiting.
-  spawned.at(-1)!.terminate();
-  await assert.rejects(pool.run(program, address), GaborError);
-  await pool.run(program, address);
-});
-
-test('close waits for runs; afterwards, and with foreign or unloaded programs, calls are errors', async (t) => {
-  const { pool, table } = bench(t, 2);
-  const { address, words } = table();
-  const program = pool.load(sumProgram(true));
-  const gone = pool.load(sumProgram(true));
-  const last = pool.run(gone, address);
-  pool.unload(gone);
-  await last;
-  await assert.rejects(pool.run(gone, address), /not loaded/);
-  assert.throws(() => pool.unload(gone), /not loaded/);
-  const foreign = bench(t, 1);
-  assert.throws(() => foreign.pool.runSync(program, address), /not loaded/);
-  const run = pool.run(program, address);
-  await Promise.all([pool.close(), pool.close()]);
-  assert.equal(words[RESULT], 6);
-  await run;
-  await assert.rejects(pool.run(program, address), /closed/);
-  assert.throws(() => pool.runSync(program, address), /closed/);
-  assert.throws(() => pool.load(emptyProgram(false)), /closed/);
-  await assert.rejects(pool.ready(), /closed/);
-});
+for (const { name, source } of ABORTABLE) {
+  test(`close waits for runs; afterwards, and with foreign or unloaded programs, calls are errors, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 2);
+    const { address, words } = table();
+    const program = pool.load(source);
+    const gone = pool.load(source);
+    const last = pool.run(gone, address);
+    pool.unload(gone);
+    await last;
+    await assert.rejects(pool.run(gone, address), /not loaded/);
+    assert.throws(() => pool.unload(gone), /not loaded/);
+    const foreign = bench(t, 1);
+    assert.throws(() => foreign.pool.runSync(program, address), /not loaded/);
+    const run = pool.run(program, address);
+    await Promise.all([pool.close(), pool.close()]);
+    assert.equal(words[RESULT], 6);
+    await run;
+    await assert.rejects(pool.run(program, address), /closed/);
+    assert.throws(() => pool.runSync(program, address), /closed/);
+    assert.throws(() => pool.load(emptyProgram(false)), /closed/);
+    await assert.rejects(pool.ready(), /closed/);
+  });
+}
 
 test('modules that do not fit are refused when they are loaded', (t) => {
   const { pool, memory } = bench(t, 1);

@@ -245,7 +245,8 @@ export class ThreadPool {
 
   #begin(run: Run, team: Team): number {
     const { program, table } = run;
-    run.begun ??= { team, number: team.begin(program.id, program.loaded.code, table, 0) };
+    const abort = (): void => program.exports.abort?.(table);
+    run.begun ??= { team, number: team.begin(program.id, program.loaded.code, table, 0, abort) };
     return run.begun.number;
   }
 
@@ -318,7 +319,7 @@ export class ThreadPool {
     let failure: GaborError | undefined;
     try {
       if (!team.start(first)) team.waitUp(first);
-      const number = team.begin(program.id, program.loaded.code, table, first);
+      const number = team.begin(program.id, program.loaded.code, table, first, () => exports.abort?.(table));
       begun = true;
       team.waitAcknowledged(first === 1);
       if (exports.abort !== undefined && !team.stuck) {

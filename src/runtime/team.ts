@@ -16,7 +16,7 @@ import {
   TABLE,
   waitWhile,
 } from './control.js';
-import { nextTurn, spawnThread, type ThreadHandle } from './host.js';
+import { nextTurn, onProcessExit, spawnThread, type ThreadHandle } from './host.js';
 import type { ProgramCode } from './program-code.js';
 import type { WasmMemory } from './webassembly.js';
 
@@ -24,6 +24,12 @@ import type { WasmMemory } from './webassembly.js';
 const RESPONSE_MS = 60_000;
 /** After so many runs in a row that ended before anyone could wait for them, other events get a turn. */
 const RUNS_PER_TURN = 32;
+
+/** Teams with a run; the process ends only when no thread is in machine code any more. */
+const running = new Set<Team>();
+onProcessExit(() => {
+  for (const team of running) team.abort();
+});
 
 /**
  * The worker threads of a pool from their start to the first failure: they share one block of control words, and when one of
@@ -40,6 +46,8 @@ export class Team {
   #quick = 0;
   #loss: GaborError | undefined;
   #stopped: Promise<void> | undefined;
+  /** Makes the threads of the current run leave its barriers. */
+  #abort: (() => void) | undefined;
 
   /** @param onLoss called when a thread has ended without being asked to. */
   constructor(memory: WasmMemory, threads: number, onLoss: (team: Team) => void) {
@@ -82,9 +90,14 @@ export class Team {
     }
   }
 
-  /** Gives a run to the threads from `first` on, which are up and idle; returns its number. */
-  begin(id: number, code: ProgramCode, table: number, first: number): number {
+  /**
+   * Gives a run to the threads from `first` on, which are up and idle; returns its number.
+   * @param abort makes threads leave the barriers of the run: machine code is not interrupted by anything else.
+   */
+  begin(id: number, code: ProgramCode, table: number, first: number, abort?: () => void): number {
     const control = this.#control;
+    this.#abort = abort;
+    running.add(this);
     const threads = this.#handles.length;
     for (let thread = first; thread < threads; thread++) {
       if (this.#known[thread].has(id)) continue;
@@ -160,6 +173,7 @@ export class Team {
   takeFailure(): GaborError | undefined {
     if (this.#loss !== undefined) return this.#loss;
     const thread = Atomics.exchange(this.#control, FAILED, 0) - 1;
+    if (!this.stuck) this.#ended();
     if (thread < 0) return undefined;
     let first: unknown;
     for (const [index, handle] of this.#handles.entries()) {
@@ -179,8 +193,20 @@ export class Team {
 
   /** Ends all threads wherever they are; fulfils when none of them touches memory any more. */
   stop(): Promise<void> {
+    this.abort();
     this.#stopped ??= Promise.all(this.#handles.map((handle) => handle?.terminate())).then(() => {});
     return this.#stopped;
+  }
+
+  /** Makes the threads of a run that has not ended leave it as soon as they can. */
+  abort(): void {
+    this.#abort?.();
+    this.#ended();
+  }
+
+  #ended(): void {
+    this.#abort = undefined;
+    running.delete(this);
   }
 
   #lose(thread: number, what: string, cause: unknown): void {

@@ -1,7 +1,9 @@
 /**
- * Tiny programs for the tests of the pool, assembled by hand. Words of a table: 0, 4 the barrier (arrivals, generation), 8 abort
- * flag, 16 result, 20 the thread that traps plus one, 24 wait while this is 1, 28 address to write to; 64… one slot per thread.
+ * Tiny programs for the tests of the pool, assembled by hand (machine code: `native-programs.ts`). Words of a table: 0, 4 the barrier (arrivals,
+ * generation), 8 abort flag of modules, 12, 16 the rest of the barrier of machine code, and what {@link TABLE} names; 64… one slot per thread.
  */
+/** Words of a table, in bytes: the result, the thread that fails plus one, wait while this is 1, an address to write to. */
+export const TABLE = { result: 24, trap: 28, pause: 32, target: 36, slots: 64 } as const;
 
 const I32 = 0x7f;
 const GET = 0x20;
@@ -32,18 +34,43 @@ const BARRIER = [
 ];
 
 const RUN = [
-  // trap if (thread + 1 === table[20])
-  ...[...load(20), GET, 0, 0x41, 1, 0x6a, 0x46, 0x04, 0x40, 0x00, 0x0b],
-  // wait while table[24] is 1
-  ...[GET, 2, 0x41, 1, 0x42, 0x7f, ATOMIC, 0x01, 2, 24, 0x1a],
+  // trap if (thread + 1 === trap)
+  ...[...load(TABLE.trap), GET, 0, 0x41, 1, 0x6a, 0x46, 0x04, 0x40, 0x00, 0x0b],
+  // wait while pause is 1
+  ...[GET, 2, 0x41, 1, 0x42, 0x7f, ATOMIC, 0x01, 2, TABLE.pause, 0x1a],
   // slot[thread] = thread + 1
-  ...[GET, 2, GET, 0, 0x41, 2, 0x74, 0x6a, GET, 0, 0x41, 1, 0x6a, 0x36, 2, 64],
+  ...[GET, 2, GET, 0, 0x41, 2, 0x74, 0x6a, GET, 0, 0x41, 1, 0x6a, 0x36, 2, TABLE.slots],
   ...BARRIER,
-  // table[16] += slot[(thread + 1) % threads]
-  ...[GET, 2, GET, 2, GET, 0, 0x41, 1, 0x6a, GET, 1, 0x70, 0x41, 2, 0x74, 0x6a, 0x28, 2, 64, ATOMIC, 0x1e, 2, 16, 0x1a],
-  // if (table[28]) table[28][thread] = thread + 1
-  ...[...load(28), 0x04, 0x40],
-  ...[...load(28), GET, 0, 0x41, 2, 0x74, 0x6a, GET, 0, 0x41, 1, 0x6a, 0x36, 2, 0, 0x0b],
+  // result += slot[(thread + 1) % threads]
+  ...[
+    GET,
+    2,
+    GET,
+    2,
+    GET,
+    0,
+    0x41,
+    1,
+    0x6a,
+    GET,
+    1,
+    0x70,
+    0x41,
+    2,
+    0x74,
+    0x6a,
+    0x28,
+    2,
+    TABLE.slots,
+    ATOMIC,
+    0x1e,
+    2,
+    TABLE.result,
+    0x1a,
+  ],
+  // if (target) target[thread] = thread + 1
+  ...[...load(TABLE.target), 0x04, 0x40],
+  ...[...load(TABLE.target), GET, 0, 0x41, 2, 0x74, 0x6a, GET, 0, 0x41, 1, 0x6a, 0x36, 2, 0, 0x0b],
 ];
 
 /** local 0 table: sets the flag and wakes everyone. */
@@ -70,7 +97,7 @@ function assemble(run: number[], abort: boolean, shared: boolean, importName = '
   ]);
 }
 
-/** Adds 1 + 2 + … + threads to table[16], if every thread runs and the barrier holds. */
+/** Adds 1 + 2 + … + threads to the result, if every thread runs and the barrier holds. */
 export const sumProgram = (abort: boolean): Uint8Array<ArrayBuffer> => assemble(RUN, abort, true);
 /** Does nothing; `importName` other than `memory` is one that pools refuse. */
 export const emptyProgram = (abort: boolean, shared = true, importName = 'memory'): Uint8Array<ArrayBuffer> =>
