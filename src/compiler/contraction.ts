@@ -3,6 +3,7 @@ import { axisIndex, constant, guard, type Index, load, makeIndex, reduced } from
 import { mapNest } from '../kernel/kernel.js';
 import type { MixKernel, OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
 import { transposed, winograd } from '../kernel/winograd.js';
+import { groupedGather, groupsTogether } from './grouped.js';
 import type { MachineDescription } from './machine.js';
 import { channelsLast, PaddedCopies } from './padded-copies.js';
 import { type GatherAxis, gatherPhases, paddingOf, product } from './phases.js';
@@ -10,8 +11,8 @@ import { type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
 import { chooseWinograd, chooseWinogradFilter, type WinogradChoice } from './winograd.js';
 
 /**
- * Chooses a schedule for every contraction: register tiles over prepared operands where a group has channels enough to
- * fill a vector register, otherwise the plain nest, which vectorises over groups (depthwise).
+ * Chooses a schedule for every contraction: register tiles over prepared operands; where groups have few channels, several
+ * groups share a vector register (grouped.ts).
  */
 export function scheduleContractions(program: Steps, machine: MachineDescription): Steps {
   const padded = new PaddedCopies();
@@ -20,11 +21,12 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
     steps: program.steps.flatMap((step) => {
       const { kernel } = step;
       if (kernel.kind !== 'contraction') return [step];
-      const { groups, channelsIn, channelsOut } = kernel.geometry;
-      const vectorised = kernel.role === 'input' ? channelsIn : channelsOut;
+      const { channelsIn, channelsOut } = kernel.geometry;
       // Panels need channels; without any there is nothing to compute.
       if (channelsIn === 0 || channelsOut === 0) return [asNest(step, kernel)];
-      if (groups > 1 && vectorised < machine.lanes) return [asNest(step, kernel)];
+      if (groupsTogether(kernel.geometry, machine) > 1) {
+        return kernel.role === 'filter' ? [asNest(step, kernel)] : groupedGather(step, kernel, machine, padded);
+      }
       if (kernel.role === 'filter') return filterGradient(step, kernel, machine, padded);
       return gather(step, kernel, machine, padded);
     }),

@@ -4,6 +4,7 @@ import { DTYPES } from '../../tensor/dtype.js';
 import { Arithmetic } from './arithmetic.js';
 import { emitExpression, Scope } from './expression.js';
 import { addIndex, type Form, FormValues, makeForm } from './form.js';
+import { groupedTileCode } from './grouped-tile.js';
 import type { KernelCode } from './kernel-code.js';
 import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
@@ -18,6 +19,7 @@ const ITEMS = 32;
  * channel blocks, range of positions within a row); inside, every filter panel is used for all rows of the item.
  */
 export function tileCode(k: TileKernel, lanes: number, operands: readonly View[], result: View): KernelCode {
+  if (k.grouping !== undefined) return groupedTileCode(k, k.grouping, lanes, operands, result);
   if (k.winograd !== undefined) return winogradCode(k, k.winograd, lanes, operands, result);
   const plans = k.phases.map((phase) => planPhase(k, phase, operands[0]));
   const analysis = analyseExpressions([k.epilogue], result.strides.length, operands);
