@@ -4,15 +4,23 @@
  *
  *     {"__metadata__": {"key": "text"}, "NAME": {"dtype": "F32", "shape": [16, 3, 3, 3], "data_offsets": [BEGIN, END]}, …}
  */
-import { type FileHandle, open } from 'node:fs/promises';
-import { DTYPES, type DType, type TypedArray } from '../tensor/dtype.js';
-import { FileError } from '../tensor/errors.js';
+import { DTYPES, isFloat } from '../tensor/dtype.js';
+import { checkOptions, FileError, OptionError } from '../tensor/errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import type { HostTensor } from '../train/host-tensor.js';
 import { writeFileAtomic } from './atomic-write.js';
-import { reasonOf } from './folders.js';
+import { type ByteSource, withFile } from './byte-source.js';
+import {
+  decodeElements,
+  ELEMENTS,
+  encodeElements,
+  type FloatStorage,
+  LITTLE_ENDIAN,
+  type StoredType,
+  swapped,
+} from './elements.js';
 import { findDuplicateKey } from './json-keys.js';
-import { decodeElements, ELEMENTS } from './safetensors-elements.js';
+import type { WeightSource } from './weight-source.js';
 
 /** The content of a safetensors file. */
 export interface Safetensors {
@@ -24,11 +32,16 @@ export interface Safetensors {
   readonly tensors: ReadonlyMap<string, HostTensor>;
 }
 
+export interface SafetensorsOptions {
+  /** What floating-point tensors are stored as, rounded to nearest; default `f32`. */
+  readonly floats?: FloatStorage;
+}
+
 /** What the header says about one tensor. */
 export interface SafetensorsEntry {
   readonly name: string;
   /** As in the file, for example `BF16`. */
-  readonly dtype: string;
+  readonly dtype: StoredType;
   readonly shape: Shape;
   /** Relative to the end of the header. */
   readonly begin: number;
@@ -48,7 +61,7 @@ const LENGTH_BYTES = 8;
 export async function readSafetensorsHeader(
   path: string,
 ): Promise<{ metadata: Readonly<Record<string, string>>; entries: readonly SafetensorsEntry[] }> {
-  return withFile(path, async (handle, size) => readHeader(path, handle, size));
+  return withFile(path, readHeader);
 }
 
 /**
@@ -57,13 +70,10 @@ export async function readSafetensorsHeader(
  * @throws FileError saying which rule of the format is broken, and where.
  */
 export async function readSafetensors(path: string): Promise<Safetensors> {
-  return withFile(path, async (handle, size) => {
-    const { metadata, entries, dataStart } = await readHeader(path, handle, size);
+  return withFile(path, async (source) => {
+    const { metadata, entries, dataStart } = await readHeader(source);
     const tensors = new Map<string, HostTensor>();
-    for (const entry of entries) {
-      const bytes = await readExactly(path, handle, dataStart + entry.begin, entry.end - entry.begin);
-      tensors.set(entry.name, decode(path, entry, bytes));
-    }
+    for (const entry of entries) tensors.set(entry.name, await readEntry(source, dataStart, entry));
     return { metadata, tensors };
   });
 }
@@ -92,28 +102,37 @@ export async function writeSafetensors(
   path: string,
   tensors: Readonly<Record<string, HostTensor>>,
   metadata: Readonly<Record<string, string>> = {},
+  options: SafetensorsOptions = {},
 ): Promise<void> {
-  await writeFileAtomic(path, chunksOf(tensors, metadata));
+  await writeFileAtomic(path, chunksOf(tensors, metadata, options));
 }
 
 /** The bytes of a safetensors file. */
 export function serializeSafetensors(
   tensors: Readonly<Record<string, HostTensor>>,
   metadata: Readonly<Record<string, string>> = {},
+  options: SafetensorsOptions = {},
 ): Uint8Array {
-  return Buffer.concat(chunksOf(tensors, metadata));
+  return Buffer.concat(chunksOf(tensors, metadata, options));
 }
-
-const STORED_AS: Readonly<Record<DType, string>> = { f32: 'F32', f64: 'F64', i32: 'I32', u8: 'U8', bool: 'BOOL' };
 
 function chunksOf(
   tensors: Readonly<Record<string, HostTensor>>,
   metadata: Readonly<Record<string, string>>,
+  options: SafetensorsOptions,
 ): Uint8Array[] {
+  checkOptions('safetensors', options, ['floats']);
+  const { floats = 'f32' } = options;
+  if (!['f32', 'f16', 'bf16'].includes(floats)) {
+    throw new OptionError(`safetensors: floats must be "f32", "f16" or "bf16", got ${JSON.stringify(floats)}`);
+  }
   const names = Object.keys(tensors);
   if (names.includes('__metadata__'))
     throw new FileError('no tensor can be named "__metadata__" in a safetensors file');
-  const bytesOf = (name: string): number => DTYPES[tensors[name].dtype].bytes;
+  const bytesOf = (name: string): number => {
+    const { dtype } = tensors[name];
+    return isFloat(dtype) && floats !== 'f32' ? 2 : DTYPES[dtype].bytes;
+  };
   // Wide elements first, then by name, so that every tensor is aligned for its element type.
   names.sort((a, b) => bytesOf(b) - bytesOf(a) || compareText(a, b));
   // Pairs as text, since an object would move names that look like whole numbers to the front.
@@ -131,9 +150,9 @@ function chunksOf(
     if (data.length !== sizeOf(shape)) {
       throw new FileError(`tensor "${name}": ${data.length} elements do not fill ${formatShape(shape)}`);
     }
-    const bytes = littleEndian(dtype, data);
+    const { stored, bytes } = encodeElements(`tensor "${name}"`, dtype, data, floats);
     pairs.push(
-      `${JSON.stringify(name)}:${JSON.stringify({ dtype: STORED_AS[dtype], shape, data_offsets: [offset, offset + bytes.length] })}`,
+      `${JSON.stringify(name)}:${JSON.stringify({ dtype: stored, shape, data_offsets: [offset, offset + bytes.length] })}`,
     );
     chunks.push(bytes);
     offset += bytes.length;
@@ -151,61 +170,36 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** A view where the memory is laid out as the file wants it, which it is on every machine that Node runs on but s390x. */
-function littleEndian(dtype: DType, data: TypedArray): Uint8Array {
-  const { array, bytes } = DTYPES[dtype];
-  let exact = data;
-  if (!(data instanceof array)) {
-    // A reference device in double precision holds f32 tensors in a Float64Array.
-    exact = new array(new ArrayBuffer(bytes * data.length));
-    exact.set(data);
-  }
-  const view = new Uint8Array(exact.buffer, exact.byteOffset, exact.byteLength);
-  return LITTLE_ENDIAN || bytes === 1 ? view : swapped(view, bytes);
+/** Opens the tensors of a safetensors file, to be read one at a time. */
+export async function openSafetensors(source: ByteSource): Promise<WeightSource> {
+  const { metadata, entries, dataStart } = await readHeader(source);
+  return {
+    where: source.where,
+    metadata,
+    entries: new Map(
+      entries.map((entry) => [
+        entry.name,
+        {
+          dtype: ELEMENTS[entry.dtype].dtype,
+          shape: entry.shape,
+          read: () => readEntry(source, dataStart, entry),
+        },
+      ]),
+    ),
+    close: () => source.close(),
+  };
 }
 
-const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-
-function swapped(bytes: Uint8Array, size: number): Uint8Array {
-  const out = new Uint8Array(bytes.length);
-  for (let i = 0; i < bytes.length; i++) out[i] = bytes[i - (i % size) + size - 1 - (i % size)];
-  return out;
+async function readEntry(source: ByteSource, dataStart: number, entry: SafetensorsEntry): Promise<HostTensor> {
+  return decode(source.where, entry, await source.read(dataStart + entry.begin, entry.end - entry.begin));
 }
 
-async function withFile<T>(path: string, body: (handle: FileHandle, size: number) => Promise<T>): Promise<T> {
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(path, 'r');
-    const facts = await handle.stat();
-    if (!facts.isFile()) throw new FileError(`${path}: is not a file`);
-    return await body(handle, facts.size);
-  } catch (error) {
-    if (error instanceof FileError) throw error;
-    const missing = (error as { code?: string }).code === 'ENOENT';
-    throw new FileError(missing ? `${path}: there is no such file` : `cannot read ${path}: ${reasonOf(error)}`, {
-      cause: error,
-    });
-  } finally {
-    await handle?.close();
-  }
-}
-
-async function readExactly(path: string, handle: FileHandle, position: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  for (let at = 0; at < length; ) {
-    const { bytesRead } = await handle.read(bytes, at, Math.min(length - at, 2 ** 30), position + at);
-    if (bytesRead === 0) throw new FileError(`${path}: ended while it was being read, at byte ${position + at}`);
-    at += bytesRead;
-  }
-  return bytes;
-}
-
-async function readHeader(path: string, handle: FileHandle, size: number): Promise<Header & { dataStart: number }> {
-  const first = await readExactly(path, handle, 0, Math.min(LENGTH_BYTES, size));
-  const length = headerLength(path, first, size);
-  const text = await readExactly(path, handle, LENGTH_BYTES, length);
+async function readHeader(source: ByteSource): Promise<Header & { dataStart: number }> {
+  const { where, size } = source;
+  const length = headerLength(where, await source.read(0, Math.min(LENGTH_BYTES, size)), size);
+  const text = await source.read(LENGTH_BYTES, length);
   const dataStart = LENGTH_BYTES + length;
-  return { ...parseHeader(path, text, size - dataStart), dataStart };
+  return { ...parseHeader(where, text, size - dataStart), dataStart };
 }
 
 function headerLength(where: string, first: Uint8Array, size: number): number {
@@ -278,7 +272,8 @@ function parseEntry(where: string, name: string, value: unknown, dataLength: num
     throw new FileError(`${tensor}: data_offsets ${brief(offsets)} must be [begin, end] with begin ≤ end`);
   }
   const [begin, end] = offsets as [number, number];
-  const bytes = sizeOf(shape) * ELEMENTS[dtype].bytes;
+  const stored = dtype as StoredType;
+  const bytes = sizeOf(shape) * ELEMENTS[stored].bytes;
   if (bytes !== end - begin) {
     throw new FileError(
       `${tensor}: ${dtype}${formatShape(shape)} takes ${bytes} bytes, but data_offsets [${begin}, ${end}] hold ${end - begin}`,
@@ -289,7 +284,7 @@ function parseEntry(where: string, name: string, value: unknown, dataLength: num
       `${tensor}: data_offsets [${begin}, ${end}] reach beyond the file's ${dataLength} bytes of data; the file is cut short`,
     );
   }
-  return { name, dtype, shape, begin, end };
+  return { name, dtype: stored, shape, begin, end };
 }
 
 /** Sorts the entries by position; together they must cover the data without holes or overlaps. */
