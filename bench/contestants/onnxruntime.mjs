@@ -1,7 +1,7 @@
 import { readFloats } from '../harness/arrays.mjs';
 import { Unsupported } from '../harness/protocol.mjs';
 import { shapesOf } from '../suites/cases.mjs';
-import { onnxModel } from './onnx-model.mjs';
+import { onnxConvolution } from './onnx-model.mjs';
 
 /** Both onnxruntimes: a session over one node with a constant filter, which they pack once. They have no gradients. */
 export async function prepareConvolution(ort, options, { kind, case: c, role, chain, files }) {
@@ -15,7 +15,7 @@ export async function prepareConvolution(ort, options, { kind, case: c, role, ch
   const [from, to] = role === 'input' ? ['y', 'x'] : ['x', 'y'];
   const attributes = { strides: c.s, pads: [...c.p, ...c.p], dilations: c.d, group: c.g, kernel_shape: c.k };
   const filter = readFloats(files.w);
-  const model = onnxModel({ op, attributes, chain, x: shapes[from], w: shapes.w, y: shapes[to], filter });
+  const model = onnxConvolution({ op, attributes, chain, x: shapes[from], w: shapes.w, y: shapes[to], filter });
   const session = await ort.InferenceSession.create(new Uint8Array(model), options);
   const feeds = { x: new ort.Tensor('float32', readFloats(files[from]), shapes[from]) };
   return {

@@ -2,16 +2,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { columnName, openContestants } from '../contestants/index.mjs';
+import { anchorRatio } from '../harness/anchors.mjs';
 import { concatenate, sizeOf, uniform, writeFloats } from '../harness/arrays.mjs';
 import { Unsupported } from '../harness/protocol.mjs';
 import { race } from '../harness/race.mjs';
-import { speedRatio } from '../harness/statistics.mjs';
 import { digits, markdownTable } from '../harness/table.mjs';
 import { initialParameters, NETWORKS } from './networks.mjs';
+import { atLeast, fastest, ratio, times } from './ratios.mjs';
 
 /** How many different batches go round. */
 const BATCHES = 4;
 const JAVASCRIPT = ['convnetjs', 'jax-js', 'tfjs-cpu'];
+const PYTORCH = ['pytorch nchw', 'pytorch nhwc', 'pytorch jit'];
+/** Goals: how many times as fast as PyTorch's fastest mode. */
+const WANTED = { lenet: 2.5, vgg: 2, resnet18: 1.6 };
 
 export async function runTrain(options) {
   const opened = await openContestants('train', options);
@@ -74,65 +78,64 @@ async function runNetwork(name, network, opened, folder, options) {
   }
   const timed = await race(entries, options);
   for (const { contestant, key } of entries) await contestant.call('release', { key });
-  const results = timed.map(({ contestant, column, losses, time, times, fastest }) => ({
-    column,
-    threads: contestant.threads,
-    ms: time,
-    fastestMs: fastest,
-    imagesPerSecond: (batch / time) * 1000,
-    losses,
-    times,
-  }));
-  for (const r of results) {
-    console.error(`${name}, ${r.column}, ${r.threads} thread(s): ${digits(r.imagesPerSecond)} images/s`);
-  }
-  return { name, title: network.title, batch, results };
+  const runs = options.threads.map((threads) => {
+    const results = {};
+    for (const { column, losses, time, times: rounds, fastest: least } of timed.filter(
+      (t) => t.contestant.threads === threads,
+    )) {
+      const speeds = rounds.map((ms) => (batch / ms) * 1000);
+      results[column] = { ms: time, fastestMs: least, imagesPerSecond: (batch / time) * 1000, speeds, losses };
+      console.error(`${name}, ${column}, ${threads} thread(s): ${digits((batch / time) * 1000)} images/s`);
+    }
+    return { threads, results };
+  });
+  return { name, title: network.title, batch, runs };
 }
 
-function find(network, column, threads) {
-  return network.results.find((r) => r.column === column && r.threads === threads);
-}
+const plural = (threads) => `${threads} thread${threads === 1 ? '' : 's'}`;
 
-function ratio(a, b) {
-  return a === undefined || b === undefined ? undefined : speedRatio(a.times, b.times);
-}
-
-const times = (x) => (x === undefined ? '–' : x < 10 ? `${x.toFixed(2)}×` : `${Math.round(x)}×`);
-
-/** The one that is fastest on one thread. */
-function fastest(network, names) {
-  const own = network.results.filter((r) => r.threads === 1 && names.some((name) => r.column.startsWith(name)));
-  return own.sort((a, b) => a.ms - b.ms)[0];
-}
-
-export function trainMarkdown({ versions, networks }) {
+export function trainMarkdown(result) {
+  const { versions, networks } = result;
   const sections = [
     '### Training',
     `Versions: ${Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ')}.`,
   ];
-  for (const network of networks) {
-    const columns = [...new Set(network.results.map((r) => r.column))];
-    const threads = [...new Set(network.results.map((r) => r.threads))].sort((a, b) => a - b);
+  for (const { title, runs } of networks) {
+    const columns = [...new Set(runs.flatMap(({ results }) => Object.keys(results)))];
+    const [first, last] = [runs[0], runs.at(-1)];
+    const header = runs.flatMap(({ threads }) => [plural(threads), 'x64 is', 'wasm is']);
     sections.push(
-      `#### ${network.title}`,
+      `#### ${title}`,
       markdownTable(
-        [
-          'images per second',
-          ...threads.flatMap((n) => [`${n} thread${n === 1 ? '' : 's'}`, 'gabor is']),
-          ...(threads.length > 1 ? [`${threads.at(-1)} over ${threads[0]} threads`] : []),
-        ],
+        ['images per second', ...header, ...(first === last ? [] : [`${last.threads} over ${plural(first.threads)}`])],
         columns.map((column) => [
           column,
-          ...threads.flatMap((n) => {
-            const own = find(network, column, n);
-            const against = column === 'gabor' ? undefined : ratio(find(network, 'gabor', n), own);
-            return [digits(own?.imagesPerSecond), times(against)];
-          }),
-          ...(threads.length > 1
-            ? [times(ratio(find(network, column, threads.at(-1)), find(network, column, threads[0])))]
-            : []),
+          ...runs.flatMap(({ results }) => [
+            digits(results[column]?.imagesPerSecond),
+            column === 'gabor x64' ? '–' : times(ratio(results['gabor x64'], results[column])),
+            column.startsWith('gabor') ? '–' : times(ratio(results['gabor wasm'], results[column])),
+          ]),
+          ...(first === last ? [] : [times(ratio(last.results[column], first.results[column]))]),
+        ]),
+      ),
+    );
+  }
+  const compared = comparisons(result);
+  if (compared.length > 0) {
+    sections.push(
+      "#### Over PyTorch's fastest mode, as it is here and converted to 2.14",
+      markdownTable(
+        ['network', 'threads', 'mode', 'x64', 'x64, converted', 'wasm', 'wasm, converted'],
+        compared.map((c) => [
+          c.title.split(':')[0].split(' for ')[0],
+          c.threads,
+          c.mode,
+          times(c.x64),
+          times(c.x64 / c.newer),
+          times(c.wasm),
+          times(c.wasm / c.newer),
         ]),
       ),
     );
@@ -140,22 +143,30 @@ export function trainMarkdown({ versions, networks }) {
   return sections.join('\n\n');
 }
 
-export function trainGoals({ networks }) {
-  const network = networks.find(({ name }) => name === 'lenet');
-  const own = network && find(network, 'gabor', 1);
-  if (own === undefined) return [];
-  const goals = [];
-  const add = (peer, wanted) => {
-    if (peer === undefined) return;
-    const value = ratio(own, peer);
-    goals.push({
-      what: `LeNet, one thread, over ${peer.column}`,
-      value: times(value),
-      wanted: times(wanted),
-      met: value >= wanted,
-    });
-  };
-  add(fastest(network, JAVASCRIPT), 20);
-  add(fastest(network, ['pytorch']), 0.5);
+/** Every network and number of threads against PyTorch's fastest mode; `newer`: how much faster PyTorch 2.14 is than the one here. */
+function comparisons({ networks, versions }) {
+  return networks.flatMap(({ name, title, runs }) =>
+    runs.flatMap(({ threads, results }) => {
+      const [mode, torch] = fastest(results, PYTORCH) ?? [];
+      if (torch === undefined) return [];
+      const newer = Math.max(1, anchorRatio('training', name, threads, 'torch 2.14', versions.pytorch) ?? 1);
+      const [x64, wasm] = ['gabor x64', 'gabor wasm'].map((column) => ratio(results[column], torch));
+      return [{ name, title, threads, mode, newer, x64, wasm }];
+    }),
+  );
+}
+
+export function trainGoals(result) {
+  const goals = comparisons(result).flatMap(({ name, threads, newer, x64 }) => [
+    ...atLeast(`${name}, x64 / PyTorch (converted), ${plural(threads)}`, x64 / newer, WANTED[name]),
+    ...atLeast(`the same, PyTorch as it is here, ${plural(threads)}`, x64, WANTED[name]),
+  ]);
+  const lenet = result.networks
+    .find(({ name }) => name === 'lenet')
+    ?.runs.find(({ threads }) => threads === 1)?.results;
+  if (lenet !== undefined) {
+    const [name, peer] = fastest(lenet, JAVASCRIPT) ?? [];
+    goals.push(...atLeast(`lenet, wasm / ${name}, 1 thread`, ratio(lenet['gabor wasm'], peer), 20));
+  }
   return goals;
 }

@@ -1,0 +1,158 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildModel } from '../contestants/gabor.mjs';
+import { onnxNetwork } from '../contestants/onnx-model.mjs';
+import { concatenate, largestDifference, sizeOf, uniform, writeFloats } from '../harness/arrays.mjs';
+import { importGabor } from '../harness/gabor.mjs';
+import { median, speedRatio } from '../harness/statistics.mjs';
+import { digits, markdownTable } from '../harness/table.mjs';
+import { initialParameters, NETWORKS, splitParameters } from './networks.mjs';
+import { atLeast, times } from './ratios.mjs';
+
+/** Rounds for each round of the other suites: a start is one number only, where a block has many. */
+const STARTS = 3;
+/** Largest difference of the outputs, relative to the largest. */
+const TOLERANCE = 1e-4;
+const NETWORK = NETWORKS.lenet;
+
+const program = (file) => fileURLToPath(new URL(`../start/${file}`, import.meta.url));
+const node = (file, ...args) => [process.execPath, program(file), ...args];
+
+/** How long it takes from the start of a process to the first prediction of LeNet; files are in the system's cache. */
+export async function runStart(options) {
+  const folder = mkdtempSync(join(tmpdir(), 'gabor-bench-'));
+  try {
+    const programs = await preparePrograms(folder);
+    const taking = [];
+    let expected;
+    for (const one of programs) {
+      const { name, command } = one;
+      try {
+        // Also brings the files into the cache.
+        const { numbers } = await start(one);
+        if (numbers.length > 0) {
+          const result = Float32Array.from(numbers);
+          expected ??= { name, result };
+          const difference = largestDifference(result, expected.result);
+          if (!(difference <= TOLERANCE)) {
+            console.error(
+              `start: ${name} differs from ${expected.name} by ${digits(difference)} of the largest output: not timed`,
+            );
+            process.exitCode = 1;
+            continue;
+          }
+        }
+        taking.push({ name, command, env: one.env, ms: [] });
+      } catch (error) {
+        console.error(`start: ${name}: skipped, ${error.message}`);
+      }
+    }
+    const rounds = options.quick ? 1 : STARTS * options.rounds;
+    for (let round = 0; round < rounds; round++) {
+      for (const one of taking) one.ms.push((await start(one)).ms);
+    }
+    const results = taking.map(({ name, ms }) => ({ name, ms: median(ms), fastestMs: Math.min(...ms), times: ms }));
+    for (const { name, ms } of results) console.error(`start, ${name}: ${digits(ms)} ms`);
+    return { rounds, results };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Writes the model in everyone's format; who cannot get one takes no part. */
+async function preparePrograms(folder) {
+  const file = (name) => join(folder, name);
+  const { layers, input } = NETWORK;
+  const parameters = concatenate(initialParameters(layers));
+  writeFloats(file('input.f32'), uniform(sizeOf(input), 1));
+  writeFloats(file('parameters.f32'), parameters);
+  writeFileSync(file('lenet.onnx'), onnxNetwork(NETWORK, splitParameters(layers, parameters)));
+
+  const gabor = await importGabor();
+  const model = buildModel(gabor, layers);
+  model.parameters().forEach((parameter, i) => {
+    parameter.write(splitParameters(layers, parameters)[i].data);
+  });
+  const [channels, height, width] = input;
+  const preprocessing = { channels, height, width, mean: [0], std: [1] };
+  const classes = Array.from({ length: layers.at(-1).out }, (_, i) => `${i}`);
+  await gabor.save(file('lenet.safetensors'), model, { classes, preprocessing });
+
+  const [weights, x] = [file('lenet.safetensors'), file('input.f32')];
+  const programs = [
+    { name: 'an empty Node', command: node('empty.mjs') },
+    { name: 'gabor x64', command: node('gabor.mjs', weights, x) },
+    { name: 'gabor wasm', command: node('gabor.mjs', weights, x), env: { GABOR_NATIVE: '0' } },
+    ...['onnxruntime-node', 'onnxruntime-web'].map((name) => ({
+      name,
+      command: node('onnxruntime.mjs', file('lenet.onnx'), x, name),
+    })),
+  ];
+  for (const python of [process.env.PYTHON, 'python3', '/usr/bin/python3'].filter(Boolean)) {
+    const script = program('pytorch.py');
+    const made = [script, '--save', file('lenet.pt'), JSON.stringify(layers), file('parameters.f32')];
+    if (spawnSync(python, made, { stdio: 'ignore' }).status !== 0) continue;
+    programs.push({ name: 'pytorch', command: [python, script, file('lenet.pt'), x] });
+    break;
+  }
+  return programs;
+}
+
+/** Milliseconds from the start of the process to the line with the outputs. */
+function start({ command: [file, ...args], env }) {
+  return new Promise((resolve, reject) => {
+    const began = performance.now();
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    let output = '';
+    let errors = '';
+    let ms;
+    child.stdout.on('data', (data) => {
+      output += data;
+      if (output.includes('\n')) ms ??= performance.now() - began;
+    });
+    child.stderr.on('data', (data) => {
+      errors += data;
+      if (process.env.BENCH_DEBUG) process.stderr.write(data);
+    });
+    child.on('error', reject);
+    child.on('close', (code) => {
+      const line = output.split('\n').find((text) => text.startsWith('['));
+      if (line === undefined || ms === undefined) {
+        const last =
+          errors
+            .trim()
+            .split('\n')
+            .find((text) => /Error/.test(text)) ?? '';
+        reject(new Error(`the process ended with ${code}: ${last}`));
+      } else resolve({ ms, numbers: JSON.parse(line) });
+    });
+  });
+}
+
+export function startMarkdown({ rounds, results }) {
+  const find = (name) => results.find((r) => r.name === name);
+  const [empty, x64] = ['an empty Node', 'gabor x64'].map(find);
+  return [
+    '### From process start to the first prediction of LeNet',
+    `Median of ${rounds} fresh processes each.`,
+    markdownTable(
+      ['program', 'ms', 'fastest', 'beyond an empty Node', 'gabor x64 is'],
+      results.map((r) => [
+        r.name,
+        digits(r.ms),
+        digits(r.fastestMs),
+        r === empty || empty === undefined ? '–' : digits(r.ms - empty.ms),
+        r === x64 || r === empty || x64 === undefined ? '–' : times(speedRatio(x64.times, r.times)),
+      ]),
+    ),
+  ].join('\n\n');
+}
+
+export function startGoals({ results }) {
+  const [x64, peer] = ['gabor x64', 'onnxruntime-node'].map((name) => results.find((r) => r.name === name));
+  if (x64 === undefined || peer === undefined) return [];
+  return atLeast('first LeNet prediction, x64 / onnxruntime-node', speedRatio(x64.times, peer.times), 1);
+}
