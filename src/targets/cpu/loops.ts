@@ -138,6 +138,8 @@ export interface Place extends Partial<Known> {
   readonly count: number;
   /** What is added to a form at this place, in its units. */
   extra(form: Form): number;
+  /** A wide load that was made otherwise, if this one was. */
+  readonly loaded?: (node: LoadNode, form: Form) => Register | undefined;
   readonly sums?: readonly Reduced[];
 }
 
@@ -151,9 +153,11 @@ export function loopEnvironment(m: VectorMachine, analysis: Analysis, place: Pla
     wide,
     load: (e, scope) => {
       const { form, quotients, indirections } = analysis.loads.get(e) as LoadAddress;
+      const loaded = wide ? place.loaded?.(e, form) : undefined;
+      if (loaded !== undefined) return loaded;
       let [address, offset] = values.address(form, extra(form));
       for (const q of quotients) {
-        const quotient = divideExact(m, values.value(q.form), q.divisor);
+        const quotient = divideExact(m, values.value(q.form, extra(q.form)), q.divisor);
         address = m.binary('add', address, m.binary('mul', quotient, m.constant('i32', q.stride * form.bytes)));
       }
       // Positions that differ between lanes make a displacement for each.

@@ -3,7 +3,7 @@ import { expressionsOf, type Nest } from '../../kernel/kernel.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import type { Shape } from '../../tensor/shape.js';
 import { addIndex, type Form, makeForm } from './form.js';
-import { type Analysis, analyseExpressions, type View, variesAlong } from './loops.js';
+import { type Analysis, analyseExpressions, type LoadNode, type View, variesAlong } from './loops.js';
 
 /** What the loops and expressions of a nest need. */
 export interface NestAnalysis extends Analysis {
@@ -40,6 +40,17 @@ export interface Loop {
   extent: number;
 }
 
+/**
+ * A second parallel loop, along which some loads are contiguous that are not along the vector loop: both loops advance by as many
+ * positions as registers have lanes, and these loads are wide along this loop and transposed.
+ */
+export interface Square {
+  readonly loop: Loop;
+  /** How many squares the loop needs; part of the item number, as its fastest part. */
+  readonly count: number;
+  readonly loads: ReadonlySet<LoadNode>;
+}
+
 /** Which loops a nest runs, from the outside in. */
 export interface LoopPlan {
   /** Decoded from the item number, slowest first. */
@@ -51,6 +62,8 @@ export interface LoopPlan {
   readonly outer: readonly Loop[];
   /** The parallel loop that fills vector registers. */
   readonly vector: Loop | undefined;
+  /** How loads that stride along the vector loop are made of squares of registers. */
+  readonly square: Square | undefined;
   readonly reduce: readonly Loop[];
   /** The last reduction loop fills vector registers instead. */
   readonly vectorReduce: boolean;
@@ -61,21 +74,30 @@ export interface LoopPlan {
 /** Items to aim for: enough to balance a few threads, few enough that each is worth a call. */
 const ITEMS = 64;
 const PART_ELEMENTS = 4096;
+/** Squares are worth a call each in threes or more: so many items suffice where there are squares. */
+const SQUARE_ITEMS = 16;
+/** Larger bodies are not repeated for all positions of a square. */
+const SQUARE_OPERATIONS = 48;
 
 export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): LoopPlan {
   const parallel = orderParallel(nest, analysis);
   const reduce = orderReduction(nest, analysis);
   const { vector, vectorReduce } = chooseVector(nest, lanes, analysis, parallel, reduce);
-  const outer = vector === undefined ? [...parallel] : parallel.slice(0, -1);
+  const square = vector && chooseSquare(nest, lanes, analysis, parallel.slice(0, -1), vector);
+  const outer = vector === undefined ? [...parallel] : parallel.slice(0, -1).filter((loop) => loop !== square?.loop);
   const itemLoops: Loop[] = [];
-  let items = 1;
-  while (outer.length > 0 && (items < ITEMS || (itemLoops.length === 0 && outer.length === 1))) {
+  let items = square?.count ?? 1;
+  const wantedItems = square === undefined ? ITEMS : SQUARE_ITEMS;
+  while (
+    outer.length > 0 &&
+    (items < wantedItems || (square === undefined && itemLoops.length === 0 && outer.length === 1))
+  ) {
     const loop = outer.shift() as Loop;
     itemLoops.push(loop);
     items *= loop.extent;
   }
   // Too few items: the vector loop is cut into parts.
-  const work = nest.reduce.reduce((a, b) => a * b, 1) * (vector?.extent ?? 1);
+  const work = nest.reduce.reduce((a, b) => a * b, square === undefined ? 1 : lanes) * (vector?.extent ?? 1);
   let vectorPart = vector?.extent ?? 1;
   if (vector !== undefined && items < 16 && work > PART_ELEMENTS) {
     const wanted = Math.ceil(ITEMS / items);
@@ -91,9 +113,10 @@ export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): Lo
     vectorPart,
     outer,
     vector,
+    square,
     reduce,
     vectorReduce,
-    unroll: Math.max(1, Math.min(wantedUnroll(nest), Math.floor(longest / lanes))),
+    unroll: square !== undefined ? 1 : Math.max(1, Math.min(wantedUnroll(nest), Math.floor(longest / lanes))),
   };
 }
 
@@ -155,6 +178,29 @@ function chooseVector(
   return { vector: vectorReduce ? undefined : vector, vectorReduce };
 }
 
+/** The loop along which most loads are contiguous that are not along `vector`, if there are any. */
+function chooseSquare(
+  nest: Nest,
+  lanes: number,
+  { loads, guards }: NestAnalysis,
+  loops: readonly Loop[],
+  vector: Loop,
+): Square | undefined {
+  // Where a guard does not hold, what it guards must not be read.
+  if (guards.size > 0 || countNest(nest) > SQUARE_OPERATIONS) return undefined;
+  let best: Square | undefined;
+  for (const loop of loops) {
+    const contiguous = [...loads].filter(([node, { form, quotients, indirections }]) => {
+      const strides = form.factors[vector.axis] !== 0 && form.factors[vector.axis] !== 1;
+      const plain = quotients.length === 0 && indirections.length === 0 && DTYPES[node.dtype].bytes === 4;
+      return strides && plain && form.factors[loop.axis] === 1;
+    });
+    if (contiguous.length <= (best?.loads.size ?? 0)) continue;
+    best = { loop, count: Math.ceil(loop.extent / lanes), loads: new Set(contiguous.map(([node]) => node)) };
+  }
+  return best;
+}
+
 /** Whether lanes can run along `loop`: whatever decides or divides is computed once for all lanes. */
 export function canFill(loop: Loop, analysis: Analysis): boolean {
   const scalar = [
@@ -165,9 +211,13 @@ export function canFill(loop: Loop, analysis: Analysis): boolean {
   return scalar.every((form) => form.factors[loop.axis] === 0);
 }
 
+function countNest(nest: Nest): number {
+  return [...nest.reducers.map((r) => r.body), ...nest.outputs].reduce((n, e) => n + countOperations(e), 0);
+}
+
 /** Short bodies gain from several registers at a time; long ones would spill. */
 function wantedUnroll(nest: Nest): number {
-  const operations = [...nest.reducers.map((r) => r.body), ...nest.outputs].reduce((n, e) => n + countOperations(e), 0);
+  const operations = countNest(nest);
   if (nest.reducers.length > 0) return operations <= 12 ? 4 : 1;
   return operations <= 8 ? 2 : 1;
 }

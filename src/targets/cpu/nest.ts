@@ -2,13 +2,14 @@ import type { Expression } from '../../kernel/expression.js';
 import { type Nest, type Reducer, reducerIdentity } from '../../kernel/kernel.js';
 import { Arithmetic } from './arithmetic.js';
 import { type Environment, emitConstant, emitExpression, Scope } from './expression.js';
-import { FormValues } from './form.js';
+import { type Form, FormValues } from './form.js';
 import type { KernelCode } from './kernel-code.js';
 import {
   emitChecks,
   emitDisplacements,
   type GuardNode,
   type Known,
+  type LoadNode,
   loopEnvironment,
   type Reduced,
   storeAs,
@@ -17,6 +18,7 @@ import {
 import type { Register, VectorMachine } from './machine.js';
 import { analyse, type Loop, type LoopPlan, type NestAnalysis, planLoops } from './nest-plan.js';
 import { scatterCode } from './scatter.js';
+import { Transposed } from './transpose.js';
 
 /** Generates code for a loop nest: ordered, merged and vectorised loops. */
 export function nestCode(nest: Nest, lanes: number, operands: readonly View[], results: readonly View[]): KernelCode {
@@ -28,6 +30,9 @@ export function nestCode(nest: Nest, lanes: number, operands: readonly View[], r
     emit: (m, begin, end, pointers) => new NestEmitter(nest, analysis, loops, results, m).emit(begin, end, pointers),
   };
 }
+
+/** The u-th register of a load that is part of a square. */
+type Columns = (node: LoadNode, form: Form, u: number) => Register;
 
 /** Emits one nest; the loops from the outside in. */
 class NestEmitter {
@@ -52,13 +57,39 @@ class NestEmitter {
     const arithmetic = new Arithmetic(m);
     m.loop({ from: begin, to: end }, (item) => {
       const parts = plan.vectorParts > 1 ? [plan.vectorParts] : [];
-      const positions = arithmetic.decode(item, [...plan.itemLoops.map((loop) => loop.extent), ...parts]);
+      const { square } = plan;
+      const squares = square !== undefined && square.count > 1 ? [square.count] : [];
+      const extents = [...plan.itemLoops.map((loop) => loop.extent), ...parts, ...squares];
+      const positions = arithmetic.decode(item, extents);
       const part = parts.length > 0 ? positions[plan.itemLoops.length] : undefined;
       let values = start;
       plan.itemLoops.forEach((loop, i) => {
         values = values.enter(loop.axis, positions[i]);
       });
-      this.#loops(plan.outer, values, (inner) => this.#vectorLoop(inner, part));
+      const run = (from: FormValues, along = 0): void =>
+        this.#loops(plan.outer, from, (inner) => this.#vectorLoop(inner, part, along));
+      if (square === undefined) {
+        run(values);
+        return;
+      }
+      const { axis, extent } = square.loop;
+      const lastLength = extent - (square.count - 1) * m.lanes;
+      if (square.count === 1) {
+        run(values, lastLength);
+        return;
+      }
+      const at = positions[extents.length - 1];
+      const inside = values.enter(axis, m.binary('mul', at, m.constant('i32', m.lanes)));
+      if (lastLength === m.lanes) {
+        run(inside, m.lanes);
+        return;
+      }
+      const isLast = m.compare('eq', at, m.constant('i32', square.count - 1));
+      m.when(
+        isLast,
+        () => run(inside, lastLength),
+        () => run(inside, m.lanes),
+      );
     });
   }
 
@@ -71,9 +102,10 @@ class NestEmitter {
     this.#m.loop({ to: loop.extent }, (i) => this.#loops(rest, values.enter(loop.axis, i), body));
   }
 
-  #vectorLoop(values: FormValues, part: Register | undefined): void {
+  /** @param along positions of the loop that makes squares with the vector loop. */
+  #vectorLoop(values: FormValues, part: Register | undefined, along: number): void {
     const m = this.#m;
-    const { vector, vectorPart } = this.#plan;
+    const { vector, vectorPart, square } = this.#plan;
     // Conditions and positions that do not change along the loop are computed before it.
     const conditions = new Map<GuardNode, Register>();
     for (const [node, checks] of this.#analysis.guards) {
@@ -81,7 +113,8 @@ class NestEmitter {
         conditions.set(node, emitChecks(this.#m, values, checks));
       }
     }
-    const inner = [...(vector === undefined ? [] : [vector]), ...this.#plan.reduce].map((loop) => loop.axis);
+    const wide = [vector, square?.loop].filter((loop) => loop !== undefined);
+    const inner = [...wide, ...this.#plan.reduce].map((loop) => loop.axis);
     const displacements = emitDisplacements(m, this.#analysis, values, inner);
     const known: Known = { conditions, displacements };
     if (vector === undefined) {
@@ -89,7 +122,7 @@ class NestEmitter {
       return;
     }
     const body = (i: Register, vectors: number, count: number): void =>
-      this.#point(values.enter(vector.axis, i), known, true, vectors, count);
+      this.#point(values.enter(vector.axis, i), known, true, square === undefined ? vectors : along, count);
     if (part === undefined) {
       this.#segment(vector.extent, body);
       return;
@@ -132,18 +165,45 @@ class NestEmitter {
       if (this.#plan.vectorReduce) sums.push(this.#reduceAcross(values, known));
       else sums.push(...this.#reduce(values, known, wide, vectors, count));
     }
+    const columns = this.#columns(values, vectors, count);
     for (let u = 0; u < vectors; u++) {
-      const environment = this.#environment(values, known, wide, u, count, sums[u]);
+      const environment = this.#environment(values, known, wide, u, count, columns, sums[u]);
       const scope = new Scope();
       // All results are computed before the first is stored: a result may share memory with an operand.
       const registers = this.#nest.outputs.map((output) => emitExpression(output, environment, scope));
       this.#results.forEach((view, i) => {
         const form = this.#analysis.results[i];
-        const step = this.#plan.vector === undefined ? 0 : form.factors[this.#plan.vector.axis];
-        const [address, offset] = values.address(form, u * m.lanes * step);
+        const [address, offset] = values.address(form, this.#distance(form, u));
         storeAs(m, registers[i], view.dtype, address, offset, wide ? count : undefined);
       });
     }
+  }
+
+  /** From the first register's position to the u-th one's: along the vector loop, or across it where they make a square. */
+  #distance(form: Form, u: number, vectorAxis: number | undefined = this.#plan.vector?.axis): number {
+    const { square } = this.#plan;
+    if (square !== undefined) return u * form.factors[square.loop.axis];
+    return vectorAxis === undefined ? 0 : u * this.#m.lanes * form.factors[vectorAxis];
+  }
+
+  /** Loads of a square, transposed when the first of its registers is asked for. */
+  #columns(values: FormValues, along: number, count: number): Columns | undefined {
+    const m = this.#m;
+    const { square, vector } = this.#plan;
+    if (square === undefined || vector === undefined) return undefined;
+    const made = new Map<Form, Transposed>();
+    return ({ dtype }, form, u) => {
+      let transposed = made.get(form);
+      if (transposed === undefined) {
+        const rows = Array.from({ length: count }, (_, i) => {
+          const [address, offset] = values.address(form, i * form.factors[vector.axis]);
+          return m.load(dtype === 'f32' ? 'f32' : 'i32', true, address, offset, along);
+        });
+        transposed = new Transposed(m, rows);
+        made.set(form, transposed);
+      }
+      return transposed.column(u);
+    };
   }
 
   #environment(
@@ -152,6 +212,7 @@ class NestEmitter {
     wide: boolean,
     u: number,
     count: number,
+    columns?: Columns,
     sums?: readonly Reduced[],
     vectorAxis: number | undefined = this.#plan.vector?.axis,
   ): Environment {
@@ -159,7 +220,8 @@ class NestEmitter {
       values,
       vectorAxis: wide ? vectorAxis : undefined,
       count,
-      extra: (form) => (wide && vectorAxis !== undefined ? u * this.#m.lanes * form.factors[vectorAxis] : 0),
+      extra: (form) => (wide ? this.#distance(form, u, vectorAxis) : 0),
+      loaded: columns && ((node, form) => (this.#plan.square?.loads.has(node) ? columns(node, form, u) : undefined)),
       ...known,
       sums,
     });
@@ -171,7 +233,8 @@ class NestEmitter {
     const { reducers } = this.#nest;
     const accumulators = Array.from({ length: vectors }, () => reducers.map((r) => start(m, r, wide)));
     this.#loops(this.#plan.reduce, values, (inner) => {
-      const environments = accumulators.map((_, u) => this.#environment(inner, known, wide, u, count));
+      const columns = this.#columns(inner, vectors, count);
+      const environments = accumulators.map((_, u) => this.#environment(inner, known, wide, u, count, columns));
       const scopes = accumulators.map(() => new Scope());
       const position = (): Register => {
         const scalar = inner.value(this.#analysis.position);
@@ -224,7 +287,7 @@ class NestEmitter {
       const run = (i: Register, vectors: number): void => {
         const at = inner.enter(last.axis, i);
         for (let u = 0; u < vectors; u++) {
-          const environment = this.#environment(at, known, true, u, lanes, undefined, last.axis);
+          const environment = this.#environment(at, known, true, u, lanes, undefined, undefined, last.axis);
           const scope = new Scope();
           reducers.forEach((r, k) => {
             this.#accumulate(r, [wides[u][k]], [environment], [scope], never);
