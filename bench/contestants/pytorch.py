@@ -27,15 +27,21 @@ def floats(file):
 def memory_format(variant, spatial):
     if variant in ("nchw", "packed"):
         return torch.contiguous_format
-    if spatial == 1:
-        raise Unsupported("channels_last has no 1-D form")
     return torch.channels_last if spatial == 2 else torch.channels_last_3d
+
+
+def as_image(c):
+    """The same 1-D case on images of height 1: channels_last and oneDNN's blocked format have no 1-D form."""
+    wide = {"in": 1, "out": 1, "k": 1, "s": 1, "p": 0, "d": 1}
+    return {**c, **{name: [value, *c[name]] for name, value in wide.items()}}
 
 
 class Convolution:
     def __init__(self, task):
         c, self.role, self.chain, files = task["case"], task["role"], task["chain"], task["files"]
         self.transposed = c["kind"].startswith("convT")
+        if len(c["in"]) == 1 and task["variant"] != "nchw":
+            c = as_image(c)
         spatial = len(c["in"])
         order = memory_format(task["variant"], spatial)
         shapes = {
@@ -63,7 +69,7 @@ class Convolution:
                 self.t["x"] = x.to_mkldnn()
                 blocked(self.t["x"])
                 return blocked
-            except Exception:  # no such form: 1-D, transposed
+            except Exception:  # no such form: transposed
                 self.t["x"] = x
             optimised = torch.jit.optimize_for_inference(torch.jit.script(module))
             for _ in range(3):
