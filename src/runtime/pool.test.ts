@@ -160,6 +160,25 @@ for (const { name, source } of ABORTABLE) {
 }
 
 for (const { name, source } of ABORTABLE) {
+  test(`blocking runs may end the run that someone waits for, and more, ${name}`, async (t) => {
+    const { pool, table } = bench(t, 2);
+    const { address, words } = table();
+    const program = pool.load(source);
+    await pool.ready();
+    words[PAUSE] = 1;
+    const run = pool.run(program, address);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    Atomics.store(words, PAUSE, 0);
+    Atomics.notify(words, PAUSE);
+    for (let i = 0; i < 3; i++) pool.runSync(program, address);
+    assert.equal(words[RESULT], 12);
+    await run;
+    await pool.run(program, address);
+    assert.equal(words[RESULT], 15);
+  });
+}
+
+for (const { name, source } of ABORTABLE) {
   test(`programs see memory that grew after the threads started, also above 2 GiB, ${name}`, async (t) => {
     const { memory, pool, table } = bench(t, 2);
     const program = pool.load(source);

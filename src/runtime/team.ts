@@ -137,11 +137,11 @@ export class Team {
     }
   }
 
-  /** Waits until a run has ended, well or not. */
+  /** Waits until a run has ended, well or not; a blocking caller may have ended more runs meanwhile. */
   async whenDone(run: number): Promise<void> {
     for (;;) {
       const done = Atomics.load(this.#control, DONE);
-      if (done === run) break;
+      if (((done - run) | 0) >= 0) break;
       if (await waitAsync(this.#control, DONE, done)) this.#quick = 0;
     }
     if (++this.#quick >= RUNS_PER_TURN) {
