@@ -10,9 +10,9 @@ const GRID = BOX * SAMPLES;
 /** "No ink near" in the field of signed distances. */
 const FAR = -1e3;
 
-/** Roughness of the ink's edge: smoothed noise with unit variance, repeated over the plane. */
 const TILE = 64;
-const NOISE: Float32Array = (() => {
+/** Roughness of the ink's edge: smoothed noise with unit variance, repeated over the plane. */
+function smoothNoise(): Float32Array {
   const random = new Random(0x1a7e);
   let tile = Float32Array.from({ length: TILE * TILE }, () => random.normal());
   for (let round = 0; round < 2; round++) {
@@ -30,7 +30,10 @@ const NOISE: Float32Array = (() => {
   }
   const deviation = Math.sqrt(tile.reduce((sum, v) => sum + v * v, 0) / tile.length);
   return tile.map((v) => v / deviation);
-})();
+}
+
+/** Made when the first ink is drawn, not whenever the package is loaded. */
+let noise: Float32Array | undefined;
 
 const field = new Float32Array(GRID * GRID);
 const area = new Float32Array(BOX * BOX);
@@ -125,14 +128,15 @@ function stamp(ax: number, ay: number, ar: number, bx: number, by: number, br: n
 function cover(blur: number, rough: number, noiseOffset: number): void {
   area.fill(0);
   const gain = 1 / (blur * SAMPLES);
-  const noise = rough * SAMPLES;
+  const amplitude = rough * SAMPLES;
+  noise ??= smoothNoise();
   for (let j = 0; j < GRID; j++) {
     const row = Math.floor(j / SAMPLES) * BOX;
     for (let i = 0; i < GRID; i++) {
       let depth = field[j * GRID + i];
       if (depth === FAR) continue;
       const tile = (noiseOffset + (j % TILE) * TILE + (i % TILE)) % (TILE * TILE);
-      depth = (depth + noise * NOISE[tile]) * gain + 0.5;
+      depth = (depth + amplitude * noise[tile]) * gain + 0.5;
       if (depth <= 0) continue;
       area[row + Math.floor(i / SAMPLES)] += Math.min(depth, 1);
     }
