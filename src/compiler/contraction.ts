@@ -3,7 +3,7 @@ import { axisIndex, constant, guard, type Index, load, makeIndex, reduced } from
 import { mapNest } from '../kernel/kernel.js';
 import type { MixKernel, OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
 import { transposed, winograd } from '../kernel/winograd.js';
-import { groupedGather, groupsTogether } from './grouped.js';
+import { groupedGather, groupedPadding, groupedRows, groupsBeside, groupsTogether } from './grouped.js';
 import type { MachineDescription } from './machine.js';
 import { channelsLast, PaddedCopies } from './padded-copies.js';
 import { type GatherAxis, gatherPhases, paddingOf, product } from './phases.js';
@@ -24,10 +24,8 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
       const { channelsIn, channelsOut } = kernel.geometry;
       // Panels need channels; without any there is nothing to compute.
       if (channelsIn === 0 || channelsOut === 0) return [asNest(step, kernel)];
-      if (groupsTogether(kernel.geometry, machine) > 1) {
-        return kernel.role === 'filter' ? [asNest(step, kernel)] : groupedGather(step, kernel, machine, padded);
-      }
       if (kernel.role === 'filter') return filterGradient(step, kernel, machine, padded);
+      if (groupsTogether(kernel.geometry, machine) > 1) return groupedGather(step, kernel, machine, padded);
       return gather(step, kernel, machine, padded);
     }),
   };
@@ -214,25 +212,34 @@ function filterGradient(
   machine: MachineDescription,
   padded: PaddedCopies,
 ): Step[] {
-  const sums = g.axes.every((a) => a.stride === 1 && a.output > 0)
-    ? chooseWinogradFilter(
-        {
-          repeats: g.batch * g.groups,
-          channelsIn: g.channelsIn,
-          channelsOut: g.channelsOut,
-          width: tileWidth(g.channelsOut, machine),
-          axes: g.axes.map((a) => ({ count: a.output, taps: a.kernel, dilation: a.dilation })),
-        },
-        g.batch,
-        machine,
-      )
-    : undefined;
-  const low = g.axes.map((a) => Math.max(0, a.padLow));
-  const high = g.axes.map((a, s) => {
-    const last = sums === undefined ? a.output - 1 : lastOfTiles(a.output, a.dilation, sums.outputs[s]);
-    return Math.max(0, a.stride * last + a.dilation * (a.kernel - 1) - a.padLow - (a.input - 1));
-  });
+  const together = groupsTogether(g, machine);
+  const sums =
+    together === 1 && g.axes.every((a) => a.stride === 1 && a.output > 0)
+      ? chooseWinogradFilter(
+          {
+            repeats: g.batch * g.groups,
+            channelsIn: g.channelsIn,
+            channelsOut: g.channelsOut,
+            width: tileWidth(g.channelsOut, machine),
+            axes: g.axes.map((a) => ({ count: a.output, taps: a.kernel, dilation: a.dilation })),
+          },
+          g.batch,
+          machine,
+        )
+      : undefined;
   const [x, z] = step.operands;
+  const phases = gatherPhases({ kind: 'contraction', role: 'output', geometry: g });
+  const rows = together > 1 ? groupedRows(phases[phases.length - 1]?.[0].count ?? g.batch, machine) : machine.tile.rows;
+  const { low, high } =
+    together > 1
+      ? groupedPadding(phases, x, g.channelsIn, rows)
+      : {
+          low: g.axes.map((a) => Math.max(0, a.padLow)),
+          high: g.axes.map((a, s) => {
+            const last = sums === undefined ? a.output - 1 : lastOfTiles(a.output, a.dilation, sums.outputs[s]);
+            return Math.max(0, a.stride * last + a.dilation * (a.kernel - 1) - a.padLow - (a.input - 1));
+          }),
+        };
   const copy = padded.get(x, low, high, step.scope);
   const taps = g.axes.map((a) => a.kernel);
   const filterSize = g.groups * g.channelsIn * g.channelsOut * taps.reduce((n, k) => n * k, 1);
@@ -252,8 +259,9 @@ function filterGradient(
       start: low[s] - a.padLow,
     })),
     chunks,
-    width: tileWidth(g.channelsOut, machine),
-    rows: machine.tile.rows,
+    width: together > 1 ? together * g.channelsOut : tileWidth(g.channelsOut, machine),
+    rows,
+    grouping: together > 1 ? { together, extents: copy.buffer.type.shape.slice(2) } : undefined,
     winograd: sums && { outputs: sums.outputs, tiles: sums.tiles, parts: sums.parts },
   };
   const transforms = g.axes.map((a, s) => winograd(sums?.outputs[s] ?? 1, sums === undefined ? 1 : a.kernel));
@@ -267,7 +275,7 @@ function filterGradient(
     results: [partial],
     scope: step.scope,
     operandOrders: [order, order],
-    resultOrder: partial.type.shape.map((_, i) => i),
+    resultOrder: together > 1 ? groupsBeside(partial.type.shape.length) : partial.type.shape.map((_, i) => i),
   };
   if (sums === undefined) return [...copy.steps, outer, sumChunks(step, g, chunks, partial)];
   const back: MixKernel = {

@@ -13,11 +13,11 @@ const BORDER_CODE = 2048;
 export const UNROLLED_TAPS = 512;
 
 /**
- * How many groups of few channels share a vector register; below 2 where a group fills one. Lanes that a register
+ * How many groups of few channels share a vector register; 1 where a group (more than half) fills one. Lanes that a register
  * has too many, or that the side with fewer channels leaves free, are unused.
  */
 export function groupsTogether({ groups, channelsIn, channelsOut }: Geometry, { lanes }: MachineDescription): number {
-  return groups < 2 ? 1 : Math.floor(lanes / Math.max(channelsIn, channelsOut));
+  return groups < 2 ? 1 : Math.max(1, Math.floor(lanes / Math.max(channelsIn, channelsOut)));
 }
 
 /** Convolution and its gradient with respect to the input where {@link groupsTogether} groups share a register. */
@@ -34,21 +34,8 @@ export function groupedGather(
   const channelsIn = forward ? g.channelsIn : g.channelsOut;
   const together = groupsTogether(g, machine);
   const perAxis = gatherPhases(contraction);
-  const rows = rowsOf(perAxis.length > 0 ? perAxis[perAxis.length - 1][0].count : g.batch, machine);
-  const [, , ...unpadded] = source.type.shape;
-  // Borders across rows cost nothing; those along rows cost code, and little of it as a rule.
-  const low = perAxis.map(() => 0);
-  const high = perAxis.map(() => 0);
-  const last = perAxis.length - 1;
-  if (last >= 0) {
-    const code = perAxis[last].map((axis) => borderTiles(axis, unpadded[last], rows) * rows * axis.taps * channelsIn);
-    const large = perAxis[last].some((axis) => rows * axis.taps * channelsIn > UNROLLED_TAPS);
-    if (large || Math.max(...code) > BORDER_CODE) {
-      const padding = paddingOf(perAxis[last], unpadded[last]);
-      low[last] = padding.low;
-      high[last] = padding.high;
-    }
-  }
+  const rows = groupedRows(perAxis.length > 0 ? perAxis[perAxis.length - 1][0].count : g.batch, machine);
+  const { low, high } = groupedPadding(perAxis, source, channelsIn, rows);
   const copy = padded.get(source, low, high, step.scope);
   const steps: Step[] = [...copy.steps];
   const operands: Buffer[] = [copy.buffer];
@@ -91,9 +78,34 @@ export function groupedGather(
 }
 
 /** Positions of a tile, so that tiles divide a row evenly: one vector of sums each. */
-function rowsOf(count: number, { tile }: MachineDescription): number {
+export function groupedRows(count: number, { tile }: MachineDescription): number {
   const most = Math.min(8, tile.rows * tile.vectors);
   return Math.max(1, Math.ceil(count / Math.max(1, Math.ceil(count / most))));
+}
+
+/**
+ * The padding of the copy that is read instead of `source`, mostly none: borders across rows cost nothing, those along rows cost code,
+ * and little of it as a rule.
+ */
+export function groupedPadding(
+  perAxis: readonly (readonly GatherAxis[])[],
+  source: Buffer,
+  channelsIn: number,
+  rows: number,
+): { low: number[]; high: number[] } {
+  const low = perAxis.map(() => 0);
+  const high = perAxis.map(() => 0);
+  const last = perAxis.length - 1;
+  if (last < 0) return { low, high };
+  const extent = source.type.shape[2 + last];
+  const code = perAxis[last].map((axis) => borderTiles(axis, extent, rows) * rows * axis.taps * channelsIn);
+  const large = perAxis[last].some((axis) => rows * axis.taps * channelsIn > UNROLLED_TAPS);
+  if (large || Math.max(...code) > BORDER_CODE) {
+    const padding = paddingOf(perAxis[last], extent);
+    low[last] = padding.low;
+    high[last] = padding.high;
+  }
+  return { low, high };
 }
 
 /** Tiles of `rows` positions with a tap outside of the source. */
@@ -130,4 +142,9 @@ function packGroups(
   const kernel = mapNest(shape, guard(checks, load(0, 'f32', index), constant(0, 'f32')));
   const result = makeBuffer({ dtype: 'f32', shape });
   return { name: 'pack', kernel, operands: [weights], results: [result], scope, resultOrder: shape.map((_, i) => i) };
+}
+
+/** Partial filters [chunk, group, …taps, ci, co] with neighbouring groups beside each other, as registers hold them. */
+export function groupsBeside(rank: number): number[] {
+  return [0, ...Array.from({ length: rank - 3 }, (_, i) => i + 2), 1, rank - 1];
 }

@@ -103,7 +103,8 @@ export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], o
   const taps = k.axes.map((axis, s) => transforms[s]?.points ?? axis.taps);
   const shape = [k.chunks, k.groups, ...taps, k.channelsIn, k.channelsOut];
   invariant(`${output.type.shape}` === `${shape}`, `the output is [${output.type.shape}], not [${shape}]`);
-  const image = reader('A', a);
+  const inside = reader('A', a);
+  const image = k.grouping ? withZeros(k.grouping, a, inside) : inside;
   const gradient = reader('Z', z);
   const perChunk = k.batch / k.chunks;
   invariant(Number.isInteger(perChunk), `${k.batch} batch elements in ${k.chunks} chunks`);

@@ -105,6 +105,8 @@ export interface OuterKernel {
   readonly rows: number;
   /** Present where the sums are computed by Winograd's algorithm. */
   readonly winograd?: WinogradSums;
+  /** Present where several groups share a vector register; `rows` is how many positions are worked on together. */
+  readonly grouping?: Grouping;
 }
 
 /**
@@ -130,12 +132,13 @@ export function printTile(k: TileKernel): string {
     (p) =>
       `$${p.filter}: ${p.axes.map((a) => `${a.count}×(taps ${a.taps}, stride ${a.stride}, dilation ${a.dilation}, from ${a.inStart} to ${a.outStart}+${a.outStep}q)`).join(' ')}`,
   );
-  const algorithm = k.winograd
-    ? ` winograd ${k.winograd.outputs.join('×')}`
-    : k.grouping
-      ? ` ${k.grouping.together} groups together`
-      : '';
+  const algorithm = printAlgorithm(k);
   return `tile${algorithm} ${k.rows}×${k.width} n=${k.batch} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${phases.join('; ')}; out = ${printExpression(k.epilogue)}`;
+}
+
+function printAlgorithm({ winograd, grouping }: TileKernel | OuterKernel): string {
+  if (winograd) return ` winograd ${winograd.outputs.join('×')}`;
+  return grouping ? ` ${grouping.together} groups together` : '';
 }
 
 export function printMix(k: MixKernel): string {
@@ -144,6 +147,6 @@ export function printMix(k: MixKernel): string {
 
 export function printOuter(k: OuterKernel): string {
   const axes = k.axes.map((a) => `${a.count}×(taps ${a.taps}, stride ${a.stride}, dilation ${a.dilation})`).join(' ');
-  const algorithm = k.winograd ? ` winograd ${k.winograd.outputs.join('×')}` : '';
+  const algorithm = printAlgorithm(k);
   return `outer${algorithm} ${k.rows}×${k.width} n=${k.batch}/${k.chunks} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${axes}`;
 }

@@ -6,7 +6,7 @@ import { invariant } from '../../tensor/errors.js';
 import { Arithmetic } from './arithmetic.js';
 import { emitExpression, Scope } from './expression.js';
 import { addIndex, type Form, FormValues, makeForm } from './form.js';
-import { spreadChannel, type TapRange, tapsInside } from './grouped.js';
+import { columnsOf, equalParts, innerTiles, spreadChannel, type TapRange, tapsInside } from './grouped.js';
 import type { KernelCode } from './kernel-code.js';
 import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
@@ -89,23 +89,14 @@ function planPhase(k: TileKernel, { together, extents }: Grouping, phase: TilePh
   const tileBytes = outerTaps * (last.stride * (k.rows - 1) + last.dilation * (last.taps - 1) + 1) * vector;
   const panel = outerTaps * last.taps * k.channelsIn * vector;
   const blockLimit = Math.min(INPUT_BYTES / Math.max(1, tileBytes), FILTER_BYTES / Math.max(1, panel));
-  const [blocksPerItem, blockItems] = shared(blocks, blockLimit);
+  const [blocksPerItem, blockItems] = equalParts(blocks, blockLimit);
   const moreBytes = outerTaps * last.stride * k.rows * blocksPerItem * vector;
-  const [tilesPerItem, tileItems] = shared(
+  const [tilesPerItem, tileItems] = equalParts(
     tiles,
     1 + (INPUT_BYTES - tileBytes * blocksPerItem) / Math.max(1, moreBytes),
   );
   const wanted = Math.max(1, Math.ceil(ITEMS / (batch * blockItems * tileItems)));
-  const [rowsPerItem, rowItems] = shared(rowCount, rowCount / wanted);
-  const inside = (tile: number): boolean => {
-    const first = last.inStart + last.stride * tile * k.rows;
-    const end = first + last.stride * (k.rows - 1) + last.dilation * (last.taps - 1);
-    return (tile + 1) * k.rows <= last.count && (last.taps === 0 || (first >= 0 && end < last.extent));
-  };
-  let from = 0;
-  while (from < tiles && !inside(from)) from++;
-  let to = from;
-  while (to < tiles && inside(to)) to++;
+  const [rowsPerItem, rowItems] = equalParts(rowCount, rowCount / wanted);
   const itemExtents = [batch, rowItems, tileItems, blockItems];
   return {
     filter: phase.filter,
@@ -115,19 +106,12 @@ function planPhase(k: TileKernel, { together, extents }: Grouping, phase: TilePh
     rowsPerItem,
     tiles,
     tilesPerItem,
-    inner: { from, to },
+    inner: innerTiles(last, last.inStart, last.extent, k.rows),
     blocks,
     blocksPerItem,
     itemExtents,
     items: itemExtents.reduce((a, b) => a * b, 1),
   };
-}
-
-/** `count` things in equal parts of at most `limit`: how many in a part, and how many parts. */
-function shared(count: number, limit: number): [each: number, parts: number] {
-  const parts = Math.ceil(count / Math.max(1, Math.floor(limit)));
-  const each = Math.max(1, Math.ceil(count / Math.max(1, parts)));
-  return [each, Math.ceil(count / each)];
 }
 
 /** One row of the output: where A's rows begin, and which taps of the outer axes are inside. */
@@ -431,20 +415,10 @@ class GroupedTileEmitter {
       });
       return;
     }
-    const readers = new Map<number, { p: number; t: number }[]>();
-    for (let p = 0; p < sums.length; p++) {
-      for (let t = 0; t < last.taps; t++) {
-        const offset = tile.offset(p, t);
-        if (offset === undefined) continue;
-        const list = readers.get(offset);
-        if (list === undefined) readers.set(offset, [{ p, t }]);
-        else list.push({ p, t });
-      }
-    }
-    const columns = [...readers].sort(([a], [b]) => a - b);
+    const columns = columnsOf(sums.length, last.taps, tile.offset);
     for (let channel = 0; channel < k.channelsIn; channel++) {
       const filters = new Map<number, Register>();
-      for (const [offset, uses] of columns) {
+      for (const { offset, uses } of columns) {
         const value = vector(input, inputOffset + offset, channel);
         for (const { p, t } of uses) {
           let weight = filters.get(t);

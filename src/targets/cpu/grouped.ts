@@ -42,3 +42,55 @@ export function spreadChannel(
   });
   return m.permute(source, lanes);
 }
+
+/** Of the tiles of `rows` positions of a row, whole ones with all taps inside of A are from ≤ tile < to. */
+export function innerTiles(
+  axis: { readonly count: number; readonly stride: number; readonly taps: number; readonly dilation: number },
+  start: number,
+  extent: number,
+  rows: number,
+): { from: number; to: number } {
+  const tiles = Math.ceil(axis.count / rows);
+  const inside = (tile: number): boolean => {
+    const first = start + axis.stride * tile * rows;
+    const end = first + axis.stride * (rows - 1) + axis.dilation * (axis.taps - 1);
+    return (tile + 1) * rows <= axis.count && (axis.taps === 0 || (first >= 0 && end < extent));
+  };
+  let from = 0;
+  while (from < tiles && !inside(from)) from++;
+  let to = from;
+  while (to < tiles && inside(to)) to++;
+  return { from, to };
+}
+
+/** An input of a row, and the positions and taps that meet there. */
+export interface Column {
+  readonly offset: number;
+  readonly uses: readonly { readonly p: number; readonly t: number }[];
+}
+
+/** The inputs of `positions` neighbouring positions in the order of memory; `offset` is undefined outside. */
+export function columnsOf(
+  positions: number,
+  taps: number,
+  offset: (p: number, t: number) => number | undefined,
+): Column[] {
+  const columns = new Map<number, { p: number; t: number }[]>();
+  for (let p = 0; p < positions; p++) {
+    for (let t = 0; t < taps; t++) {
+      const at = offset(p, t);
+      if (at === undefined) continue;
+      const uses = columns.get(at);
+      if (uses === undefined) columns.set(at, [{ p, t }]);
+      else uses.push({ p, t });
+    }
+  }
+  return [...columns].sort(([a], [b]) => a - b).map(([at, uses]) => ({ offset: at, uses }));
+}
+
+/** `count` things in equal parts of at most `limit`: how many in a part, and how many parts. */
+export function equalParts(count: number, limit: number): [each: number, parts: number] {
+  const parts = Math.ceil(count / Math.max(1, Math.floor(limit)));
+  const each = Math.max(1, Math.ceil(count / Math.max(1, parts)));
+  return [each, Math.ceil(count / each)];
+}

@@ -1,5 +1,6 @@
 import type { OuterAxis, OuterKernel } from '../../kernel/tile.js';
 import { Arithmetic } from './arithmetic.js';
+import { groupedOuterCode } from './grouped-outer.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
@@ -14,6 +15,7 @@ const ITEMS = 32;
  * channels; it runs over a block of output positions while the block is in the cache, and adds to its partial sums in memory.
  */
 export function outerCode(k: OuterKernel, lanes: number, operands: readonly View[], result: View): KernelCode {
+  if (k.grouping !== undefined) return groupedOuterCode(k, k.grouping, lanes, operands, result);
   if (k.winograd !== undefined) return winogradFilterCode(k, k.winograd, lanes, operands, result);
   const plan = planOuter(k, operands);
   return {
