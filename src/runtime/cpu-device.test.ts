@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { gradients } from '../autodiff/gradients.js';
 import { compile } from '../graph/compile.js';
 import { setDevice } from '../graph/device.js';
@@ -16,16 +17,23 @@ import { GaborError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { type Instructions, nativeProblem } from './backend.js';
 import { CpuDevice, cpuDevice } from './cpu-device.js';
+import { codeBytesInUse } from './native/code.js';
 
+const workers: Worker[] = [];
+process.on('worker', (worker) => workers.push(worker));
 const devices: CpuDevice[] = [];
 after(async () => {
   for (const device of devices) await device.close();
 });
 
+const native = (['avx512', 'avx2'] as const).find((features) => nativeProblem(features) === undefined);
+const INSTRUCTIONS: readonly Instructions[] = native === undefined ? ['wasm'] : ['wasm', native];
+
 /** A device with memory of its own, which becomes the current one. */
-function fresh(threads = 2): CpuDevice {
-  const device = cpuDevice({ threads });
+function fresh(instructions: Instructions, threads = 2): CpuDevice {
+  const device = cpuDevice({ threads, instructions });
   devices.push(device);
   setDevice(device);
   return device;
@@ -53,188 +61,237 @@ function step(w: Tensor, v: Tensor): (x: Tensor) => { loss: Tensor; rows: Tensor
   };
 }
 
-test('results are the same bits for 1, 2 and 4 threads, awaited or not, on every call', async () => {
-  let expected: Int32Array[][] | undefined;
-  for (const threads of [1, 2, 4]) {
-    for (const sync of [true, false]) {
-      fresh(threads);
-      const [w, v, x] = [normal([11, 5, 3, 3], 1), normal([9, 11, 3, 3], 2), normal([5, 5, 19, 17], 3)];
-      const run = compile(step(w, v));
-      const got: Int32Array[][] = [];
-      for (let i = 0; i < 3; i++) {
-        const { loss, rows, y } = sync ? run.sync(x) : await run(x);
-        got.push([loss, rows, y, w, v].map(bits));
+for (const instructions of INSTRUCTIONS) {
+  test(`results are the same bits for 1, 2 and 4 threads, awaited or not, on every call, ${instructions}`, async () => {
+    let expected: Int32Array[][] | undefined;
+    for (const threads of [1, 2, 4]) {
+      for (const sync of [true, false]) {
+        fresh(instructions, threads);
+        const [w, v, x] = [normal([11, 5, 3, 3], 1), normal([9, 11, 3, 3], 2), normal([5, 5, 19, 17], 3)];
+        const run = compile(step(w, v));
+        const got: Int32Array[][] = [];
+        for (let i = 0; i < 3; i++) {
+          const { loss, rows, y } = sync ? run.sync(x) : await run(x);
+          got.push([loss, rows, y, w, v].map(bits));
+        }
+        expected ??= got;
+        assert.deepEqual(got, expected, `${threads} threads, ${sync ? 'sync' : 'async'}`);
       }
-      expected ??= got;
-      assert.deepEqual(got, expected, `${threads} threads, ${sync ? 'sync' : 'async'}`);
     }
-  }
-});
-
-test('an argument that is also captured and assigned keeps its old contents within the program', async () => {
-  for (const size of [3, 100_000]) {
-    const device = fresh();
-    const w = tensor(new Float32Array(size).fill(1));
-    const run = compile((x: Tensor, y: Tensor) => {
-      assign(w, add(w, 1));
-      return [mul(x, 2), mul(y, 3), mul(w, 1)];
-    });
-    const other = full([size], 5);
-    const used = device.memory.used;
-    for (const results of [run.sync(w, w), await run(w, w), run.sync(other, w)]) for (const r of results) r.dispose();
-    assert.ok(device.memory.used > used, 'the program');
-    w.write(new Float32Array(size).fill(1));
-    assert.deepEqual(
-      run.sync(w, w).map((t) => t.data()[size - 1]),
-      [2, 3, 2],
-    );
-    assert.deepEqual(
-      (await run(w, other)).map((t) => t.data()[size - 1]),
-      [4, 15, 3],
-    );
-    run.dispose();
-  }
-});
-
-test('axes that run backwards from the first bytes of memory', () => {
-  // The first tensor lies at the lowest address, and the gradient reads its taps in reverse.
-  const device = fresh(1);
-  const w = normal([2, 2, 9, 9], 1);
-  const g = normal([1, 2, 9, 9], 2);
-  const axis = { input: 9, kernel: 9, output: 9, stride: 1, dilation: 1, padLow: 4 };
-  const geometry: Geometry = { batch: 1, groups: 1, channelsIn: 2, channelsOut: 2, axes: [axis, axis] };
-  const got = contract('input', w, g, geometry).data();
-  const inputs = [w, g].map((t) => t.data());
-  setDevice(new ReferenceDevice());
-  const [a, b] = inputs.map((data, i) => tensor(data, { shape: [w, g][i].shape }));
-  const expected = contract('input', a, b, geometry).data();
-  got.forEach((value, i) => {
-    assert.ok(Math.abs(value - expected[i]) < 1e-4);
   });
-  setDevice(device);
-});
 
-test('programs from two asynchronous contexts do not disturb each other', async () => {
-  fresh();
-  const large = compile((x: Tensor) => matmul(x, x));
-  const small = compile((x: Tensor) => add(x, 1));
-  const context = async (f: (x: Tensor) => Promise<Tensor>, shape: Shape, seed: number): Promise<Tensor[]> => {
-    const results: Tensor[] = [];
-    for (let i = 0; i < 12; i++) results.push(await f(normal(shape, seed + i)));
-    return results;
-  };
-  const all = await Promise.all([
-    context(large, [96, 96], 0),
-    context(small, [7], 100),
-    context(large, [96, 96], 200),
-    context(large, [130, 130], 300),
-  ]);
-  all.forEach((results, c) => {
-    const f = c === 1 ? small : large;
+  test(`an argument that is also captured and assigned keeps its old contents within the program, ${instructions}`, async () => {
+    for (const size of [3, 100_000]) {
+      const device = fresh(instructions);
+      const w = tensor(new Float32Array(size).fill(1));
+      const run = compile((x: Tensor, y: Tensor) => {
+        assign(w, add(w, 1));
+        return [mul(x, 2), mul(y, 3), mul(w, 1)];
+      });
+      const other = full([size], 5);
+      const used = device.memory.used;
+      for (const results of [run.sync(w, w), await run(w, w), run.sync(other, w)]) for (const r of results) r.dispose();
+      assert.ok(device.memory.used > used, 'the program');
+      w.write(new Float32Array(size).fill(1));
+      assert.deepEqual(
+        run.sync(w, w).map((t) => t.data()[size - 1]),
+        [2, 3, 2],
+      );
+      assert.deepEqual(
+        (await run(w, other)).map((t) => t.data()[size - 1]),
+        [4, 15, 3],
+      );
+      run.dispose();
+    }
+  });
+
+  test(`axes that run backwards from the first bytes of memory, ${instructions}`, () => {
+    // The first tensor lies at the lowest address, and the gradient reads its taps in reverse.
+    const device = fresh(instructions, 1);
+    const w = normal([2, 2, 9, 9], 1);
+    const g = normal([1, 2, 9, 9], 2);
+    const axis = { input: 9, kernel: 9, output: 9, stride: 1, dilation: 1, padLow: 4 };
+    const geometry: Geometry = { batch: 1, groups: 1, channelsIn: 2, channelsOut: 2, axes: [axis, axis] };
+    const got = contract('input', w, g, geometry).data();
+    const inputs = [w, g].map((t) => t.data());
+    setDevice(new ReferenceDevice());
+    const [a, b] = inputs.map((data, i) => tensor(data, { shape: [w, g][i].shape }));
+    const expected = contract('input', a, b, geometry).data();
+    got.forEach((value, i) => {
+      assert.ok(Math.abs(value - expected[i]) < 1e-4);
+    });
+    setDevice(device);
+  });
+
+  test(`programs from two asynchronous contexts do not disturb each other, ${instructions}`, async () => {
+    fresh(instructions);
+    const large = compile((x: Tensor) => matmul(x, x));
+    const small = compile((x: Tensor) => add(x, 1));
+    const context = async (f: (x: Tensor) => Promise<Tensor>, shape: Shape, seed: number): Promise<Tensor[]> => {
+      const results: Tensor[] = [];
+      for (let i = 0; i < 12; i++) results.push(await f(normal(shape, seed + i)));
+      return results;
+    };
+    const all = await Promise.all([
+      context(large, [96, 96], 0),
+      context(small, [7], 100),
+      context(large, [96, 96], 200),
+      context(large, [130, 130], 300),
+    ]);
+    all.forEach((results, c) => {
+      const f = c === 1 ? small : large;
+      results.forEach((result, i) => {
+        const again = f.sync(normal(result.shape, [0, 100, 200, 300][c] + i));
+        assert.deepEqual(result.data(), again.data());
+      });
+    });
+    // Many calls at once, none awaited before the next.
+    const inputs = Array.from({ length: 20 }, (_, i) => normal([40 + (i % 3), 40 + (i % 3)], i));
+    const results = await Promise.all(inputs.map((x) => large(x)));
     results.forEach((result, i) => {
-      const again = f.sync(normal(result.shape, [0, 100, 200, 300][c] + i));
-      assert.deepEqual(result.data(), again.data());
+      assert.deepEqual(result.data(), large.sync(inputs[i]).data());
     });
   });
-  // Many calls at once, none awaited before the next.
-  const inputs = Array.from({ length: 20 }, (_, i) => normal([40 + (i % 3), 40 + (i % 3)], i));
-  const results = await Promise.all(inputs.map((x) => large(x)));
-  results.forEach((result, i) => {
-    assert.deepEqual(result.data(), large.sync(inputs[i]).data());
-  });
-});
 
-test('updates of one tensor by many calls at once happen one after the other', async () => {
-  fresh();
-  const w = tensor(new Float32Array(70_000));
-  const run = compile((x: Tensor) => {
-    assign(w, add(mul(w, 2), x));
-    return [];
-  });
-  const numbers = [1, 2, 3, 4, 5, 6];
-  await Promise.all(numbers.map((n) => run(tensor(n))));
-  assert.equal(
-    w.data()[69_999],
-    numbers.reduce((sum, n) => 2 * sum + n, 0),
-  );
-});
-
-test('outputs outlive their program; a disposed program is compiled again', async () => {
-  fresh();
-  const run = compile((x: Tensor) => [add(x, 1), reshape(mul(x, 2), [3, 1])]);
-  const x = tensor([1, 2, 3]);
-  const outputs = [...run.sync(x), ...(await run(x))];
-  run.dispose();
-  const others = Array.from({ length: 20 }, (_, i) => tensor(new Float32Array(64).fill(i)));
-  assert.deepEqual(
-    outputs.map((t) => [...t.data()]),
-    [
-      [2, 3, 4],
-      [2, 4, 6],
-      [2, 3, 4],
-      [2, 4, 6],
-    ],
-  );
-  assert.deepEqual([...run.sync(x)[0].data()], [2, 3, 4]);
-  assert.equal(others[19].data()[63], 19);
-});
-
-test('inputs and programs may be disposed of while a run is pending', async () => {
-  const device = fresh();
-  const before = device.memory.used;
-  const run = compile((x: Tensor, y: Tensor) => matmul(x, y));
-  const pending: Promise<Tensor>[] = [];
-  for (let i = 0; i < 6; i++) {
-    const x = tensor(new Float32Array(150 * 150).fill(i), { shape: [150, 150] });
-    const y = tensor(new Float32Array(150 * 150).fill(1), { shape: [150, 150] });
-    pending.push(run(x, y));
-    x.dispose();
-    y.dispose();
-    // What is freed too early would be taken and overwritten here.
-    tensor(new Float32Array(150 * 150).fill(Number.NaN)).dispose();
-  }
-  run.dispose();
-  for (const [i, result] of (await Promise.all(pending)).entries()) {
-    assert.ok(result.data().every((value) => value === i * 150));
-    result.dispose();
-  }
-  assert.equal(device.memory.used, before);
-});
-
-test('300 programs compiled, run and disposed of leave no memory behind', async () => {
-  const device = fresh();
-  const before = device.memory.used;
-  for (let i = 0; i < 300; i++) {
-    const x = normal([1 + (i % 7), 3 + (i % 5)], i);
-    const w = normal([3 + (i % 5), 1 + (i % 11)], i);
-    const run = compile((a: Tensor) => {
-      const y = relu(matmul(a, w));
-      assign(w, mul(w, 0.5));
-      return [sum(y), y];
+  test(`updates of one tensor by many calls at once happen one after the other, ${instructions}`, async () => {
+    fresh(instructions);
+    const w = tensor(new Float32Array(70_000));
+    const run = compile((x: Tensor) => {
+      assign(w, add(mul(w, 2), x));
+      return [];
     });
-    const results = i % 2 === 0 ? run.sync(x) : await run(x);
-    for (const t of [...results, x, w]) t.dispose();
+    const numbers = [1, 2, 3, 4, 5, 6];
+    await Promise.all(numbers.map((n) => run(tensor(n))));
+    assert.equal(
+      w.data()[69_999],
+      numbers.reduce((sum, n) => 2 * sum + n, 0),
+    );
+  });
+
+  test(`outputs outlive their program; a disposed program is compiled again, ${instructions}`, async () => {
+    fresh(instructions);
+    const run = compile((x: Tensor) => [add(x, 1), reshape(mul(x, 2), [3, 1])]);
+    const x = tensor([1, 2, 3]);
+    const outputs = [...run.sync(x), ...(await run(x))];
     run.dispose();
-  }
-  assert.equal(device.memory.used, before);
-});
+    const others = Array.from({ length: 20 }, (_, i) => tensor(new Float32Array(64).fill(i)));
+    assert.deepEqual(
+      outputs.map((t) => [...t.data()]),
+      [
+        [2, 3, 4],
+        [2, 4, 6],
+        [2, 3, 4],
+        [2, 4, 6],
+      ],
+    );
+    assert.deepEqual([...run.sync(x)[0].data()], [2, 3, 4]);
+    assert.equal(others[19].data()[63], 19);
+  });
 
-test('failures leave no memory behind, and say what was wrong', async () => {
-  const device = fresh();
-  const elsewhere = new CpuDevice({ threads: 1 });
-  devices.push(elsewhere);
-  const run = compile((x: Tensor, y: Tensor) => add(x, y));
-  const x = tensor([1, 2]);
-  run.sync(x, x).dispose();
-  const used = device.memory.used;
-  setDevice(elsewhere);
-  const foreign = tensor([1, 2]);
-  setDevice(device);
-  assert.throws(() => run.sync(x, foreign), GaborError);
-  await assert.rejects(run(x, foreign), /another device/);
-  assert.throws(() => device.allocate({ dtype: 'f64', shape: [1] }), /f64/);
-  assert.throws(() => cpuDevice({ threads: 0 }), /threads/);
-  assert.throws(() => cpuDevice({ thread: 1 } as object), /thread/);
-  assert.equal(device.memory.used, used);
-  assert.deepEqual([...run.sync(x, x).data()], [2, 4]);
-});
+  test(`inputs and programs may be disposed of while a run is pending, ${instructions}`, async () => {
+    const device = fresh(instructions);
+    const before = device.memory.used;
+    const run = compile((x: Tensor, y: Tensor) => matmul(x, y));
+    const pending: Promise<Tensor>[] = [];
+    for (let i = 0; i < 6; i++) {
+      const x = tensor(new Float32Array(150 * 150).fill(i), { shape: [150, 150] });
+      const y = tensor(new Float32Array(150 * 150).fill(1), { shape: [150, 150] });
+      pending.push(run(x, y));
+      x.dispose();
+      y.dispose();
+      // What is freed too early would be taken and overwritten here.
+      tensor(new Float32Array(150 * 150).fill(Number.NaN)).dispose();
+    }
+    run.dispose();
+    for (const [i, result] of (await Promise.all(pending)).entries()) {
+      assert.ok(result.data().every((value) => value === i * 150));
+      result.dispose();
+    }
+    assert.equal(device.memory.used, before);
+  });
+
+  test(`300 programs compiled, run and disposed of leave no memory behind, ${instructions}`, async () => {
+    const device = fresh(instructions);
+    const before = device.memory.used;
+    for (let i = 0; i < 300; i++) {
+      const x = normal([1 + (i % 7), 3 + (i % 5)], i);
+      const w = normal([3 + (i % 5), 1 + (i % 11)], i);
+      const run = compile((a: Tensor) => {
+        const y = relu(matmul(a, w));
+        assign(w, mul(w, 0.5));
+        return [sum(y), y];
+      });
+      const results = i % 2 === 0 ? run.sync(x) : await run(x);
+      for (const t of [...results, x, w]) t.dispose();
+      run.dispose();
+    }
+    assert.equal(device.memory.used, before);
+  });
+
+  test(`failures leave no memory behind, and say what was wrong, ${instructions}`, async () => {
+    const device = fresh(instructions);
+    const elsewhere = new CpuDevice({ threads: 1 });
+    devices.push(elsewhere);
+    const run = compile((x: Tensor, y: Tensor) => add(x, y));
+    const x = tensor([1, 2]);
+    run.sync(x, x).dispose();
+    const used = device.memory.used;
+    setDevice(elsewhere);
+    const foreign = tensor([1, 2]);
+    setDevice(device);
+    assert.throws(() => run.sync(x, foreign), GaborError);
+    await assert.rejects(run(x, foreign), /another device/);
+    assert.throws(() => device.allocate({ dtype: 'f64', shape: [1] }), /f64/);
+    assert.throws(() => cpuDevice({ threads: 0 }), /threads/);
+    assert.throws(() => cpuDevice({ thread: 1 } as object), /thread/);
+    assert.equal(device.memory.used, used);
+    assert.deepEqual([...run.sync(x, x).data()], [2, 4]);
+  });
+
+  test(`a worker that is killed in a run is an error, and the device goes on, ${instructions}`, async () => {
+    const device = fresh(instructions);
+    const run = compile((x: Tensor) => {
+      let y = x;
+      for (let i = 0; i < 40; i++) y = relu(matmul(y, x));
+      return y;
+    });
+    const x = full([384, 384], 2 ** -9);
+    const expected = (await run(x)).data();
+    for (let i = 0; i < 3; i++) {
+      const pending = [run(x), run(x)];
+      await new Promise((resolve) => setTimeout(resolve, i));
+      workers.at(-1)!.terminate();
+      const outcomes = await Promise.allSettled(pending);
+      const [lost, ...others] = outcomes.filter((outcome) => outcome.status === 'rejected');
+      assert.match(String(lost?.reason), /worker thread \d ended unexpectedly/);
+      assert.deepEqual(others, []);
+      for (const outcome of outcomes) {
+        if (outcome.status === 'fulfilled') assert.deepEqual(outcome.value.data(), expected);
+      }
+      assert.deepEqual(run.sync(x).data(), expected);
+    }
+    const code = codeBytesInUse();
+    run.dispose();
+    assert.ok(instructions === 'wasm' || codeBytesInUse() < code);
+    assert.equal(device.threads, 2);
+  });
+
+  test(`two models trained from two asynchronous contexts, awaited and not, compute what each does alone, ${instructions}`, async () => {
+    fresh(instructions);
+    const train = async (seed: number, width: number, sync: (i: number) => boolean): Promise<Int32Array[]> => {
+      const [w, v] = [normal([width, 5, 3, 3], seed), normal([9, width, 3, 3], seed + 1)];
+      const run = compile(step(w, v));
+      const losses: Int32Array[] = [];
+      for (let i = 0; i < 6; i++) {
+        const x = normal([4, 5, 13, 12], seed + 2 + i);
+        const results = sync(i) ? run.sync(x) : await run(x);
+        losses.push(bits(results.loss));
+      }
+      return [...losses, bits(w), bits(v)];
+    };
+    const mixed = (i: number): boolean => i % 3 === 2;
+    const together = await Promise.all([train(1, 11, () => false), train(100, 7, mixed), train(200, 16, () => false)]);
+    const alone = [await train(1, 11, () => false), await train(100, 7, () => false), await train(200, 16, () => true)];
+    assert.deepEqual(together, alone);
+  });
+}
