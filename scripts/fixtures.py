@@ -404,3 +404,7 @@ write("options", fixtures_options.cases())
 import fixtures_ctc
 
 write("ctc", fixtures_ctc.cases())
+
+import fixtures_formats
+
+fixtures_formats.write()

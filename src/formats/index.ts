@@ -2,12 +2,25 @@ export { writeFileAtomic } from './atomic-write.js';
 export { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 export type { ModelDescription } from './model-description.js';
 export { loadModel, saveModel } from './model-file.js';
+export { parseNpy, readNpy, serializeNpy, writeNpy } from './npy.js';
+export { type NpzOptions, parseNpz, readNpz, serializeNpz, writeNpz } from './npz.js';
+export { type PytorchCheckpoint, parsePytorch, readPytorch } from './pytorch/checkpoint.js';
 export {
   parseSafetensors,
   readSafetensors,
   readSafetensorsHeader,
   type Safetensors,
   type SafetensorsEntry,
+  type SafetensorsOptions,
   serializeSafetensors,
   writeSafetensors,
 } from './safetensors.js';
+export type { WeightEntry, WeightSource } from './weight-source.js';
+export {
+  type LoadWeightsOptions,
+  loadWeights,
+  type MismatchedWeight,
+  openWeights,
+  type WeightInput,
+  type WeightReport,
+} from './weights.js';
