@@ -10,9 +10,13 @@ import { markdownTable } from './harness/table.mjs';
 const SUITES = {
   conv: async (options) => {
     const { runConv } = await import('./suites/conv.mjs');
-    const { convMarkdown, convGoals } = await import('./suites/conv-report.mjs');
+    const { convMarkdown, convRatios, convGoals } = await import('./suites/conv-report.mjs');
     const result = await runConv(options);
-    return { result, markdown: convMarkdown(result), goals: convGoals(result) };
+    return {
+      result: { ...result, ratios: convRatios(result) },
+      markdown: convMarkdown(result),
+      goals: convGoals(result),
+    };
   },
   tiles: async (options) => {
     const { runTiles, tilesMarkdown, tilesGoals } = await import('./suites/tiles.mjs');

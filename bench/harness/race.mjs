@@ -1,7 +1,7 @@
 import { median } from './statistics.mjs';
 
 /** Who takes so many times as long for one run as a block should last… */
-const SLOW = 3;
+const SLOW = 10;
 /** … only takes part in so many rounds: those vary less, and others' runs are short. */
 const ROUNDS_OF_SLOW = 2;
 

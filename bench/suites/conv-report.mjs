@@ -21,7 +21,7 @@ function compare(row, { rows, versions }) {
   const one = rows.find((r) => r.name === name && r.threads === 1)?.results;
   const web = { ...results, ...(one?.['tfjs-wasm'] && { 'tfjs-wasm': one['tfjs-wasm'] }) };
   const [webPeer, webResult] = fastest(web, WEB) ?? [];
-  const [nativePeer, nativeResult] = fastest(results, NATIVE) ?? [];
+  const [nativePeer] = fastest(results, NATIVE) ?? [];
   const [torchMode, torch] = fastest(results, PYTORCH) ?? [];
   const convert = (of) => anchorRatio('convolutions', id, threads, of, versions.pytorch);
   // A newer PyTorch only counts where it is faster.
@@ -41,9 +41,7 @@ function compare(row, { rows, versions }) {
     flops,
     results,
     nativePeer,
-    nativeResult,
     webPeer,
-    webResult,
     torchMode,
     newer,
     x64,
@@ -168,6 +166,14 @@ export function convMarkdown(result) {
     `Largest difference from the first result of a case, relative to its largest element: ${differences.join(', ')}.`,
   );
   return sections.join('\n\n');
+}
+
+/** The ratios of the tables, for JSON. */
+export function convRatios(result) {
+  return result.rows.map((row) => {
+    const { results, x64, wasm, ...ratios } = compare(row, result);
+    return ratios;
+  });
 }
 
 /** The project's goals for convolution. */

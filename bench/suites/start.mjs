@@ -17,6 +17,14 @@ const STARTS = 3;
 /** Largest difference of the outputs, relative to the largest. */
 const TOLERANCE = 1e-4;
 const NETWORK = NETWORKS.lenet;
+/** What start/gabor.mjs tells of itself, in this order. */
+const PHASES = [
+  'until the first line',
+  'loading the package',
+  'loading the model',
+  'first prediction',
+  'second prediction',
+];
 
 const program = (file) => fileURLToPath(new URL(`../start/${file}`, import.meta.url));
 const node = (file, ...args) => [process.execPath, program(file), ...args];
@@ -45,16 +53,26 @@ export async function runStart(options) {
             continue;
           }
         }
-        taking.push({ name, command, env: one.env, ms: [] });
+        taking.push({ name, command, env: one.env, ms: [], phases: [] });
       } catch (error) {
         console.error(`start: ${name}: skipped, ${error.message}`);
       }
     }
     const rounds = options.quick ? 1 : STARTS * options.rounds;
     for (let round = 0; round < rounds; round++) {
-      for (const one of taking) one.ms.push((await start(one)).ms);
+      for (const one of taking) {
+        const { ms, phases } = await start(one);
+        one.ms.push(ms);
+        if (phases !== undefined) one.phases.push(phases);
+      }
     }
-    const results = taking.map(({ name, ms }) => ({ name, ms: median(ms), fastestMs: Math.min(...ms), times: ms }));
+    const results = taking.map(({ name, ms, phases }) => ({
+      name,
+      ms: median(ms),
+      fastestMs: Math.min(...ms),
+      times: ms,
+      ...(phases.length > 0 && { phases: PHASES.map((_, i) => median(phases.map((run) => run[i]))) }),
+    }));
     for (const { name, ms } of results) console.error(`start, ${name}: ${digits(ms)} ms`);
     return { rounds, results };
   } finally {
@@ -119,7 +137,9 @@ function start({ command: [file, ...args], env }) {
     });
     child.on('error', reject);
     child.on('close', (code) => {
-      const line = output.split('\n').find((text) => text.startsWith('['));
+      const lines = output.split('\n');
+      const line = lines.find((text) => text.startsWith('['));
+      const more = lines.find((text) => text.startsWith('{"phases"'));
       if (line === undefined || ms === undefined) {
         const last =
           errors
@@ -127,7 +147,7 @@ function start({ command: [file, ...args], env }) {
             .split('\n')
             .find((text) => /Error/.test(text)) ?? '';
         reject(new Error(`the process ended with ${code}: ${last}`));
-      } else resolve({ ms, numbers: JSON.parse(line) });
+      } else resolve({ ms, numbers: JSON.parse(line), phases: more && JSON.parse(more).phases });
     });
   });
 }
@@ -147,6 +167,11 @@ export function startMarkdown({ rounds, results }) {
         r === empty || empty === undefined ? '–' : digits(r.ms - empty.ms),
         r === x64 || r === empty || x64 === undefined ? '–' : times(speedRatio(x64.times, r.times)),
       ]),
+    ),
+    '#### Where the time goes, ms',
+    markdownTable(
+      ['program', ...PHASES],
+      results.filter((r) => r.phases !== undefined).map((r) => [r.name, ...r.phases.map(digits)]),
     ),
   ].join('\n\n');
 }
