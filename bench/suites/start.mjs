@@ -100,10 +100,15 @@ async function preparePrograms(folder) {
   await gabor.save(file('lenet.safetensors'), model, { classes, preprocessing });
 
   const [weights, x] = [file('lenet.safetensors'), file('input.f32')];
+  const { nativeProblem } = await importGabor('runtime/backend.js');
+  const instructions = ['avx512', 'avx2'].find((name) => nativeProblem(name) === undefined);
+  if (instructions === undefined) console.error(`start: gabor x64: skipped, ${nativeProblem('avx2')}`);
   const programs = [
     { name: 'an empty Node', command: node('empty.mjs') },
-    { name: 'gabor x64', command: node('gabor.mjs', weights, x) },
-    { name: 'gabor wasm', command: node('gabor.mjs', weights, x), env: { GABOR_NATIVE: '0' } },
+    ...(instructions === undefined
+      ? []
+      : [{ name: 'gabor x64', command: node('gabor.mjs', weights, x), env: { GABOR_NATIVE: instructions } }]),
+    { name: 'gabor wasm', command: node('gabor.mjs', weights, x), env: { GABOR_NATIVE: 'wasm' } },
     ...['onnxruntime-node', 'onnxruntime-web'].map((name) => ({
       name,
       command: node('onnxruntime.mjs', file('lenet.onnx'), x, name),
