@@ -146,19 +146,24 @@ function resizeAxis(x: Tensor, axis: number, a: ResizeAxis, mode: ResizeMode, al
   const nearest = mode === 'nearest' || mode === 'nearest-exact';
   const factor = a.output / a.input;
   if (nearest && Number.isInteger(factor) && a.scale * factor === 1) return repeatElements(x, axis, factor);
-  const matrix = resizeMatrix(a, mode, alignCorners);
+  return resampleAxis(x, axis, resizeMatrix(a, mode, alignCorners), a.output);
+}
+
+/** Results along an axis as sums of its elements: `matrix` holds the weights [output, input], row-major. */
+export function resampleAxis(x: Tensor, axis: number, matrix: Float64Array, output: number): Tensor {
+  const input = x.shape[axis];
   const [before, after] = [x.shape.slice(0, axis), x.shape.slice(axis + 1)];
   // The axis takes the place of the channels of a pointwise convolution: Z[b, o, i] = Σ_k X[b, k, i] · W[o, k].
   const inner = sizeOf(after);
   const spatial = inner === 1 ? [] : [{ input: inner, kernel: 1, output: inner, stride: 1, dilation: 1, padLow: 0 }];
-  const geometry = { batch: sizeOf(before), groups: 1, channelsIn: a.input, channelsOut: a.output, axes: spatial };
-  const rows = reshape(x, [geometry.batch, a.input, ...spatial.map(() => inner)]);
-  const weight = tensor(matrix, { shape: [a.output, a.input, ...spatial.map(() => 1)], dtype: x.dtype });
-  return reshape(contract('output', rows, weight, geometry), [...before, a.output, ...after]);
+  const geometry = { batch: sizeOf(before), groups: 1, channelsIn: input, channelsOut: output, axes: spatial };
+  const rows = reshape(x, [geometry.batch, input, ...spatial.map(() => inner)]);
+  const weight = tensor(matrix, { shape: [output, input, ...spatial.map(() => 1)], dtype: x.dtype });
+  return reshape(contract('output', rows, weight, geometry), [...before, output, ...after]);
 }
 
 /** Every element of an axis `count` times. */
-function repeatElements(x: Tensor, axis: number, count: number): Tensor {
+export function repeatElements(x: Tensor, axis: number, count: number): Tensor {
   const [before, after] = [x.shape.slice(0, axis + 1), x.shape.slice(axis + 1)];
   const repeated = broadcastTo(reshape(x, [...before, 1, ...after]), [...before, count, ...after]);
   return reshape(repeated, [...x.shape.slice(0, axis), x.shape[axis] * count, ...after]);

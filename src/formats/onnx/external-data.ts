@@ -1,0 +1,94 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open, realpath } from 'node:fs/promises';
+import { dirname, isAbsolute, resolve, sep } from 'node:path';
+import { FileError } from '../../tensor/errors.js';
+import { reasonOf } from '../folders.js';
+import type { TensorProto } from './messages.js';
+import { tensorHeader } from './tensor-proto.js';
+
+/**
+ * The files beside a model that hold its large tensors. Only files in its folder (or below) are opened, also after all links are
+ * followed.
+ */
+export class ExternalData implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #handles = new Map<string, { readonly handle: FileHandle; readonly size: number }>();
+
+  /** @param path of the model */
+  constructor(path: string) {
+    this.#folder = dirname(resolve(path));
+  }
+
+  /** The bytes of a tensor, exactly as many as its type and shape take. */
+  async read(proto: TensorProto, where: string): Promise<Uint8Array> {
+    const entry = (key: string): string | undefined => proto.externalData.find((e) => e.key === key)?.value;
+    const location = entry('location') ?? '';
+    const { bytes } = tensorHeader(proto, where);
+    const offset = wholeNumber(entry('offset'), 0, `${where}: offset`);
+    const length = wholeNumber(entry('length'), bytes, `${where}: length`);
+    if (length !== bytes)
+      throw new FileError(`${where}: its elements take ${bytes} bytes, "${location}" claims to hold ${length}`);
+    const { handle, size } = await this.#open(location, where);
+    if (offset + length > size) {
+      throw new FileError(`${where}: bytes ${offset} to ${offset + length} of "${location}", which has ${size}`);
+    }
+    const data = new Uint8Array(length);
+    for (let at = 0; at < length; ) {
+      const { bytesRead } = await handle.read(data, at, length - at, offset + at);
+      if (bytesRead === 0) throw new FileError(`${where}: "${location}" ends early`);
+      at += bytesRead;
+    }
+    return data;
+  }
+
+  async #open(location: string, where: string): Promise<{ readonly handle: FileHandle; readonly size: number }> {
+    const known = this.#handles.get(location);
+    if (known !== undefined) return known;
+    const parts = location.split(/[\\/]/);
+    if (
+      location === '' ||
+      location.includes('\0') ||
+      isAbsolute(location) ||
+      /^[a-z]:/i.test(location) ||
+      parts.includes('..')
+    ) {
+      throw new FileError(
+        `${where}: its data lie in ${JSON.stringify(location)}, which is no file in the model's folder; refused`,
+      );
+    }
+    let handle: FileHandle | undefined;
+    try {
+      const real = await realpath(resolve(this.#folder, location));
+      const folder = await realpath(this.#folder);
+      if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) {
+        throw new FileError(`${where}: ${JSON.stringify(location)} leads out of the model's folder; refused`);
+      }
+      // Opening a pipe would wait for its other end.
+      handle = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
+      const stats = await handle.stat();
+      if (!stats.isFile()) throw new FileError(`${where}: ${JSON.stringify(location)} is no file`);
+      const opened = { handle, size: stats.size };
+      this.#handles.set(location, opened);
+      return opened;
+    } catch (error) {
+      await handle?.close();
+      if (error instanceof FileError) throw error;
+      throw new FileError(`${where}: cannot read its data in ${JSON.stringify(location)}: ${reasonOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { handle } of this.#handles.values()) await handle.close();
+    this.#handles.clear();
+  }
+}
+
+function wholeNumber(text: string | undefined, otherwise: number, what: string): number {
+  if (text === undefined) return otherwise;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw new FileError(`${what} must be a whole number, got ${JSON.stringify(text)}`);
+  return value;
+}

@@ -1,0 +1,67 @@
+import { traceApart } from '../../graph/trace.js';
+import { ReferenceDevice } from '../../targets/reference/device.js';
+import type { TypedArray } from '../../tensor/dtype.js';
+import { sizeOf } from '../../tensor/shape.js';
+import { Tensor } from '../../tensor/tensor.js';
+import { rowOf } from './element-types.js';
+import { OnnxValue } from './value.js';
+
+/** Elements, intermediate ones included. */
+const MOST_COMPUTED = 1 << 21;
+
+/**
+ * What an operator makes of values that are all known: the same rule that computes it in a program, evaluated at once by the plain
+ * loops of the operators it applies. So whatever has a rule folds, and means the same folded. Undefined where that would be large.
+ */
+export function fold(
+  inputs: readonly (OnnxValue | undefined)[],
+  rule: (inputs: readonly (OnnxValue | undefined)[]) => readonly (OnnxValue | undefined)[],
+): (OnnxValue | undefined)[] | undefined {
+  const device = new ReferenceDevice();
+  let results: readonly (OnnxValue | undefined)[] = [];
+  const unknown: number[] = [];
+  const recording = traceApart((graph) => {
+    results = rule(
+      inputs.map((value) => {
+        if (value === undefined) return undefined;
+        const placeholder = graph.addInput({ dtype: rowOf(value.type).dtype, shape: value.shape });
+        return OnnxValue.of(value.type, Tensor.fromTraced(placeholder), value.known);
+      }),
+    );
+    results.forEach((value, i) => {
+      if (value !== undefined && value.known === undefined) unknown.push(i);
+    });
+    return unknown.map((i) => (results[i] as OnnxValue).tensor);
+  });
+  const elements = recording.graph.nodes.reduce(
+    (total, { outputs }) => outputs.reduce((sum, { type }) => sum + sizeOf(type.shape), total),
+    0,
+  );
+  if (elements > MOST_COMPUTED) return undefined;
+  const computed = new Map<number, TypedArray>();
+  if (unknown.length > 0) {
+    const arrays = [
+      ...inputs.filter((value) => value !== undefined).map((value) => value.known as TypedArray),
+      ...[...recording.captured.keys()].map((tensor) => tensor.data()),
+    ];
+    const storages = recording.graph.inputs.map((value, i) => {
+      const storage = device.allocate(value.type);
+      storage.write(arrays[i]);
+      return storage;
+    });
+    device
+      .compile(recording.graph)
+      .runSync(storages)
+      .forEach((storage, i) => {
+        computed.set(unknown[i], storage.read());
+      });
+  }
+  return results.map((value, i) => {
+    if (value === undefined) return undefined;
+    return OnnxValue.known({
+      type: value.type,
+      shape: value.shape,
+      data: computed.get(i) ?? (value.known as TypedArray),
+    });
+  });
+}

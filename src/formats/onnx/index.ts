@@ -1,0 +1,5 @@
+export { ELEMENT_TYPES, type ElementType } from './element-types.js';
+export type { OnnxPort } from './graph.js';
+export { type LoadOnnxOptions, loadOnnx, NEWEST_OPSET } from './load.js';
+export { OnnxModel } from './onnx-model.js';
+export { type HostArray, parseTensor, serializeTensor } from './tensor-proto.js';

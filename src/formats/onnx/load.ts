@@ -1,0 +1,172 @@
+import { readFile, stat } from 'node:fs/promises';
+import { tensor } from '../../ops/create.js';
+import { DTYPES } from '../../tensor/dtype.js';
+import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
+import { reasonOf } from '../folders.js';
+import { type Uses, unknownOperators, usesOf, weightConstants } from './analysis.js';
+import { type ElementType, rowOf } from './element-types.js';
+import { ExternalData } from './external-data.js';
+import { type OnnxGraph, readGraph, subgraphs } from './graph.js';
+import { MODEL, type ModelProto, type TensorProto } from './messages.js';
+import { type OnnxContent, OnnxModel } from './onnx-model.js';
+import { OPERATORS } from './operators/index.js';
+import { decode } from './proto.js';
+import { type HostArray, isExternal, readTensor } from './tensor-proto.js';
+
+export interface LoadOnnxOptions {
+  /** Values of symbolic dimensions, by name; others take what the inputs have. */
+  readonly dims?: Readonly<Record<string, number>>;
+}
+
+/** The newest version of the default operator set that the rules were compared with. */
+export const NEWEST_OPSET = 26;
+/** Protocol Buffers count bytes in 32 bits with a sign. */
+const LARGEST_FILE = 2 ** 31 - 1;
+
+/**
+ * Imports a network from an ONNX file: see {@link OnnxModel}. Large tensors may lie in files beside it.
+ *
+ * @param source path of the file, or its bytes
+ * @throws FileError for a file that is missing, broken or claims what cannot be; OptionError with all operators that are not
+ *   supported
+ * @example
+ * const model = await loadOnnx('squeezenet.onnx');
+ * const { output } = await model.run({ input: image });
+ */
+export async function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions = {}): Promise<OnnxModel> {
+  checkOptions('loadOnnx', options, ['dims']);
+  const { dims = {} } = options;
+  const where = typeof source === 'string' ? source : 'ONNX model';
+  const proto = decode<ModelProto>(MODEL, typeof source === 'string' ? await readWhole(source) : source, where);
+  await using external = typeof source === 'string' ? new ExternalData(source) : undefined;
+  return new OnnxModel(await readModel(proto, where, external, dims));
+}
+
+async function readWhole(path: string): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(path);
+    if (size > LARGEST_FILE) throw new FileError(`${path}: ${size} bytes; ONNX files have at most ${LARGEST_FILE}`);
+    return await readFile(path);
+  } catch (error) {
+    if (error instanceof FileError) throw error;
+    throw new FileError(`${path}: cannot read it: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+async function readModel(
+  proto: ModelProto,
+  where: string,
+  external: ExternalData | undefined,
+  dims: Readonly<Record<string, number>>,
+): Promise<OnnxContent> {
+  if (proto.graph === undefined) throw new FileError(`${where}: this is no ONNX model: it has no graph`);
+  const opset = opsetOf(proto, where);
+  const graph = readGraph(proto.graph, where);
+  if (graph.outputs.length === 0) throw new FileError(`${where}: the graph has no outputs`);
+  checkDims(graph, dims);
+  checkOperators(graph, opset, where);
+  const uses = usesOf(graph);
+  const { weights, constants } = await readWeights(graph, uses, where, external);
+  return {
+    graph,
+    opset,
+    uses,
+    weights,
+    constants,
+    dims,
+    producer: [proto.producerName, proto.producerVersion].filter(Boolean).join(' '),
+  };
+}
+
+function opsetOf(proto: ModelProto, where: string): number {
+  const versions = proto.opsetImport.filter(({ domain = '' }) => domain === '' || domain === 'ai.onnx');
+  const version = versions[0]?.version ?? 1;
+  if (Number.isInteger(version) && version >= 1 && version <= NEWEST_OPSET) return version;
+  throw new FileError(`${where}: operator set ${version}; known are 1 to ${NEWEST_OPSET}`);
+}
+
+function checkDims(graph: OnnxGraph, dims: Readonly<Record<string, number>>): void {
+  const known = new Set(graph.inputs.flatMap(({ shape = [] }) => shape.filter((extent) => typeof extent === 'string')));
+  for (const [name, value] of Object.entries(dims)) {
+    if (!known.has(name)) {
+      throw new OptionError(
+        `loadOnnx: no input has a dimension "${name}"; symbolic ones are ${[...known].join(', ') || 'none'}`,
+      );
+    }
+    if (!Number.isInteger(value) || value < 1)
+      throw new OptionError(`loadOnnx: dimension "${name}" must be an integer ≥ 1, got ${value}`);
+  }
+}
+
+/** Throws with everything that is not supported, not only the first. */
+function checkOperators(graph: OnnxGraph, opset: number, where: string): void {
+  const inner = (g: OnnxGraph): OnnxGraph['nodes'] =>
+    g.nodes.flatMap((node) => [
+      node,
+      ...subgraphs(node).flatMap((proto) =>
+        proto.node.map(({ name = '', opType = '', domain = '' }) => ({
+          name,
+          type: domain === '' || domain === 'ai.onnx' ? opType : `${domain}.${opType}`,
+          inputs: [],
+          outputs: [],
+          attributes: new Map(),
+        })),
+      ),
+    ]);
+  const unknown = unknownOperators(inner(graph), opset);
+  if (unknown.size > 0) {
+    const lines = [...unknown].map(([type, names]) => {
+      const shown = names.slice(0, 5).map((name) => `"${name}"`);
+      return `${type} (${shown.join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''})`;
+    });
+    throw new OptionError(`${where}: operators that are not supported: ${lines.join('; ')}`);
+  }
+  for (const node of graph.nodes) {
+    const { attributes = [] } = OPERATORS[node.type];
+    for (const name of node.attributes.keys()) {
+      if (!attributes.includes(name)) {
+        throw new OptionError(
+          `${where}: ${node.type} "${node.name}" has an attribute "${name}" that is not known; known are ${attributes.join(', ') || 'none'}`,
+        );
+      }
+    }
+  }
+}
+
+/** Makes parameters and buffers of what is computed with, one after the other, and keeps constants. */
+async function readWeights(
+  graph: OnnxGraph,
+  uses: Uses,
+  where: string,
+  external: ExternalData | undefined,
+): Promise<Pick<OnnxContent, 'weights' | 'constants'>> {
+  const weights: { name: string; tensor: ReturnType<typeof tensor>; trained: boolean; type: ElementType }[] = [];
+  const constants = new Map<string, HostArray>();
+  const weighted = weightConstants(graph);
+  const protos = new Map<string, TensorProto>();
+  const used = new Set([...uses.statics, ...uses.computed]);
+  for (const [name, proto] of graph.initialisers) if (used.has(name)) protos.set(name, proto);
+  for (const node of graph.nodes) {
+    const value = node.type === 'Constant' ? node.attributes.get('value')?.t : undefined;
+    if (value !== undefined && weighted.has(node.outputs[0])) protos.set(node.outputs[0], value);
+  }
+  for (const [name, proto] of protos) {
+    const at = `${where}: initialiser "${name}"`;
+    const bytes = isExternal(proto) && external !== undefined ? await external.read(proto, at) : undefined;
+    const array = readTensor(proto, at, bytes);
+    const { dtype } = rowOf(array.type);
+    const isWeight = dtype === 'f32' && uses.computed.has(name);
+    if (isWeight) {
+      const held = tensor(array.data, { shape: array.shape, dtype });
+      weights.push({ name, tensor: held, trained: !uses.buffers.has(name), type: array.type });
+    }
+    // What is known while tracing is copied, so that the file's bytes can go.
+    if (!isWeight || uses.statics.has(name)) {
+      constants.set(name, {
+        ...array,
+        data: array.data.length * DTYPES[dtype].bytes < array.data.buffer.byteLength ? array.data.slice() : array.data,
+      });
+    }
+  }
+  return { weights, constants };
+}

@@ -1,0 +1,25 @@
+import type { OperatorTable } from '../context.js';
+import { CONVOLUTION } from './convolution.js';
+import { ELEMENTWISE } from './elementwise.js';
+import { INDEXING } from './indexing.js';
+import { MATRIX } from './matrix.js';
+import { NORMALIZATION } from './normalization.js';
+import { PADDING } from './padding.js';
+import { POOLING } from './pooling.js';
+import { REDUCTION } from './reduction.js';
+import { RESIZING } from './resizing.js';
+import { SHAPE } from './shape.js';
+
+/** How every operator of the default domain is traced, by its type. */
+export const OPERATORS: OperatorTable = {
+  ...CONVOLUTION,
+  ...ELEMENTWISE,
+  ...MATRIX,
+  ...NORMALIZATION,
+  ...POOLING,
+  ...REDUCTION,
+  ...SHAPE,
+  ...INDEXING,
+  ...PADDING,
+  ...RESIZING,
+};

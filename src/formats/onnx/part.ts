@@ -1,0 +1,72 @@
+import { withScope } from '../../graph/trace.js';
+import { Module } from '../../nn/module.js';
+import type { Tensor } from '../../tensor/tensor.js';
+
+/**
+ * A node of an imported network, or a group of them, as a module: so that summaries, hooks and feature maps know the nodes by name.
+ * Groups follow from the dots in the names of parameters, as in `features.0.weight`.
+ */
+export class OnnxPart extends Module {
+  /** the type of the node's operator, or `OnnxGroup` */
+  #type = 'OnnxGroup';
+  #scope = '';
+  readonly #names = new Set<string>();
+  #run: (() => Tensor) | undefined;
+
+  override get type(): string {
+    return this.#type;
+  }
+
+  /** The part with this name in this one, made where it is missing; undefined where the name is taken or none. */
+  part(name: string): OnnxPart | undefined {
+    const known = this.namedChildren().find(([child]) => child === name)?.[1];
+    if (known instanceof OnnxPart) return known;
+    if (name === '' || name.includes('.') || this.#names.has(name)) return undefined;
+    const part = this.child(name, new OnnxPart());
+    part.#scope = this.#scope === '' ? name : `${this.#scope}.${name}`;
+    return part;
+  }
+
+  /** Declares a tensor of the network; false where the name is taken or none. */
+  hold(name: string, tensor: Tensor, trained: boolean): boolean {
+    if (name === '' || name.includes('.') || this.#names.has(name)) return false;
+    if (this.namedChildren().some(([child]) => child === name)) return false;
+    this.#names.add(name);
+    if (trained) this.parameter(name, tensor);
+    else this.buffer(name, tensor);
+    return true;
+  }
+
+  /** Declares the state of a random generator. */
+  holdRandom(tensor: Tensor): void {
+    this.randomState('random', tensor);
+  }
+
+  /** Makes this part stand for a node; false where it does for another one. */
+  become(type: string): boolean {
+    if (this.#type !== 'OnnxGroup') return false;
+    this.#type = type;
+    return true;
+  }
+
+  /** Runs `body` as a call of this module with `x`, or, without one, under its name only. */
+  runNode(x: Tensor | undefined, body: () => Tensor | undefined): void {
+    const groups = this.#scope.split('.').slice(0, -1).join('.');
+    withScope(groups, () => {
+      if (x === undefined) {
+        withScope(this.#scope.slice(groups.length === 0 ? 0 : groups.length + 1), body);
+        return;
+      }
+      this.#run = () => body() ?? x;
+      try {
+        this.call(x);
+      } finally {
+        this.#run = undefined;
+      }
+    });
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.#run === undefined ? x : this.#run();
+  }
+}
