@@ -3,6 +3,7 @@ import { printGraph } from '../graph/print.js';
 import { verifyGraph } from '../graph/verify.js';
 import { additionsOf } from '../kernel/nest.js';
 import { sizeOf } from '../tensor/shape.js';
+import { combineNests } from './combine.js';
 import { scheduleContractions } from './contraction.js';
 import { fuse } from './fuse.js';
 import { layOut } from './layout.js';
@@ -33,6 +34,7 @@ export const PASSES: readonly Pass[] = [
   ['simplify', simplify],
   ['lay out', layOut],
   ['split reductions', splitReductions],
+  ['combine', combineNests],
   ['resolve updates', resolveUpdates],
 ];
 

@@ -33,8 +33,8 @@ const CHEAP = 6;
 const WINDOW = 16;
 
 /** Kernels stop growing here: larger ones gain nothing, and take long to compile or exceed what engines accept. */
-const NODES = 256;
-const OPERANDS = 64;
+export const NODES: number = 256;
+export const OPERANDS: number = 64;
 
 function inlineMaps(program: Steps): Steps {
   const escapes = escaping(program);
@@ -177,7 +177,7 @@ function contains(expression: Expression, kind: Expression['kind']): boolean {
 }
 
 /** Nodes of all expressions. */
-function sizeOfKernel({ kernel }: Step): number {
+export function sizeOfKernel({ kernel }: Step): number {
   let nodes = 0;
   const count = (expression: Expression): void => visitExpression(expression, () => nodes++);
   if (kernel.kind === 'tile') count(kernel.epilogue);
@@ -258,7 +258,8 @@ function readAtOwnPosition(step: Step, buffer: Buffer): boolean {
   return own;
 }
 
-function isAxis(index: Subscript, axis: number, extent: number): boolean {
+/** Whether `index` is the position along `axis`. */
+export function isAxis(index: Subscript, axis: number, extent: number): boolean {
   if (isIndirect(index)) return false;
   const expected = axisIndex(axis);
   return (

@@ -82,8 +82,10 @@ function interpretNest(nest: Nest, inputs: readonly KernelArray[], outputs: read
     state.turn++;
     const at = target ? target() : flat;
     invariant(written[at]++ === 0, `element ${at} of the output is written twice`);
-    results.forEach((result, i) => {
-      outputs[i].data[at] = result();
+    // All are computed before the first is stored: a result may share memory with an operand.
+    const values = results.map((result) => result());
+    values.forEach((value, i) => {
+      outputs[i].data[at] = value;
     });
   });
   invariant(!written.includes(0), 'an element of the output is never written');
