@@ -5,11 +5,13 @@ import { type Buffer, escaping, makeBuffer, rootBuffer, type Step, type Steps } 
 
 /**
  * Gives every buffer a physical order of its dimensions. Kernels with a demand (channels-last for contractions) get it,
- * by a copy where needed; others take the order of what they read. Inputs, outputs and reshapes are row-major.
+ * by a copy where needed; others take the order of what they read. Inputs, outputs and reshapes are row-major. What only names
+ * axes anew, as a transposition to channels-last, is the same memory under another order.
  */
 export function layOut(program: Steps): Steps {
   const escapes = escaping(program);
   const updated = new Map(program.updates.map(({ input, value }) => [value, input]));
+  const overwritten = new Set(program.updates.map(({ input }) => input));
   const steps: Step[] = [];
   const copies = new Map<string, Buffer>();
   const inOrder = (buffer: Buffer, order: readonly number[], scope: string): Buffer => {
@@ -37,6 +39,15 @@ export function layOut(program: Steps): Steps {
       const order = step.operandOrders?.[i];
       return order === undefined ? operand : inOrder(operand, order, step.scope);
     });
+    const view = kernel.kind === 'nest' ? transposedOrder(kernel, operands[0], results[0]) : undefined;
+    if (view !== undefined && !updated.has(results[0]) && !overwritten.has(rootBuffer(operands[0]))) {
+      const demanded = step.resultOrder ?? (escapes.has(results[0]) ? rowMajor(results[0].type.shape) : view);
+      if (sameOrder(results[0].type.shape, view, demanded)) {
+        results[0].order = demanded;
+        results[0].alias = operands[0];
+        continue;
+      }
+    }
     for (const result of results) {
       const free = kernel.kind === 'nest' && !(escapes.has(result) || updated.has(result));
       result.order =
@@ -50,10 +61,11 @@ export function layOut(program: Steps): Steps {
   const taken = new Set<Buffer>();
   const outputs = program.outputs.map((buffer) => {
     let output = inOrder(buffer, rowMajor(buffer.type.shape), '');
-    if (rootBuffer(output) !== output || output.input !== undefined || taken.has(output) || updated.has(output)) {
+    const root = rootBuffer(output);
+    if (root.input !== undefined || taken.has(root) || updated.has(output) || updated.has(root)) {
       output = copyOf(output, steps);
     }
-    taken.add(output);
+    taken.add(rootBuffer(output));
     return output;
   });
   const updates = program.updates.map(({ input, value }) => ({
@@ -69,6 +81,32 @@ function copyOf(buffer: Buffer, steps: Step[]): Buffer {
   const kernel = mapNest(buffer.type.shape, load(0, buffer.type.dtype, index));
   steps.push({ name: 'copy', kernel, operands: [buffer], results: [copy], scope: '' });
   return copy;
+}
+
+/** The order of a nest's result that makes it its operand's memory; undefined if the nest does more than to reorder axes. */
+function transposedOrder(nest: Nest, operand: Buffer | undefined, result: Buffer): number[] | undefined {
+  const { parallel, reducers, outputs, outputIndex } = nest;
+  const [e] = outputs;
+  if (reducers.length > 0 || outputs.length !== 1 || outputIndex !== undefined || e.kind !== 'load') return undefined;
+  if (
+    operand === undefined ||
+    sizeOf(operand.type.shape) !== sizeOf(parallel) ||
+    operand.type.dtype !== result.type.dtype
+  ) {
+    return undefined;
+  }
+  const order: number[] = [];
+  for (const dimension of operand.order) {
+    const index = e.index[dimension];
+    if (isIndirect(index) || index.offset !== 0 || index.divisor !== 1 || index.terms.length > 1) return undefined;
+    for (const { axis, factor } of index.terms) {
+      if (factor !== 1 || parallel[axis] !== operand.type.shape[dimension] || order.includes(axis)) return undefined;
+      order.push(axis);
+    }
+    if (index.terms.length === 0 && operand.type.shape[dimension] !== 1) return undefined;
+  }
+  const rest = rowMajor(parallel).filter((axis) => !order.includes(axis));
+  return rest.every((axis) => parallel[axis] === 1) ? [...rest, ...order] : undefined;
 }
 
 export function rowMajor(shape: Shape): number[] {

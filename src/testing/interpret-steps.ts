@@ -1,3 +1,4 @@
+import { rowMajor, sameOrder } from '../compiler/layout.js';
 import { type Buffer, rootBuffer, type Step, type Steps } from '../compiler/steps.js';
 import { interpretKernel, type KernelArray } from '../kernel/interpret.js';
 import { interpretMix, interpretOuter, interpretTile } from '../kernel/interpret-tile.js';
@@ -14,7 +15,7 @@ export interface StepsResult {
 /**
  * Runs a program between any two passes, kernel by kernel, with the meaning of `kernel/interpret.ts`: the oracle for
  * passes. Floats are held in double precision, values never written are NaN or 77. Buffers that are aliases share memory,
- * logically row-major, so in-place updates happen in place.
+ * so in-place updates happen in place.
  */
 export function interpretSteps(program: Steps, inputs: readonly TypedArray[]): StepsResult {
   const memory = new Map<Buffer, TypedArray>();
@@ -28,7 +29,12 @@ export function interpretSteps(program: Steps, inputs: readonly TypedArray[]): S
     }
     return data;
   };
-  const array = (buffer: Buffer): KernelArray => ({ type: buffer.type, data: contents(buffer) });
+  // Memory is as the buffer's order has it; kernels see row-major arrays, of which what has another order is a copy.
+  const array = (buffer: Buffer): KernelArray => {
+    const data = contents(buffer);
+    const place = placement(buffer);
+    return { type: buffer.type, data: place === undefined ? data : data.map((_, i) => data[place[i]]) };
+  };
   program.inputs.forEach((buffer, i) => {
     contents(buffer).set(inputs[i]);
   });
@@ -37,17 +43,44 @@ export function interpretSteps(program: Steps, inputs: readonly TypedArray[]): S
     for (const operand of step.operands) {
       invariant(known.has(rootBuffer(operand)), `${step.name} reads what no step has written`);
     }
-    run(step, step.operands.map(array), step.results.map(array));
-    for (const result of step.results) known.add(rootBuffer(result));
+    const results = step.results.map(array);
+    run(step, step.operands.map(array), results);
+    step.results.forEach((result, n) => {
+      known.add(rootBuffer(result));
+      const data = contents(result);
+      placement(result)?.forEach((at, i) => {
+        data[at] = results[n].data[i];
+      });
+    });
   }
   const value = (buffer: Buffer): TypedArray => {
     invariant(known.has(rootBuffer(buffer)), 'an output was never written');
-    return contents(buffer).slice();
+    return array(buffer).data.slice();
   };
   const outputs = program.outputs.map(value);
   const updates = program.updates.map((update) => ({ input: update.input, data: value(update.value) }));
   for (const { input, data } of updates) contents(input).set(data);
   return { outputs, inputs: program.inputs.map((buffer) => contents(buffer).slice()) };
+}
+
+/** Where each element, counted row-major, lies in memory; undefined if memory is row-major. */
+function placement({ type: { shape }, order }: Buffer): number[] | undefined {
+  if (sameOrder(shape, order, rowMajor(shape))) return undefined;
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (const axis of [...order].reverse()) {
+    strides[axis] = stride;
+    stride *= shape[axis];
+  }
+  return Array.from({ length: sizeOf(shape) }, (_, flat) => {
+    let rest = flat;
+    let at = 0;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      at += (rest % shape[axis]) * strides[axis];
+      rest = Math.floor(rest / shape[axis]);
+    }
+    return at;
+  });
 }
 
 function run({ kernel }: Step, operands: readonly KernelArray[], results: readonly KernelArray[]): void {
