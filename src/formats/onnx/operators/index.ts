@@ -1,4 +1,5 @@
 import type { OperatorTable } from '../context.js';
+import { CONTROL } from './control.js';
 import { CONVOLUTION } from './convolution.js';
 import { ELEMENTWISE } from './elementwise.js';
 import { INDEXING } from './indexing.js';
@@ -6,6 +7,8 @@ import { MATRIX } from './matrix.js';
 import { NORMALIZATION } from './normalization.js';
 import { PADDING } from './padding.js';
 import { POOLING } from './pooling.js';
+import { QUANTIZED } from './quantized.js';
+import { RECURRENT } from './recurrent.js';
 import { REDUCTION } from './reduction.js';
 import { RESIZING } from './resizing.js';
 import { SHAPE } from './shape.js';
@@ -22,4 +25,7 @@ export const OPERATORS: OperatorTable = {
   ...INDEXING,
   ...PADDING,
   ...RESIZING,
+  ...QUANTIZED,
+  ...RECURRENT,
+  ...CONTROL,
 };

@@ -57,9 +57,9 @@ export function roundToFormat(x: Tensor, type: ElementType, saturate: boolean): 
   const infinite = where(greater(x, 0), notANumber(x, Number.POSITIVE_INFINITY), Number.NEGATIVE_INFINITY);
   const beyond = special === 'none' || saturate ? bound : special === 'ieee' ? infinite : notANumber(x, Number.NaN);
   const y = where(greater(abs(rounded), most), beyond, rounded);
-  // As in the tables of ONNX, formats without NaN hold their largest value in its place.
+  // Formats without NaN hold zero in its place.
   const known = equal(x, x);
-  return passing(x, where(known, y, special === 'none' ? most : x));
+  return passing(x, where(known, y, special === 'none' ? 0 : x));
 }
 
 /** A constant in the shape of `x`. */
@@ -74,10 +74,11 @@ function passing(x: Tensor, y: Tensor): Tensor {
   return where(small, add(x, stopGradient(where(small, difference, 0))), stopGradient(y));
 }
 
-/** `x` as a power of two (float8e8m0, the scales of MX formats): rounded up, down or to nearest. */
+/** `x` as a power of two (float8e8m0, the scales of MX formats): rounded up, down or to nearest; at least 2⁻¹²⁷. */
 export function roundToPower(x: Tensor, mode: string): Tensor {
   const scale = normalizer(x);
   const t = mul(abs(x), scale);
-  const up = mode === 'up' ? greater(t, 1) : mode === 'nearest' ? greaterEqual(t, 1.5) : greater(t, 2);
-  return passing(x, where(equal(x, x), div(where(up, 2, add(mul(t, 0), 1)), scale), x));
+  const up = greater(t, mode === 'up' ? 1 : mode === 'nearest' ? 1.4999999 : 2);
+  const power = where(up, div(2, scale), div(1, scale));
+  return passing(x, where(equal(x, x), where(equal(x, 0), 2 ** -127, power), x));
 }
