@@ -2,7 +2,7 @@ import { InternalError, invariant } from '../../../tensor/errors.js';
 import type { Comparison } from '../machine.js';
 import type { Argument, Instruction, Virtual } from './code.js';
 import type { Operation, Value } from './ir.js';
-import type { Lowering } from './lower.js';
+import type { Lowering } from './lowering.js';
 import { def, EAX, EDX, mod, RAX, RDX, use, type Writer } from './writer.js';
 
 const SET: Readonly<Record<Comparison, Instruction['name']>> = {

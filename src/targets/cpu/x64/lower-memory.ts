@@ -1,6 +1,6 @@
 import type { Virtual } from './code.js';
 import type { Operation, Value } from './ir.js';
-import type { Lowering } from './lower.js';
+import type { Lowering } from './lowering.js';
 import type { VectorBits } from './operands.js';
 import { def, mod, use } from './writer.js';
 

@@ -2,7 +2,7 @@ import { InternalError, invariant } from '../../../tensor/errors.js';
 import type { Comparison } from '../machine.js';
 import type { Argument, Instruction, Virtual } from './code.js';
 import type { Operation, Value } from './ir.js';
-import type { Lowering } from './lower.js';
+import type { Lowering } from './lowering.js';
 import type { VectorBits } from './operands.js';
 import { bitsOfFloat, def, mod, use } from './writer.js';
 
