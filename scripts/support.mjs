@@ -17,15 +17,15 @@ export function proves(file) {
  */
 export async function checkSupport(root, folder, write) {
   const { renderSupport, supportDifferences } = await import(`${root}/testing/support-page.js`);
-  const { FIXTURE_DEVICES } = await import(`${root}/testing/devices.js`);
+  const { SUPPORT_TARGETS } = await import(`${root}/testing/devices.js`);
   const proofs = readdirSync(folder).flatMap((file) => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8')));
   if (write) {
-    writeFileSync(PAGE, renderSupport(proofs, FIXTURE_DEVICES));
+    writeFileSync(PAGE, renderSupport(proofs, SUPPORT_TARGETS));
     console.log(`docs/support.md: ${proofs.length} results`);
     return true;
   }
   const page = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '';
-  const differences = supportDifferences(page, proofs, FIXTURE_DEVICES);
+  const differences = supportDifferences(page, proofs, SUPPORT_TARGETS);
   if (differences.length === 0) return true;
   const shown = differences.slice(0, 20).map((line) => `  ${line}`);
   if (differences.length > shown.length) shown.push(`  … and ${differences.length - shown.length} more`);

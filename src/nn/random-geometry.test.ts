@@ -11,15 +11,16 @@ import { cpuDevice } from '../runtime/cpu-device.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { distinctTensor, randomTensor, seeds } from '../testing/arbitraries.js';
-import { EXACT } from '../testing/devices.js';
+import { EXACT, INSTRUCTIONS } from '../testing/devices.js';
 import type { LayerConfig } from './config.js';
 import { moduleFromConfig } from './registry.js';
 
 // Layers over random geometry: rank, extents of one, kernels larger than the input, stride × dilation × padding, groups,
 // both data formats.
 
-const devices = [1, 2, 4].map((threads) => cpuDevice({ threads }));
-after(() => Promise.all(devices.map((device) => device.close())));
+/** With 1, 2 and 4 threads, for all that programs can be compiled to. */
+const teams = INSTRUCTIONS.map((instructions) => [1, 2, 4].map((threads) => cpuDevice({ threads, instructions })));
+after(() => Promise.all(teams.flat().map((device) => device.close())));
 
 interface Case {
   readonly config: LayerConfig;
@@ -208,7 +209,7 @@ for (const [name, kind] of Object.entries(LINEAR)) {
 test('1, 2 and 4 threads give the same bits, results and gradients', () => {
   const kinds = fc.constantFrom(...Object.values(LINEAR), ...Object.values(CURVED));
   fc.assert(
-    fc.property(kinds, geometry([300, 24, 9], 20), seeds, (kind, drawn, seed) => {
+    fc.property(kinds, geometry([300, 24, 9], 20), seeds, fc.constantFrom(...teams), (kind, drawn, seed, devices) => {
       const { config, shape } = caseOf(kind, drawn);
       const [one, ...more] = devices.map((device) => {
         setDevice(device);
@@ -228,6 +229,6 @@ test('1, 2 and 4 threads give the same bits, results and gradients', () => {
       });
       for (const other of more) assert.deepEqual(other, one);
     }),
-    { numRuns: Number(process.env.GABOR_RUNS ?? 12) },
+    { numRuns: Number(process.env.GABOR_RUNS ?? 24) },
   );
 });

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
 import { checkGradients } from '../autodiff/check.js';
 import { printSteps } from '../compiler/steps.js';
 import { setDevice } from '../graph/device.js';
-import { cpuDevice } from '../runtime/cpu-device.js';
 import { ReferenceDevice } from '../targets/reference/device.js';
 import { OptionError, ShapeError } from '../tensor/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -27,8 +26,6 @@ import { mul } from './elementwise.js';
 import { transpose } from './transpose.js';
 
 const exact = new ReferenceDevice({ precision: 'f64' });
-const cpu = cpuDevice({ threads: 2 });
-after(() => cpu.close());
 setDevice(exact);
 
 test('the adjoint identity: ⟨conv(x), y⟩ = ⟨x, convTranspose(y)⟩', () => {

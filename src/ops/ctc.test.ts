@@ -8,7 +8,7 @@ import { CTCLoss, lossFromConfig } from '../nn/losses.js';
 import { OptionError, ShapeError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { EXACT, TEST_DEVICES } from '../testing/devices.js';
+import { EXACT, TEST_DEVICES, testOnDevices } from '../testing/devices.js';
 import { type LossCase, testLossFixtures } from '../testing/loss-fixtures.js';
 import { optionNames } from '../testing/support.js';
 import { randomNormal, tensor } from './create.js';
@@ -90,8 +90,7 @@ test('gradients of the logarithms themselves are those of finite differences, of
   checkGradients((logp) => ctcLoss(logp, target, [4], [2]), [small], { order: 2, tolerance: 1e-5 });
 });
 
-test('impossible classes, sure ones and long sequences stay numbers', async () => {
-  setDevice(TEST_DEVICES[2].make());
+testOnDevices('impossible classes, sure ones and long sequences stay numbers', async () => {
   const never = Number.NEGATIVE_INFINITY;
   const targets = tensor([1], { shape: [1, 1], dtype: 'i32' });
   const logp = tensor([0, never, never, never, 0, never, 0, never, never], { shape: [3, 1, 3] });

@@ -1,6 +1,7 @@
 import { test } from 'node:test';
 import { type Device, setDevice } from '../graph/device.js';
-import { cpuDevice } from '../runtime/cpu-device.js';
+import { type Instructions, nativeProblem } from '../runtime/backend.js';
+import { type CpuOptions, cpuDevice } from '../runtime/cpu-device.js';
 import { ReferenceDevice } from '../targets/reference/device.js';
 
 /** A device that suites run on, and how far its results may be from exact ones. */
@@ -20,28 +21,51 @@ export const EXACT: TestDevice = {
   tolerance: 1e-6,
 };
 
-/** One for the process: it has threads and a memory of its own. */
-let cpu: Device | undefined;
-let plain: Device | undefined;
+/** The machine code that runs here, the best first. */
+export const NATIVE: readonly ('avx512' | 'avx2')[] = (['avx512', 'avx2'] as const).filter(
+  (features) => nativeProblem(features) === undefined,
+);
+/** Everything that programs can be compiled to here. */
+export const INSTRUCTIONS: readonly Instructions[] = ['wasm', ...NATIVE];
 
-/** Every device that suites of layers, losses and optimizers run on. */
+/**
+ * A row with one device for the process, which has threads and a memory of its own. No Winograd: suites hold results against the
+ * rounding errors of sums as they are written (`winograd.test.ts` has its own).
+ */
+function cpuRow(name: string, options: CpuOptions, optional = false): TestDevice {
+  let device: Device | undefined;
+  const make = (): Device => (device ??= cpuDevice({ ...options, winograd: false }));
+  return { name, make, tolerance: 2e-5, ...(optional ? { optional } : {}) };
+}
+
+const NATIVE_ROWS: Readonly<Record<'avx512' | 'avx2', TestDevice>> = {
+  avx512: cpuRow('cpu avx512', { instructions: 'avx512', threads: 2 }, true),
+  avx2: cpuRow('cpu avx2', { instructions: 'avx2', threads: 2 }, true),
+};
+
+/** Every device that suites of layers, losses and optimizers run on: of machine code the best there is. */
 export const TEST_DEVICES: readonly TestDevice[] = [
   EXACT,
   { name: 'reference', make: () => new ReferenceDevice(), tolerance: 2e-5 },
-  { name: 'cpu', make: () => (cpu ??= cpuDevice({ threads: 2 })), tolerance: 2e-5 },
+  cpuRow('cpu wasm', { instructions: 'wasm', threads: 2 }),
+  ...NATIVE.slice(0, 1).map((features) => NATIVE_ROWS[features]),
 ];
 
-/**
- * Every device that layers and losses are compared with PyTorch on: the columns of `docs/support.md`. Where the engine has no
- * relaxed SIMD the last two are one.
- */
+/** Where the engine has no relaxed SIMD it is the same as `cpu wasm`. */
+const PLAIN = cpuRow('cpu wasm without relaxed SIMD', { instructions: 'wasm', threads: 1, relaxedSimd: false });
+
+/** Every device of this machine that layers and losses are compared with PyTorch on. */
 export const FIXTURE_DEVICES: readonly TestDevice[] = [
   ...TEST_DEVICES,
-  {
-    name: 'cpu without relaxed SIMD',
-    make: () => (plain ??= cpuDevice({ threads: 1, relaxedSimd: false })),
-    tolerance: 2e-5,
-  },
+  ...NATIVE.slice(1).map((features) => NATIVE_ROWS[features]),
+  PLAIN,
+];
+
+/** The columns of `docs/support.md`, on whatever machine. */
+export const SUPPORT_TARGETS: readonly Pick<TestDevice, 'name' | 'optional'>[] = [
+  ...TEST_DEVICES.slice(0, 3),
+  ...Object.values(NATIVE_ROWS),
+  PLAIN,
 ];
 
 /** Declares `body` as one test for every device. */

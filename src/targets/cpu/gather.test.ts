@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { printSteps } from '../../compiler/steps.js';
 import { compile } from '../../graph/compile.js';
-import { setDevice } from '../../graph/device.js';
+import { type Device, setDevice } from '../../graph/device.js';
 import { castValue } from '../../kernel/scalar.js';
 import { sum } from '../../ops/broadcast.js';
 import { tensor } from '../../ops/create.js';
@@ -17,6 +17,7 @@ import { Random } from '../../tensor/random.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { backends } from '../../testing/backends.js';
+import { INSTRUCTIONS } from '../../testing/devices.js';
 import { assertSame, referenceRun, traceInputs } from '../../testing/random-graphs.js';
 import { PlanRunner } from '../../testing/run-plan.js';
 import { ReferenceDevice } from '../reference/device.js';
@@ -24,12 +25,12 @@ import { ReferenceDevice } from '../reference/device.js';
 /** More, by hand, after changes of code generation. */
 const RUNS = Number(process.env.GABOR_RUNS ?? 40);
 
-const cpu = cpuDevice({ threads: 2 });
+const devices = INSTRUCTIONS.map((instructions) => cpuDevice({ threads: 2, instructions }));
 const reference = new ReferenceDevice({ precision: 'f64' });
 const runner = new PlanRunner();
 after(async () => {
   await runner.close();
-  await cpu.close();
+  for (const device of devices) await device.close();
 });
 
 const extent = fc.oneof(
@@ -60,7 +61,7 @@ test('reading by index is the reference of every dtype and geometry, indices out
       const along = replaced(shape, axis, [1 + random.integer(20)]);
       const order = [...random.permutation(shape.length)];
       const inputs = [table, numbers(more), numbers(along)];
-      const on = (device: typeof cpu | typeof reference): TypedArray[] => {
+      const on = (device: Device): TypedArray[] => {
         setDevice(device);
         const [x, ids, alongIds] = [
           tensor(inputs[0], { shape, dtype }),
@@ -79,7 +80,11 @@ test('reading by index is the reference of every dtype and geometry, indices out
         run.dispose();
         return results;
       };
-      assertSame(on(cpu), on(reference), () => `${dtype}[${shape}] along ${axis} at [${more}], order ${order}`);
+      const expected = on(reference);
+      for (const device of devices) {
+        const what = `${dtype}[${shape}] along ${axis} at [${more}], order ${order}, ${device.instructions}`;
+        assertSame(on(device), expected, () => what);
+      }
     }),
     { numRuns: RUNS },
   );

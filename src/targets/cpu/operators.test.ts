@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { compile } from '../../graph/compile.js';
-import { setDevice } from '../../graph/device.js';
+import { type Device, setDevice } from '../../graph/device.js';
 import { castValue } from '../../kernel/scalar.js';
 import { broadcastTo, sum } from '../../ops/broadcast.js';
 import { concat } from '../../ops/concat.js';
@@ -21,14 +21,15 @@ import type { DType, TypedArray } from '../../tensor/dtype.js';
 import { Random } from '../../tensor/random.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { INSTRUCTIONS } from '../../testing/devices.js';
 import { ReferenceDevice } from '../reference/device.js';
 
 /** Shapes tried for each operator. */
 const RUNS = Number(process.env.GABOR_RUNS ?? 4);
 
-const cpu = cpuDevice({ threads: 2 });
+const devices = INSTRUCTIONS.map((instructions) => cpuDevice({ threads: 2, instructions, winograd: false }));
 const reference = new ReferenceDevice({ precision: 'f64' });
-after(() => cpu.close());
+after(() => Promise.all(devices.map((device) => device.close())));
 
 interface Input {
   readonly shape: Shape;
@@ -112,25 +113,27 @@ function check(make: (shape: Shape, random: Random) => Case | undefined, error =
     const it = make(shape, new Random(seed));
     if (it === undefined) return;
     const { inputs, apply } = it;
-    const on = (device: typeof cpu | typeof reference): Tensor[] => {
+    const on = (device: Device): Tensor[] => {
       setDevice(device);
       return inputs.map(({ shape, dtype, data }) => tensor(data, { shape, dtype }));
     };
     const list = (result: Tensor | Tensor[]): Tensor[] => (Array.isArray(result) ? result : [result]);
     const expected = list(apply(on(reference)));
-    const tensors = on(cpu);
-    const run = compile((...args: Tensor[]) => list(apply(args)));
-    const eager = list(apply(tensors));
-    const sync = run.sync(...tensors);
-    const awaited = await run(...tensors);
-    expected.forEach((tensor, i) => {
-      const from = inputs.map(({ shape, dtype }) => `${dtype}[${shape}]`).join(', ');
-      assertClose(eager[i], tensor, error, `eager, of ${from}`);
-      assertClose(sync[i], tensor, error, `compiled, of ${from}`);
-      assert.deepEqual(awaited[i].data(), sync[i].data(), `awaited, of ${from}`);
-    });
-    for (const t of [...tensors, ...eager, ...sync, ...awaited]) t.dispose();
-    run.dispose();
+    for (const device of devices) {
+      const tensors = on(device);
+      const run = compile((...args: Tensor[]) => list(apply(args)));
+      const eager = list(apply(tensors));
+      const sync = run.sync(...tensors);
+      const awaited = await run(...tensors);
+      expected.forEach((tensor, i) => {
+        const from = inputs.map(({ shape, dtype }) => `${dtype}[${shape}] on ${device.instructions}`).join(', ');
+        assertClose(eager[i], tensor, error, `eager, of ${from}`);
+        assertClose(sync[i], tensor, error, `compiled, of ${from}`);
+        assert.deepEqual(awaited[i].data(), sync[i].data(), `awaited, of ${from}`);
+      });
+      for (const t of [...tensors, ...eager, ...sync, ...awaited]) t.dispose();
+      run.dispose();
+    }
   });
   return fc.assert(property, { numRuns });
 }
