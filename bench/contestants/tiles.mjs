@@ -42,7 +42,8 @@ export async function open({ threads }) {
     if (arena.bytes > 0) memory.free(arena.address);
     Object.assign(arena, { address: memory.allocate(bytes), bytes });
   };
-  const layout = tableLayout(2, 1);
+  // At most the filter is prepared; its flags are set in every run.
+  const layout = tableLayout(2, 1, 1);
   const table = memory.allocate(layout.bytes);
 
   return {
@@ -74,7 +75,7 @@ export async function open({ threads }) {
       });
       const run = (program) => {
         const scratch = arena.address + plan.memory.arenaBytes;
-        memory.view('i32', table + TABLE_POINTERS, 5).set([arena.address, scratch, ...addresses]);
+        memory.view('i32', table + TABLE_POINTERS, 7).set([arena.address, scratch, ...addresses, 1, 1]);
         pool.runSync(program, table);
       };
       memory.view('i32', table, TABLE_POINTERS / 4).fill(0);

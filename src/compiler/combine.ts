@@ -71,9 +71,10 @@ export function combineNests(program: Steps): Steps {
   return { ...program, steps: steps.filter((step) => step !== undefined) };
 }
 
-/** A nest whose results are where it computes them. */
-function combinable({ kernel }: Step): boolean {
+/** A nest whose results are where it computes them, and that runs every time. */
+function combinable({ kernel, preparation }: Step): boolean {
   return (
+    preparation === undefined &&
     kernel.kind === 'nest' &&
     kernel.outputIndex === undefined &&
     kernel.scatter === undefined &&

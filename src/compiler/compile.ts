@@ -10,6 +10,7 @@ import { layOut } from './layout.js';
 import { lowerGraph } from './lower.js';
 import type { MachineDescription } from './machine.js';
 import { type MemoryPlan, planMemory, resolveUpdates } from './memory.js';
+import { prepareFilters } from './prepare.js';
 import { mergeCommon } from './rewrite-graph.js';
 import { simplify } from './simplify.js';
 import { splitReductions } from './split-reductions.js';
@@ -20,7 +21,7 @@ import { verifySteps } from './verify.js';
 export interface Plan {
   readonly program: Steps;
   readonly memory: MemoryPlan;
-  /** A rough count of scalar operations and memory accesses, to tell small programs from large ones. */
+  /** A rough count of scalar operations and memory accesses without prepared steps, to tell small programs from large ones. */
   readonly work: number;
 }
 
@@ -34,6 +35,7 @@ export const PASSES: readonly Pass[] = [
   ['simplify', simplify],
   ['lay out', layOut],
   ['split reductions', splitReductions],
+  ['prepare', (program) => prepareFilters(program)],
   ['combine', combineNests],
   ['resolve updates', resolveUpdates],
 ];
@@ -54,7 +56,8 @@ export function compileGraph(graph: Graph, machine: MachineDescription): Plan {
   }
   const memory = planMemory(program);
   debug('plan memory', () => `  arena ${memory.arenaBytes} bytes for ${memory.temporaryBytes} bytes of temporaries`);
-  return { program, memory, work: program.steps.reduce((n, step) => n + workOf(step), 0) };
+  const everyTime = program.steps.filter(({ preparation }) => preparation === undefined);
+  return { program, memory, work: everyTime.reduce((n, step) => n + workOf(step), 0) };
 }
 
 /** See {@link Plan.work}. */

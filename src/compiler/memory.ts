@@ -2,7 +2,7 @@ import { axisIndex, isIndirect, load, type Subscript, visitExpression } from '..
 import { mapNest, termsOf } from '../kernel/kernel.js';
 import { DTYPES } from '../tensor/dtype.js';
 import { sizeOf } from '../tensor/shape.js';
-import { type Buffer, makeBuffer, rootBuffer, type Step, type Steps } from './steps.js';
+import { type Buffer, makeBuffer, type Preparation, rootBuffer, type Step, type Steps } from './steps.js';
 
 /** Where a buffer lies: in the arena that the program owns, or in the memory of one of its inputs or outputs. */
 export type Location =
@@ -65,7 +65,9 @@ export function resolveUpdates(program: Steps): Steps {
     target.alias = input;
     late.push(copyStep(source, target));
   }
-  return { ...program, steps: [...early, ...steps, ...late], updates: [] };
+  const prepared = steps.filter(({ preparation }) => preparation !== undefined);
+  const others = steps.slice(prepared.length);
+  return { ...program, steps: [...prepared, ...early, ...others, ...late], updates: [] };
 }
 
 function copyStep(from: Buffer, to: Buffer): Step {
@@ -106,7 +108,25 @@ function readsInPlace(step: Step, buffer: Buffer): boolean {
   return false;
 }
 
-/** Assigns memory to every buffer: those that are never alive at the same time may share it. */
+/** Results of prepared steps that must outlive a run: other steps read them, which may run when their own preparation does not. */
+export function keptBuffers({ steps }: Steps): Set<Buffer> {
+  const makers = new Map<Buffer, Preparation>();
+  const kept = new Set<Buffer>();
+  for (const { operands, results, preparation } of steps) {
+    for (const operand of operands) {
+      const maker = makers.get(rootBuffer(operand));
+      if (maker !== undefined && maker !== preparation) kept.add(rootBuffer(operand));
+    }
+    if (preparation === undefined) continue;
+    for (const result of results) makers.set(rootBuffer(result), preparation);
+  }
+  return kept;
+}
+
+/**
+ * Assigns memory to every buffer: those that are never alive at the same time may share it. What is kept from run to run is always
+ * alive.
+ */
 export function planMemory(program: Steps): MemoryPlan {
   const outputs = new Map(program.outputs.map((buffer, i) => [rootBuffer(buffer), i]));
   const lives = new Map<Buffer, { first: number; last: number }>();
@@ -119,6 +139,7 @@ export function planMemory(program: Steps): MemoryPlan {
       else life.last = i;
     }
   });
+  for (const buffer of keptBuffers(program)) lives.set(buffer, { first: 0, last: program.steps.length });
   const offsets = new Map<Buffer, number>();
   const placed: { offset: number; end: number; first: number; last: number }[] = [];
   const roundUp = (n: number): number => Math.ceil(n / ALIGNMENT) * ALIGNMENT;

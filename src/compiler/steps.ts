@@ -15,6 +15,12 @@ export interface Buffer {
   alias: Buffer | undefined;
 }
 
+/** A group of steps at the front of a program whose results stay valid from run to run until one of these inputs changes. */
+export interface Preparation {
+  /** Positions among the program's inputs, ascending. */
+  readonly inputs: readonly number[];
+}
+
 /** One kernel with its memory. */
 export interface Step {
   readonly name: string;
@@ -26,6 +32,8 @@ export interface Step {
   readonly operandOrders?: readonly (readonly number[] | undefined)[];
   /** The order that the kernel demands of its results; otherwise the layout pass chooses. */
   readonly resultOrder?: readonly number[];
+  /** The group that the step belongs to; undefined: it runs every time. */
+  readonly preparation?: Preparation;
 }
 
 /** What the passes transform: steps in execution order. */
@@ -63,6 +71,11 @@ export function escaping(program: Steps): Set<Buffer> {
   return new Set([...program.outputs, ...program.updates.map((update) => update.value)]);
 }
 
+/** All preparations of a program, in the order of their first steps. */
+export function preparationsOf(steps: readonly Step[]): Preparation[] {
+  return [...new Set(steps.flatMap(({ preparation }) => (preparation === undefined ? [] : [preparation])))];
+}
+
 /** Drops steps whose results nobody reads. */
 export function removeDeadSteps(program: Steps): Steps {
   const live = escaping(program);
@@ -86,7 +99,8 @@ export function printSteps(program: Steps): string {
   };
   const lines = program.steps.map((step) => {
     const head = `${step.results.map(name).join(', ')} = ${step.name}(${step.operands.map(name).join(', ')})`;
-    return `  ${head}${step.scope ? `   # ${step.scope}` : ''}\n      ${printKernel(step.kernel)}`;
+    const when = step.preparation ? `   when inputs [${step.preparation.inputs}] change` : '';
+    return `  ${head}${when}${step.scope ? `   # ${step.scope}` : ''}\n      ${printKernel(step.kernel)}`;
   });
   lines.push(`  return ${program.outputs.map(name).join(', ')}`);
   for (const { input, value } of program.updates) lines.push(`  update ${name(input)} ← ${name(value)}`);

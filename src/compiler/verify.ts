@@ -2,7 +2,7 @@ import { type Expression, isIndirect, type Subscript, visitExpression } from '..
 import { expressionsOf, type Nest, termsOf } from '../kernel/nest.js';
 import { invariant } from '../tensor/errors.js';
 import { formatType, sameShape, sizeOf } from '../tensor/shape.js';
-import { type Buffer, rootBuffer, type Step, type Steps } from './steps.js';
+import { type Buffer, type Preparation, rootBuffer, type Step, type Steps } from './steps.js';
 
 /** Checks the invariants that every pass over steps must keep; `after` names the pass in the message. */
 export function verifySteps(program: Steps, after: string): void {
@@ -25,6 +25,44 @@ export function verifySteps(program: Steps, after: string): void {
   }
   for (const buffer of [...program.outputs, ...program.updates.map((update) => update.value)]) {
     invariant(defined.has(buffer) || defined.has(rootBuffer(buffer)), `after ${after}: a result is never written`);
+  }
+  verifyPreparations(program, after);
+}
+
+/** Prepared steps come first, and need nothing but their inputs, which the program does not write, and each other. */
+function verifyPreparations({ steps, outputs }: Steps, after: string): void {
+  const made = new Map<Buffer, Preparation>();
+  const needed = new Set<number>();
+  let everyTime = false;
+  for (const { name, preparation, operands, results } of steps) {
+    const where = `after ${after}: ${name}`;
+    if (preparation === undefined) {
+      everyTime = true;
+      for (const { input } of results.map(rootBuffer)) {
+        invariant(
+          input === undefined || !needed.has(input),
+          `${where} writes input ${input}, of which filters are kept`,
+        );
+      }
+      continue;
+    }
+    invariant(!everyTime, `${where} is prepared behind a step that runs every time`);
+    const { inputs } = preparation;
+    for (const input of inputs) needed.add(input);
+    for (const operand of operands.map(rootBuffer)) {
+      const from = operand.input !== undefined ? [operand.input] : made.get(operand)?.inputs;
+      invariant(
+        from?.every((input) => inputs.includes(input)),
+        `${where} needs more than the inputs [${inputs}]`,
+      );
+    }
+    for (const result of results.map(rootBuffer)) {
+      invariant(result.input === undefined, `${where} is prepared and writes input ${result.input}`);
+      made.set(result, preparation);
+    }
+  }
+  for (const output of outputs) {
+    invariant(!made.has(rootBuffer(output)), `after ${after}: an output is written by a step that does not always run`);
   }
 }
 

@@ -1,4 +1,6 @@
-import { compileGraph, workOf } from '../compiler/compile.js';
+import { compileGraph, type Plan, workOf } from '../compiler/compile.js';
+import { writtenInputs } from '../compiler/prepare.js';
+import { type Preparation, preparationsOf } from '../compiler/steps.js';
 import type { Device, Executable } from '../graph/device.js';
 import type { Graph } from '../graph/graph.js';
 import { OWN_SLOTS, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
@@ -35,10 +37,13 @@ function bytesOf({ shape, dtype }: TensorType): number {
   return sizeOf(shape) * DTYPES[dtype].bytes;
 }
 
+let contentsCount = 0;
+
 class CpuStorage implements Storage {
   readonly type: TensorType;
   readonly #device: CpuDevice;
   #address: number;
+  #contents: number = ++contentsCount;
 
   constructor(device: CpuDevice, type: TensorType, address: number) {
     this.#device = device;
@@ -55,6 +60,16 @@ class CpuStorage implements Storage {
     return this.#device;
   }
 
+  /** A number that no other contents of any storage ever had. */
+  get contents(): number {
+    return this.#contents;
+  }
+
+  /** To be called by whoever writes to the memory: before, and again after it where others may read meanwhile. */
+  changed(): void {
+    this.#contents = ++contentsCount;
+  }
+
   #view(): TypedArray {
     const { dtype, shape } = this.type;
     return this.#device.memory.view(dtype, this.address, sizeOf(shape));
@@ -65,6 +80,7 @@ class CpuStorage implements Storage {
   }
 
   write(data: ArrayLike<number>): void {
+    this.changed();
     this.#view().set(data);
   }
 
@@ -84,6 +100,8 @@ export interface KernelTime {
   readonly milliseconds: number;
   /** Roughly: multiply-adds of contractions, elements of maps and reductions. */
   readonly operations: number;
+  /** Whether a program runs it only when one of the inputs that it needs has changed since the last run, as parameters rarely do. */
+  readonly prepared: boolean;
 }
 
 /** Runs programs on worker threads, as machine code where that is possible, else as WebAssembly SIMD. */
@@ -138,20 +156,17 @@ export class CpuDevice implements Device {
 
   compile(graph: Graph): Executable {
     const plan = compileGraph(graph, this.#backend.machine);
-    const parallel = plan.work > PARALLEL_WORK;
-    return new CpuExecutable(this, graph, this.#backend.emit(plan), plan.memory.arenaBytes, parallel);
+    return new CpuExecutable(this, plan, this.#backend.emit(plan), plan.work > PARALLEL_WORK);
   }
 
   /**
-   * Times every kernel of a graph by itself, in milliseconds: the median of `repetitions` runs on all threads. Inputs that the
-   * graph updates change.
+   * Times every kernel of a graph by itself, in milliseconds: the median of `repetitions` runs on all threads, prepared ones
+   * included. Inputs that the graph updates change.
    */
   profile(graph: Graph, inputs: readonly Storage[], repetitions = 10): KernelTime[] {
     const plan = compileGraph(graph, this.#backend.machine);
-    const count = plan.program.steps.length;
-    const executables = Array.from(
-      { length: count },
-      (_, i) => new CpuExecutable(this, graph, this.#backend.emit(plan, i), 0, true),
+    const executables = plan.program.steps.map(
+      (_, i) => new CpuExecutable(this, plan, this.#backend.emit(plan, i), true, true),
     );
     const arena = this.memory.allocate(plan.memory.arenaBytes + 1);
     const times = executables.map(() => [] as number[]);
@@ -170,6 +185,7 @@ export class CpuDevice implements Device {
       kernel: step.kernel.kind,
       milliseconds: times[i].sort((a, b) => a - b)[Math.floor(repetitions / 2)],
       operations: workOf(step),
+      prepared: step.preparation !== undefined,
     }));
   }
 
@@ -202,12 +218,28 @@ export class CpuDevice implements Device {
   }
 }
 
+/** What a call gave to a program, and where it lies, in the order of the pointer table. */
+interface Binding {
+  readonly addresses: readonly number[];
+  readonly inputs: readonly CpuStorage[];
+  readonly outputs: readonly CpuStorage[];
+}
+
+interface Run {
+  /** {@link CpuStorage.contents} of what every input is read from. */
+  readonly contents: readonly number[];
+  readonly copies: readonly CpuStorage[];
+}
+
 class CpuExecutable implements Executable {
   readonly #device: CpuDevice;
   readonly #outputs: readonly TensorType[];
   readonly #inputs: number;
   /** Which inputs the program overwrites. */
   readonly #updated: ReadonlySet<number>;
+  readonly #preparations: readonly Preparation[];
+  /** The contents of all inputs in the last run: what the prepared results in the arena are of. Undefined: of nothing. */
+  #prepared: readonly number[] | undefined;
   readonly #pool: ThreadPool;
   readonly #program: ProgramHandle;
   readonly #table: number;
@@ -217,16 +249,25 @@ class CpuExecutable implements Executable {
   #waiting = 0;
   #disposed = false;
 
-  constructor(device: CpuDevice, graph: Graph, code: EmittedCode, arenaBytes: number, parallel: boolean) {
+  /** @param single whether `code` is one step alone: it has no preparations, and runs in an arena that is lent to it. */
+  constructor(
+    device: CpuDevice,
+    { program, memory: plan }: Plan,
+    code: EmittedCode,
+    parallel: boolean,
+    single = false,
+  ) {
     this.#device = device;
-    this.#inputs = graph.inputs.length;
-    this.#outputs = graph.outputs.map((value) => value.type);
-    this.#updated = new Set(graph.updates.map(({ input }) => input.index));
+    this.#inputs = program.inputs.length;
+    this.#outputs = program.outputs.map((buffer) => buffer.type);
+    this.#updated = new Set([...writtenInputs(program)].map((buffer) => buffer.input as number));
+    this.#preparations = single ? [] : preparationsOf(program.steps);
     this.#pool = device.pool(parallel);
     const { memory } = device;
-    this.#table = memory.allocate(tableLayout(this.#inputs, this.#outputs.length).bytes);
+    const layout = tableLayout(this.#inputs, this.#outputs.length, this.#preparations.length);
+    this.#table = memory.allocate(layout.bytes);
     this.#clearBarrier();
-    this.#arena = memory.allocate(Math.max(arenaBytes, 1));
+    this.#arena = memory.allocate(single ? 1 : Math.max(plan.arenaBytes, 1));
     this.#scratch = memory.allocate(Math.max(code.scratch * this.#pool.threads, 1));
     this.#program = this.#pool.load(code.source, () => this.#clearBarrier());
   }
@@ -236,15 +277,17 @@ class CpuExecutable implements Executable {
   }
 
   /** Allocates the outputs; the addresses are in the order of the pointer table. */
-  #bind(inputs: readonly Storage[], arena = this.#arena): { addresses: number[]; outputs: CpuStorage[] } {
+  #bind(given: readonly Storage[], arena = this.#arena): Binding {
     if (this.#disposed) throw new GaborError('this program was disposed');
-    invariant(inputs.length === this.#inputs, `the program takes ${this.#inputs} inputs, got ${inputs.length}`);
+    invariant(given.length === this.#inputs, `the program takes ${this.#inputs} inputs, got ${given.length}`);
     const addresses = [arena, this.#scratch];
-    for (const input of inputs) {
+    const inputs: CpuStorage[] = [];
+    for (const input of given) {
       if (!(input instanceof CpuStorage) || input.device !== this.#device) {
         throw new GaborError('a tensor from another device was given to a cpu program; make it on the same device');
       }
       addresses.push(input.address);
+      inputs.push(input);
     }
     const outputs: CpuStorage[] = [];
     try {
@@ -253,14 +296,15 @@ class CpuExecutable implements Executable {
       for (const output of outputs) output.dispose();
       throw error;
     }
-    return { addresses: [...addresses, ...outputs.map((output) => output.address)], outputs };
+    return { addresses: [...addresses, ...outputs.map((output) => output.address)], inputs, outputs };
   }
 
   /**
-   * Writes the table. Where a tensor is given twice and the program overwrites one of both inputs, the other one is a copy of the
-   * old contents; the copies are returned.
+   * Writes the table, right before a run. Where a tensor is given twice and the program overwrites one of both inputs, the other one is
+   * a copy of the old contents. Until {@link #finish} nothing counts as prepared: the run may fail anywhere.
    */
-  #writeTable(addresses: readonly number[], inputs: readonly Storage[]): CpuStorage[] {
+  #begin({ addresses, inputs }: Binding): Run {
+    const contents = inputs.map((input) => input.contents);
     const copies: CpuStorage[] = [];
     const { memory } = this.#device;
     const apart = addresses.map((address, slot) => {
@@ -269,12 +313,29 @@ class CpuExecutable implements Executable {
       if (!isInput || this.#updated.has(input) || !this.#overwrites(address, addresses)) return address;
       const copy = this.#device.allocate(inputs[input].type);
       copies.push(copy);
+      contents[input] = copy.contents;
       const bytes = bytesOf(copy.type);
       memory.view('u8', copy.address, bytes).set(memory.view('u8', address, bytes));
       return copy.address;
     });
-    memory.view('i32', this.#table + TABLE_POINTERS, apart.length).set(apart);
-    return copies;
+    const last = this.#prepared;
+    const flags = this.#preparations.map(({ inputs: needed }) =>
+      last === undefined || needed.some((input) => contents[input] !== last[input]) ? 1 : 0,
+    );
+    const words = flags.length === 0 ? apart : [...apart, Math.max(...flags), ...flags];
+    memory.view('i32', this.#table + TABLE_POINTERS, words.length).set(words);
+    this.#prepared = undefined;
+    this.#written(inputs);
+    return { contents, copies };
+  }
+
+  #finish({ contents }: Run): void {
+    this.#prepared = contents;
+  }
+
+  /** Around a run, whether it succeeds or not. */
+  #written(inputs: readonly CpuStorage[]): void {
+    for (const input of this.#updated) inputs[input].changed();
   }
 
   #overwrites(address: number, addresses: readonly number[]): boolean {
@@ -283,42 +344,49 @@ class CpuExecutable implements Executable {
   }
 
   async run(inputs: readonly Storage[]): Promise<Storage[]> {
-    const { addresses, outputs } = this.#bind(inputs);
+    const binding = this.#bind(inputs);
+    const { outputs } = binding;
     const { previous, done } = this.#device.enter();
     this.#waiting++;
-    let copies: CpuStorage[] = [];
+    let run: Run | undefined;
     try {
       await previous;
-      copies = this.#writeTable(addresses, inputs);
+      run = this.#begin(binding);
       await this.#pool.run(this.#program, this.#table);
-      return outputs;
+      this.#finish(run);
+      return [...outputs];
     } catch (error) {
       for (const output of outputs) output.dispose();
       throw error;
     } finally {
-      for (const copy of copies) copy.dispose();
+      this.#written(binding.inputs);
+      for (const copy of run?.copies ?? []) copy.dispose();
       if (--this.#waiting === 0 && this.#disposed) this.#free();
       this.#device.leave();
       done();
     }
   }
 
+  /** @param arena instead of the program's own, for a single step. */
   runSync(inputs: readonly Storage[], arena?: number): Storage[] {
     if (this.#waiting > 0) {
       throw new GaborError('this program is running: await the earlier call before a synchronous one');
     }
-    const { addresses, outputs } = this.#bind(inputs, arena);
-    let copies: CpuStorage[] = [];
+    const binding = this.#bind(inputs, arena);
+    const { outputs } = binding;
+    let run: Run | undefined;
     try {
-      copies = this.#writeTable(addresses, inputs);
+      run = this.#begin(binding);
       this.#pool.runSync(this.#program, this.#table);
+      this.#finish(run);
     } catch (error) {
       for (const output of outputs) output.dispose();
       throw error;
     } finally {
-      for (const copy of copies) copy.dispose();
+      this.#written(binding.inputs);
+      for (const copy of run?.copies ?? []) copy.dispose();
     }
-    return outputs;
+    return [...outputs];
   }
 
   /** Frees the program, once the runs that were asked for before are over. */

@@ -1,4 +1,5 @@
 import type { Plan } from '../compiler/compile.js';
+import { preparationsOf } from '../compiler/steps.js';
 import type { Graph } from '../graph/graph.js';
 import { CodePages } from '../runtime/native/code.js';
 import { type NativeLibrary, nativeLibrary } from '../runtime/native/library.js';
@@ -68,7 +69,7 @@ export function runGuarded(
   const assembler = new X64Assembler({ features, abi: nativeAbi(), verify: true });
   const { run, scratch } = emitProgram(plan, assembler);
   const code = assembler.finish(run);
-  const layout = tableLayout(graph.inputs.length, graph.outputs.length);
+  const layout = tableLayout(graph.inputs.length, graph.outputs.length, preparationsOf(plan.program.steps).length);
   const sizes = [layout.bytes, plan.memory.arenaBytes, scratch];
   const tensors = [...graph.inputs, ...graph.outputs].map(({ type }) => type);
   for (const { shape, dtype } of tensors) sizes.push(sizeOf(shape) * DTYPES[dtype].bytes);
@@ -96,7 +97,10 @@ export function runGuarded(
     });
     const table = native.view(base + BigInt(addresses[0]), layout.bytes);
     table.fill(0, 0, TABLE_POINTERS);
-    new Int32Array(table.buffer, table.byteOffset + TABLE_POINTERS).set(addresses.slice(1));
+    new Int32Array(table.buffer, table.byteOffset + TABLE_POINTERS).set([
+      ...addresses.slice(1),
+      ...new Array<number>(layout.flags).fill(1),
+    ]);
     const program = loadNative(code, base);
     const result = program.run(0, 1, addresses[0]);
     program.free();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { compileGraph, type Plan } from '../compiler/compile.js';
+import { preparationsOf } from '../compiler/steps.js';
 import type { Graph } from '../graph/graph.js';
 import { type Backend, wasmBackend } from '../runtime/backend.js';
 import { DeviceMemory } from '../runtime/memory.js';
@@ -42,7 +43,7 @@ export class PlanRunner {
       blocks.push(address);
       return address;
     };
-    const layout = tableLayout(graph.inputs.length, graph.outputs.length);
+    const layout = tableLayout(graph.inputs.length, graph.outputs.length, preparationsOf(plan.program.steps).length);
     const table = allocate(layout.bytes);
     const arena = allocate(plan.memory.arenaBytes);
     const scratch = allocate(code.scratch * threads);
@@ -64,7 +65,8 @@ export class PlanRunner {
       });
       backend.clearBarrier(memory.view('i32', table, TABLE_POINTERS / 4));
       const addresses = [arena, scratch, ...ins.map(({ address }) => address), ...outs.map(({ address }) => address)];
-      memory.view('i32', table + TABLE_POINTERS, addresses.length).set(addresses);
+      const words = [...addresses, ...new Array<number>(layout.flags).fill(1)];
+      memory.view('i32', table + TABLE_POINTERS, words.length).set(words);
       const before = all.slice();
       pool.runSync(program, table);
       // What may differ is made equal; all else must be.

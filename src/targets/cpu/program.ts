@@ -1,6 +1,6 @@
 import type { Plan } from '../../compiler/compile.js';
 import { bytesOf, type Location } from '../../compiler/memory.js';
-import type { Buffer, Step } from '../../compiler/steps.js';
+import { type Buffer, type Preparation, preparationsOf, type Step } from '../../compiler/steps.js';
 import { InternalError } from '../../tensor/errors.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
@@ -10,7 +10,7 @@ import { nestCode } from './nest.js';
 import { outerCode } from './outer.js';
 import { tileCode } from './tile.js';
 
-// A program's table: 64 bytes for its barrier, then pointers to the arena, the threads' own memory, the inputs and the outputs.
+// A program's table: 64 bytes for its barrier; pointers to the arena, the threads' own memory, the inputs and the outputs; flags.
 export const TABLE_POINTERS = 64;
 const ARENA_SLOT = 0;
 const SCRATCH_SLOT = 1;
@@ -21,14 +21,25 @@ export interface TableLayout {
   readonly bytes: number;
   inputSlot(input: number): number;
   outputSlot(output: number): number;
+  /**
+   * Words behind the pointers, 1 or 0: whether any preparation is to run, then whether each of them is. None where a program has no
+   * preparations.
+   */
+  readonly flags: number;
+  /** The flag of a preparation; of any without a number. */
+  flagSlot(preparation?: number): number;
 }
 
-/** `inputs` and `outputs` are how many there are. */
-export function tableLayout(inputs: number, outputs: number): TableLayout {
+/** The arguments are how many there are of each. */
+export function tableLayout(inputs: number, outputs: number, preparations: number): TableLayout {
+  const pointers = OWN_SLOTS + inputs + outputs;
+  const flags = preparations === 0 ? 0 : 1 + preparations;
   return {
-    bytes: TABLE_POINTERS + 4 * (OWN_SLOTS + inputs + outputs),
+    bytes: TABLE_POINTERS + 4 * (pointers + flags),
     inputSlot: (input) => OWN_SLOTS + input,
     outputSlot: (output) => OWN_SLOTS + inputs + output,
+    flags,
+    flagSlot: (preparation = -1) => pointers + 1 + preparation,
   };
 }
 
@@ -40,13 +51,15 @@ export interface EmittedProgram {
 }
 
 /**
- * Emits all kernels of a plan and the function that runs them, `run(thread, threads, table)`.
+ * Emits all kernels of a plan and the function that runs them, `run(thread, threads, table)`. Prepared steps, at the front, run
+ * when the flag of their preparation is not 0.
  *
- * @param only the one step to emit, for profiling.
+ * @param only the one step to emit, for profiling: it always runs.
  */
 export function emitProgram({ program: whole, memory }: Plan, assembler: Assembler, only?: number): EmittedProgram {
-  const program = only === undefined ? whole : { ...whole, steps: [whole.steps[only]] };
-  const table = tableLayout(program.inputs.length, program.outputs.length);
+  const program = only === undefined ? whole : { ...whole, steps: [{ ...whole.steps[only], preparation: undefined }] };
+  const preparations = preparationsOf(program.steps);
+  const table = tableLayout(program.inputs.length, program.outputs.length, preparations.length);
   const kernels = program.steps.map((step, i) => emitKernel(step, i, assembler));
   const scratch = Math.max(0, ...kernels.map((kernel) => Math.ceil(kernel.scratch / 64) * 64));
   const slot = (location: Location): number =>
@@ -55,11 +68,11 @@ export function emitProgram({ program: whole, memory }: Plan, assembler: Assembl
       : location.kind === 'input'
         ? table.inputSlot(location.input)
         : table.outputSlot(location.output);
-  const hazards = new Hazards((buffer) => {
+  const range = (buffer: Buffer): Range => {
     const location = memory.location(buffer);
     const from = location.kind === 'arena' ? location.offset : 0;
     return { slot: slot(location), from, to: from + bytesOf(buffer) };
-  });
+  };
   const run = assembler.define('run', 3, (m, [thread, threads, tableAddress]) => {
     const ownMemory = (): Register => {
       const all = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * SCRATCH_SLOT);
@@ -72,7 +85,8 @@ export function emitProgram({ program: whole, memory }: Plan, assembler: Assembl
       const offset = location.kind === 'arena' ? location.offset : 0;
       return offset === 0 ? base : m.binary('add', base, m.constant('i32', offset));
     };
-    program.steps.forEach((step, i) => {
+    const runStep = (i: number, hazards: Hazards): void => {
+      const step = program.steps[i];
       const { id, items, scratch: needed } = kernels[i];
       if (items === 0) return;
       if (hazards.conflict(step)) {
@@ -88,9 +102,45 @@ export function emitProgram({ program: whole, memory }: Plan, assembler: Assembl
       m.loop({ from: begin, to: end }, (item) => {
         m.call(id, [item, m.binary('add', item, m.constant('i32', 1)), ...pointers]);
       });
-    });
+    };
+    const whenSet = (preparation: number | undefined, body: () => void): void => {
+      const flag = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * table.flagSlot(preparation));
+      m.when(m.compare('ne', flag, m.constant('i32', 0)), body);
+    };
+    const groups = neighbours(program.steps);
+    const prepared = groups.filter(({ preparation }) => preparation !== undefined);
+    if (prepared.length > 0) {
+      whenSet(undefined, () => {
+        // Which groups run is known only then: barriers of one say nothing to the next.
+        const before = new Hazards(range);
+        for (const { preparation, steps } of prepared) {
+          whenSet(preparations.indexOf(preparation as Preparation), () => {
+            if (steps.some((i) => before.conflict(program.steps[i]))) m.barrier(tableAddress, threads);
+            const hazards = new Hazards(range);
+            for (const i of steps) runStep(i, hazards);
+          });
+          for (const i of steps) before.add(program.steps[i]);
+        }
+        m.barrier(tableAddress, threads);
+      });
+    }
+    const hazards = new Hazards(range);
+    for (const { preparation, steps } of groups) {
+      if (preparation === undefined) for (const i of steps) runStep(i, hazards);
+    }
   });
   return { run, scratch };
+}
+
+/** Numbers of steps, those together that follow each other and have the same preparation. */
+function neighbours(steps: readonly Step[]): { preparation: Preparation | undefined; steps: number[] }[] {
+  const groups: { preparation: Preparation | undefined; steps: number[] }[] = [];
+  steps.forEach(({ preparation }, i) => {
+    const last = groups.at(-1);
+    if (last !== undefined && last.preparation === preparation) last.steps.push(i);
+    else groups.push({ preparation, steps: [i] });
+  });
+  return groups;
 }
 
 function emitKernel(
