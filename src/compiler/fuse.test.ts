@@ -7,7 +7,7 @@ import { concat } from '../ops/concat.js';
 import { conv2d } from '../ops/conv.js';
 import { matmul } from '../ops/convolution.js';
 import { add, exp, maximum, mul, neg, relu, sub, tanh } from '../ops/elementwise.js';
-import { maxPoolWithTaps } from '../ops/maxpool.js';
+import { maxPoolWithTaps, unpool } from '../ops/maxpool.js';
 import { product } from '../ops/reduce.js';
 import { reshape } from '../ops/reshape.js';
 import { pad } from '../ops/slice.js';
@@ -143,6 +143,27 @@ test('windows over maps: recomputed where trivial, stored where not', () => {
     ['nest', 'nest'],
   );
   check([[2, 4, 8]], ([x]) => [pool(mul(x, x))]);
+});
+
+test('what follows the gradient of pooling by windows side by side is part of it, in the order of what it reads', () => {
+  const axes = [8, 6].map((input) => ({ input, kernel: 2, output: input / 2, stride: 2, dilation: 1, padLow: 0 }));
+  const shapes = [
+    [20, 3, 10, 8],
+    [40, 3, 3, 3],
+    [20, 40, 4, 3],
+  ];
+  const plan = check([...shapes, [5, 40, 1, 1]], ([x, w, g, v]) => {
+    const y = conv2d(x, w);
+    const { taps } = maxPoolWithTaps(y, axes);
+    const z = mul(add(unpool(mul(g, 2), taps, axes), y), 3);
+    return [conv2d(z, v), sum(z, [2, 3])];
+  });
+  const steps = plan.program.steps.filter(({ name }) => name.includes('unpool'));
+  assert.equal(steps.length, 1, printSteps(plan.program));
+  assert.ok(steps[0].name.includes('+'), steps[0].name);
+  const [result] = steps[0].results;
+  assert.deepEqual(result.order, [0, 2, 3, 1]);
+  for (const { type, order } of steps[0].operands) assert.deepEqual(order.slice(0, type.shape.length), [0, 2, 3, 1]);
 });
 
 test('values that are used several times do not double the work at every step', () => {

@@ -212,7 +212,10 @@ export function dropUnusedOperands(step: Step): Step {
   return { ...step, kernel: next, operands: kept, operandOrders: orders };
 }
 
-/** A map that is the only reader of a reduction or contraction, at the same positions, becomes its epilogue. */
+/**
+ * A map that is the only reader of a reduction, contraction or map to other positions, at the positions of its result, becomes its
+ * epilogue.
+ */
 function fuseEpilogues(program: Steps): Steps {
   const escapes = escaping(program);
   const reads = countReads(program.steps);
@@ -236,7 +239,9 @@ function fuseEpilogues(program: Steps): Steps {
     const now = steps[i] as Step;
     const fusable =
       now.kernel.kind === 'tile' ||
-      (now.kernel.kind === 'nest' && now.kernel.reducers.length > 0 && now.kernel.scatter === undefined);
+      (now.kernel.kind === 'nest' &&
+        now.kernel.scatter === undefined &&
+        (now.kernel.reducers.length > 0 || now.kernel.outputIndex !== undefined));
     if (fusable && now.results.length === 1) producers.set(now.results[0], i);
     else for (const result of results) producers.delete(result);
   });
@@ -275,8 +280,10 @@ export function isAxis(index: Subscript, axis: number, extent: number): boolean 
 function mergeEpilogue(producer: Step, map: Step, buffer: Buffer): Step | undefined {
   const { kernel } = producer;
   if (map.kernel.kind !== 'nest') return undefined;
-  // The split channel axes of an ungrouped output index are not the map's axes.
-  if (kernel.kind === 'nest' && kernel.outputIndex !== undefined) return undefined;
+  // The map's axes are the dimensions of what it reads.
+  const [source] = map.kernel.outputs;
+  const own = kernel.kind === 'nest' && kernel.outputIndex ? substituteAxes(source, kernel.outputIndex) : source;
+  if (own === undefined) return undefined;
   const inner = kernel.kind === 'nest' ? kernel.outputs[0] : kernel.kind === 'tile' ? kernel.epilogue : undefined;
   if (inner === undefined) return undefined;
   const operands = [...producer.operands];
@@ -284,7 +291,7 @@ function mergeEpilogue(producer: Step, map: Step, buffer: Buffer): Step | undefi
     const found = operands.indexOf(operand, kernel.kind === 'tile' ? ownOperands(kernel) : 0);
     return found >= 0 ? found : operands.push(operand) - 1;
   });
-  const epilogue = rewriteExpression(map.kernel.outputs[0], (e) => {
+  const epilogue = rewriteExpression(own, (e) => {
     if (e.kind !== 'load') return e;
     return map.operands[e.operand] === buffer ? inner : { ...e, operand: numbers[e.operand] };
   });

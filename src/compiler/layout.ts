@@ -55,7 +55,11 @@ export function layOut(program: Steps): Steps {
         (free ? propagated(kernel, operands, result.type.shape) : undefined) ??
         rowMajor(result.type.shape);
     }
-    steps.push({ ...step, operands });
+    const turned = (operand: Buffer, i: number): Buffer => {
+      const order = kernel.kind === 'nest' ? wantedOrder(kernel, i, operand, results[0].order) : undefined;
+      return order === undefined ? operand : inOrder(operand, order, step.scope);
+    };
+    steps.push({ ...step, operands: operands.map(turned) });
   }
   // What leaves the program is row-major, and an output is never an input's or another output's memory.
   const taken = new Set<Buffer>();
@@ -121,15 +125,18 @@ export function sameOrder(shape: Shape, a: readonly number[], b: readonly number
   return x.every((axis, i) => axis === y[i]);
 }
 
-/** The order of the largest operand that is read along all output axes; one that is not row-major wins. */
+/** The order of the largest operand that is read along all dimensions of the output; one that is not row-major wins. */
 function propagated(nest: Nest, operands: readonly Buffer[], shape: Shape): readonly number[] | undefined {
-  if (nest.outputIndex !== undefined) return undefined;
+  const dimensionsOf = (axis: number): number[] =>
+    nest.outputIndex === undefined
+      ? [axis]
+      : [...shape.keys()].filter((d) => nest.outputIndex?.[d].terms.some((term) => term.axis === axis));
   let best: { order: number[]; size: number } | undefined;
   const consider = (expression: Expression): void =>
     visitExpression(expression, (e) => {
       if (e.kind !== 'load') return;
       const operand = operands[e.operand];
-      const order = axesInOrder(e.index, operand.order, nest.parallel.length);
+      const order = [...new Set(axesInOrder(e.index, operand.order, nest.parallel.length).flatMap(dimensionsOf))];
       if (!shape.every((extent, axis) => extent === 1 || order.includes(axis))) return;
       const full = [...rowMajor(shape).filter((axis) => !order.includes(axis)), ...order];
       const special = sameOrder(shape, full, rowMajor(shape)) ? 0 : 1e15;
@@ -138,6 +145,48 @@ function propagated(nest: Nest, operands: readonly Buffer[], shape: Shape): read
     });
   expressionsOf(nest).forEach(consider);
   return best?.order;
+}
+
+/** Operands that are read more often than this are worth a copy in the order in which a kernel runs through its results. */
+const READS = 2;
+/** Smaller ones stay in the cache however they lie. */
+const LARGE = 4096;
+
+/** The order in which neighbouring results read neighbouring elements of an operand, where its own has them apart. */
+function wantedOrder(
+  nest: Nest,
+  number: number,
+  operand: Buffer,
+  resultOrder: readonly number[],
+): number[] | undefined {
+  const { shape } = operand.type;
+  const extents = [...nest.parallel, ...nest.reduce];
+  if (nest.scatter !== undefined || sizeOf(shape) < LARGE || sizeOf(extents) < READS * sizeOf(shape)) return undefined;
+  const axes = resultOrder.flatMap((dimension) =>
+    nest.outputIndex === undefined
+      ? [dimension]
+      : [...nest.outputIndex[dimension].terms].sort((a, b) => b.factor - a.factor).map(({ axis }) => axis),
+  );
+  const last = axes.filter((axis) => extents[axis] > 1).at(-1);
+  if (last === undefined) return undefined;
+  let wanted: number[] | undefined;
+  let possible = true;
+  for (const e of expressionsOf(nest)) {
+    visitExpression(e, (node) => {
+      if (node.kind !== 'load' || node.operand !== number) return;
+      const ranks = node.index.map((index) =>
+        isIndirect(index) || index.terms.some(({ axis }) => axis >= nest.parallel.length)
+          ? Number.NaN
+          : Math.max(-1, ...index.terms.map(({ axis }) => axes.indexOf(axis))),
+      );
+      const order = [...operand.order].sort((a, b) => ranks[a] - ranks[b]);
+      const fastest = node.index[order.filter((d) => shape[d] > 1).at(-1) ?? 0];
+      const runs = !isIndirect(fastest) && fastest.terms.length === 1 && fastest.terms[0].axis === last;
+      possible &&= runs && !ranks.some(Number.isNaN) && (wanted === undefined || `${order}` === `${wanted}`);
+      wanted = order;
+    });
+  }
+  return possible && wanted !== undefined && !sameOrder(shape, wanted, operand.order) ? wanted : undefined;
 }
 
 /** Output axes in the order in which the operand's memory runs through them. */

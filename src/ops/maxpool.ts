@@ -13,7 +13,7 @@ import {
   makeIndex,
   reduced,
 } from '../kernel/expression.js';
-import { reducerIdentity } from '../kernel/kernel.js';
+import { mapNest, reducerIdentity } from '../kernel/kernel.js';
 import { isFloat } from '../tensor/dtype.js';
 import { ShapeError } from '../tensor/errors.js';
 import { formatShape, formatType, type Shape, sameShape, sizeOf, stridesOf, type TensorType } from '../tensor/shape.js';
@@ -152,6 +152,11 @@ function neverInPadding(axes: readonly WindowAxis[], checks: readonly Check[]): 
   });
 }
 
+/** Whether windows lie side by side, without a rest. */
+function tiles({ stride, kernel, dilation, padLow, input, output }: WindowAxis): boolean {
+  return stride === kernel && padLow === 0 && (dilation === 1 || kernel === 1) && input === stride * output;
+}
+
 /** Σ over windows whose chosen tap lies at the input position: scatters without atomics, as a gather. */
 const unpoolOperator: Operator<WindowAttributes> = {
   name: 'unpool',
@@ -170,6 +175,14 @@ const unpoolOperator: Operator<WindowAttributes> = {
   gradient: ({ inputs: [, tap], gradients: [g], attributes: { axes } }) => [g && pickTaps(g, tap, axes), undefined],
   lower([g], [x], { axes }) {
     const taps = x.shape.length;
+    if (axes.every(tiles)) {
+      // Every input position belongs to one window: i = stride · o + k.
+      const at = g.shape.map((_, axis) => axisIndex(axis));
+      const chosen = apply('eq', load(1, 'i32', at), axisValue(tapIndex(axes, taps)));
+      const value = apply('select', chosen, load(0, g.dtype, at), constant(0, g.dtype));
+      const nest = mapNest([...g.shape, ...kernels(axes)], value);
+      return { ...nest, outputIndex: [axisIndex(0), axisIndex(1), ...inputIndices(axes, taps)] };
+    }
     // o = (i + padLow − dilation · k) / stride
     const output = axes.map((a, s) =>
       makeIndex(
