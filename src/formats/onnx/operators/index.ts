@@ -11,6 +11,7 @@ import { QUANTIZED } from './quantized.js';
 import { RECURRENT } from './recurrent.js';
 import { REDUCTION } from './reduction.js';
 import { RESIZING } from './resizing.js';
+import { SAMPLING } from './sampling.js';
 import { SHAPE } from './shape.js';
 
 /** How every operator of the default domain is traced, by its type. */
@@ -21,6 +22,7 @@ export const OPERATORS: OperatorTable = {
   ...NORMALIZATION,
   ...POOLING,
   ...REDUCTION,
+  ...SAMPLING,
   ...SHAPE,
   ...INDEXING,
   ...PADDING,
