@@ -1,3 +1,4 @@
+import { UNROLLED_TAPS } from '../../compiler/grouped.js';
 import type { Grouping, OuterAxis, OuterKernel } from '../../kernel/tile.js';
 import { Arithmetic } from './arithmetic.js';
 import { columnsOf, equalParts, innerTiles, spreadChannel } from './grouped.js';
@@ -202,13 +203,35 @@ class GroupedOuterEmitter {
       });
       return;
     }
-    for (const pairs of this.#passes()) this.#pass(block, line, end, taps, pairs);
+    this.#lastTaps(block, (part, pairs) => this.#pass(part, line, end, taps, pairs));
+  }
+
+  /** Taps of the last axis with as many input channels as registers hold; a loop over parts where that would be much code. */
+  #lastTaps(block: Block, pass: (part: Block, pairs: readonly Pair[]) => void): void {
+    const m = this.#m;
+    const a = this.#a;
+    const { rows, channelsIn } = this.#k;
+    const { last } = this.#plan;
+    if (rows * last.taps * channelsIn <= UNROLLED_TAPS) {
+      for (const pairs of this.#passes(last.taps)) pass(block, pairs);
+      return;
+    }
+    // All inputs are inside: the scheduler has them padded.
+    const each = Math.max(1, Math.floor(this.#registers() / channelsIn));
+    const whole = Math.floor(last.taps / each) * each;
+    const { strides } = this.#result;
+    const from = (tap: Register, count: number): void => {
+      const input = a.plus(block.input, a.times(tap, last.dilation * this.#input.strides[last.dimension] * 4));
+      const result = a.plus(block.result, a.times(tap, strides[strides.length - 3] * 4));
+      for (const pairs of this.#passes(count)) pass({ ...block, input, result }, pairs);
+    };
+    if (whole > 0) m.loop({ to: whole, step: each }, (tap) => from(tap, each));
+    if (whole < last.taps) from(m.constant('i32', whole), last.taps - whole);
   }
 
   /** Pairs in parts of as many as registers hold. */
-  #passes(): Pair[][] {
+  #passes(taps: number): Pair[][] {
     const { channelsIn } = this.#k;
-    const { taps } = this.#plan.last;
     const pairs: Pair[] = [];
     for (let channel = 0; channel < channelsIn; channel++) {
       for (let tap = 0; tap < taps; tap++) pairs.push({ tap, channel });
@@ -335,7 +358,8 @@ class GroupedOuterEmitter {
       return loaded;
     };
     const channels = [...new Set(pairs.map(({ channel }) => channel))];
-    for (const { offset: at, uses } of columnsOf(positions, this.#plan.last.taps, offset)) {
+    const taps = 1 + Math.max(...pairs.map(({ tap }) => tap));
+    for (const { offset: at, uses } of columnsOf(positions, taps, offset)) {
       let input: Register | undefined;
       for (const channel of channels) {
         const needed = uses.flatMap(({ p, t }) => {
