@@ -5,6 +5,7 @@ import { before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { decode, encode } from 'fast-png';
 import jpeg from 'jpeg-js';
+import type { ModelMemory } from '../inspect/index.js';
 import { MODELS } from '../models/index.js';
 import { type DefaultInstructions, nativeProblem } from '../runtime/backend.js';
 import { type CommandResult, gabor, temporaryFolder, writeImageFolder } from '../testing/command-line.js';
@@ -238,12 +239,21 @@ test('predict: any size and colour mode, and what cannot be read does not stop t
 
 test('summary of a network by name and of a file', async () => {
   const named = await inside('summary', 'lenet', '--json');
+  const many = await inside('summary', 'lenet', '--batch', '64', '--json');
   const wide = await inside('summary', 'resnet-small', '--input', '3x32x32', '--classes', '5');
   const file = await inside('summary', join(trained, 'model.safetensors'), '--json');
   const wrong = await inside('summary', join(trained, 'model.safetensors'), '--input', '3x16x16');
   const [result] = named.events();
   assert.equal((result.totals as { parameters: number }).parameters, 61_706);
   assert.equal((result.totals as { multiplyAdds: number }).multiplyAdds, 416_520);
+  const memory = [named, many].map((result) => result.events()[0].memory as ModelMemory);
+  assert.deepEqual(
+    memory.map(({ batch }) => batch),
+    [1, 64],
+  );
+  assert.equal(memory[1].forward.inputs - memory[0].forward.inputs, 63 * 4 * 28 * 28);
+  assert.match(wide.stdout, /Peak memory for 1 at once on cpu, \w+, \d+ threads?:\nforward +\d+(\.\d+)? [KM]iB: /);
+  assert.match(wide.stdout, /^training step +\d+(\.\d+)? [KM]iB: .*without optimizer state$/m);
   assert.match(wide.stdout, /└─Linear fc +64 +5 +325 +320 +20 B +all/);
   assert.deepEqual(file.events()[0].inputShape, [1, 16, 16]);
   assertFails(wrong, 1, /features\.conv1/, /3/);

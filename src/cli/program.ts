@@ -163,6 +163,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       .addArgument(new Argument('<model>', 'a model file, or the name of a built-in network'))
       .option('--input <shape>', 'channels x height x width of the image, for example 1x28x28', parseInput)
       .addOption(whole('--classes <n>', 'outputs of a built-in network', 2).default(10))
+      .addOption(whole('--batch <n>', 'images at once, for the memory of whole programs', 1).default(1))
       .addOption(json())
       .action(async (model, options) =>
         finish(await (await import('./commands/summary.js')).summarise(model, options, output)),

@@ -10,6 +10,7 @@ export {
   type TransposedSizeOptions,
   transposedOutputSize,
 } from './geometry.js';
+export { type ModelMemory, type ModelMemoryOptions, modelMemory } from './model-memory.js';
 export { type AxisField, type ReceptiveField, receptiveFields } from './receptive-field.js';
 export { collectReport, type RunFacts } from './report/collect.js';
 export { type ReportData, type ReportImage, renderReport } from './report/report.js';

@@ -3,7 +3,7 @@ import { writtenInputs } from '../compiler/prepare.js';
 import { type Preparation, preparationsOf } from '../compiler/steps.js';
 import type { Device, Executable } from '../graph/device.js';
 import type { Graph } from '../graph/graph.js';
-import { OWN_SLOTS, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
+import { OWN_SLOTS, scratchOf, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
 import { DTYPES, type TypedArray } from '../tensor/dtype.js';
 import { checkOptions, GaborError, invariant } from '../tensor/errors.js';
 import { formatType, sizeOf, type TensorType } from '../tensor/shape.js';
@@ -104,6 +104,19 @@ export interface KernelTime {
   readonly prepared: boolean;
 }
 
+/** What a program needs at its peak, which is all of it together, in bytes. */
+export interface ProgramMemory {
+  /** Tensors that it reads: arguments, parameters and whatever else the function uses from outside. */
+  readonly inputs: number;
+  /** Tensors that each run makes. */
+  readonly outputs: number;
+  /** Intermediate results; those that are not needed at the same time share memory. */
+  readonly arena: number;
+  /** What the threads need for themselves. */
+  readonly scratch: number;
+  readonly peak: number;
+}
+
 /** Runs programs on worker threads, as machine code where that is possible, else as WebAssembly SIMD. */
 export class CpuDevice implements Device {
   readonly name: string = 'cpu';
@@ -157,6 +170,18 @@ export class CpuDevice implements Device {
   compile(graph: Graph): Executable {
     const plan = compileGraph(graph, this.#backend.machine);
     return new CpuExecutable(this, plan, this.#backend.emit(plan), plan.work > PARALLEL_WORK);
+  }
+
+  /** The memory that the program of a graph would take. Plans it; nothing is allocated, nothing runs. */
+  memoryOf(graph: Graph): ProgramMemory {
+    const plan = compileGraph(graph, this.#backend.machine);
+    const { threads } = this.pool(plan.work > PARALLEL_WORK);
+    const total = (values: Graph['inputs']): number => values.reduce((sum, { type }) => sum + bytesOf(type), 0);
+    const inputs = total(graph.inputs);
+    const outputs = total(graph.outputs);
+    const arena = plan.memory.arenaBytes;
+    const scratch = scratchOf(plan, this.#backend.machine.lanes) * threads;
+    return { inputs, outputs, arena, scratch, peak: inputs + outputs + arena + scratch };
   }
 
   /**

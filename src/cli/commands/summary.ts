@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs';
 import { loadModel } from '../../formats/index.js';
+import type { Device } from '../../graph/device.js';
 import { formatBytes, formatCount, formatExtents, formatLarge } from '../../inspect/format.js';
-import { type ModelSummary, type SummaryRow, summary } from '../../inspect/index.js';
+import { type ModelMemory, type ModelSummary, modelMemory, type SummaryRow, summary } from '../../inspect/index.js';
 import { receptiveText } from '../../inspect/summary-text.js';
 import { findModel, MODELS } from '../../models/index.js';
 import type { Module } from '../../nn/index.js';
+import type { ProgramMemory } from '../../runtime/cpu-device.js';
 import { FileError } from '../../tensor/errors.js';
-import { useDevice } from '../devices.js';
+import { describeDevice, useDevice } from '../devices.js';
 import { EXIT, UsageError } from '../failure.js';
 import type { Output } from '../output.js';
 import { printable, table } from '../terminal.js';
@@ -14,15 +16,19 @@ import { printable, table } from '../terminal.js';
 export interface SummaryFlags {
   readonly input?: readonly [channels: number, height: number, width: number];
   readonly classes: number;
+  readonly batch: number;
 }
 
 /** Tells what a model file or a built-in network consists of. */
 export async function summarise(name: string, flags: SummaryFlags, output: Output): Promise<number> {
-  useDevice();
+  const device = useDevice();
   const { model, input } = Object.hasOwn(MODELS, name) ? builtIn(name, flags) : await fromFile(name, flags);
   const result = summary(model, input);
-  output.event({ event: 'summary', model: name, ...result });
-  if (!output.json) print(name, result, output);
+  const memory = modelMemory(model, input, { batch: flags.batch });
+  output.event({ event: 'summary', model: name, ...result, memory });
+  if (output.json) return EXIT.ok;
+  print(name, result, output);
+  printMemory(memory, device, output);
   return EXIT.ok;
 }
 
@@ -79,6 +85,17 @@ function print(name: string, { rows, totals, inputShape }: ModelSummary, output:
   if (totals.buffers > 0) line('buffers', `${formatCount(totals.buffers)} (running statistics)`);
   line('multiply-adds', `${formatCount(totals.multiplyAdds)} (${formatLarge(totals.multiplyAdds)})`);
   line('activations', `${formatBytes(totals.activationBytes)} forward`);
+}
+
+function printMemory({ batch, forward, training }: ModelMemory, device: Device, output: Output): void {
+  const { colours } = output.terminal;
+  const parts = ({ inputs, outputs, arena, scratch, peak }: ProgramMemory): string =>
+    `${formatBytes(peak)}: inputs with parameters ${formatBytes(inputs)}, output ${formatBytes(outputs)}, ` +
+    `in between ${formatBytes(arena + scratch)}`;
+  output.print();
+  output.print(`Peak memory for ${batch} at once on ${describeDevice(device)}:`);
+  output.print(`${colours.dim('forward'.padEnd(16))}${parts(forward)}`);
+  output.print(`${colours.dim('training step'.padEnd(16))}${parts(training)}, without optimizer state`);
 }
 
 function amount(row: SummaryRow, value: number): string {

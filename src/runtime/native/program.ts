@@ -3,7 +3,7 @@ import { GaborError } from '../../tensor/errors.js';
 import type { LoadedMachineCode, ProgramExports } from '../program-code.js';
 import type { WasmMemory } from '../webassembly.js';
 import { CodePages } from './code.js';
-import { nativeLibrary } from './library.js';
+import { type NativeLibrary, nativeLibrary } from './library.js';
 import { IDENTITY, INVOKE, nativeStubs } from './stubs.js';
 
 /** Machine code of one program; `entry` is the offset of `run`. */
@@ -21,12 +21,26 @@ export function loadMachineCode(
   if (typeof library === 'string') throw new GaborError(`machine code cannot run here: ${library}`);
   if (memory.buffer instanceof ArrayBuffer) throw new GaborError('machine code needs a shared memory');
   const { invoke, identity } = nativeStubs(library);
-  const base = BigInt(library.functionAt(identity, IDENTITY)(new Uint8Array(memory.buffer)) as number | bigint);
+  const base = BigInt(stub(library, identity, IDENTITY)(new Uint8Array(memory.buffer)) as number | bigint);
   const pages = new CodePages(library, code);
   return {
     machine: { invoke, entry: pages.address + BigInt(entry), memory: base },
     free: () => pages.free(),
   };
+}
+
+type Call = ReturnType<NativeLibrary['functionAt']>;
+
+/** Ways into the stubs, made once for each thread. */
+const calls = new Map<bigint, Call>();
+
+function stub(library: NativeLibrary, address: bigint, signature: string): Call {
+  let call = calls.get(address);
+  if (call === undefined) {
+    call = library.functionAt(address, signature);
+    calls.set(address, call);
+  }
+  return call;
 }
 
 /** What `run` returns to say that another thread had asked everyone to stop. */
@@ -38,7 +52,7 @@ export function machineCodeExports(
 ): ProgramExports {
   const library = nativeLibrary();
   if (typeof library === 'string') throw new GaborError(`machine code cannot run on this thread: ${library}`);
-  const call = library.functionAt(invoke, INVOKE);
+  const call = stub(library, invoke, INVOKE);
   return {
     run(thread, threads, table) {
       if (call(entry, base, thread, threads, table >>> 0) === ABORTED) throw new GaborError('the run was aborted');

@@ -143,6 +143,13 @@ function neighbours(steps: readonly Step[]): { preparation: Preparation | undefi
   return groups;
 }
 
+/** {@link EmittedProgram.scratch} for vectors of so many lanes, without code. */
+export function scratchOf(plan: Plan, lanes: number): number {
+  let functions = 0;
+  const nothing: Assembler = { lanes, vectorRegisters: 0, define: (name) => ({ name, index: functions++ }) };
+  return emitProgram(plan, nothing).scratch;
+}
+
 function emitKernel(
   step: Step,
   index: number,
