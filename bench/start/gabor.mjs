@@ -5,7 +5,7 @@ import { importGabor } from '../harness/gabor.mjs';
 const [model, input] = process.argv.slice(2);
 const marks = [performance.now()];
 const mark = () => marks.push(performance.now());
-const { compile, load, tensor } = await importGabor();
+const { compile, load, tensor } = await importGabor('bundle/index.js');
 mark();
 const { model: network } = await load(model);
 mark();
