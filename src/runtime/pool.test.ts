@@ -402,3 +402,27 @@ test('a pending run keeps the process alive, an idle pool does not', async () =>
   });
   assert.equal(stdout, '9\n');
 });
+
+test('the process can end while threads wait in machine code for one that never comes', async (t) => {
+  if (typeof library === 'string') return t.skip(library);
+  const script = `
+    import { DeviceMemory } from '${new URL('./memory.js', import.meta.url)}';
+    import { ThreadPool } from '${new URL('./pool.js', import.meta.url)}';
+    import { nativeSumProgram } from '${new URL('../testing/native-programs.js', import.meta.url)}';
+    const workers = [];
+    process.on('worker', (worker) => workers.push(worker));
+    const memory = new DeviceMemory();
+    const pool = new ThreadPool(memory, 3);
+    const program = pool.load(nativeSumProgram('${library.abi}'));
+    const table = memory.allocate(192);
+    memory.view('i32', table, 48).fill(0);
+    await pool.run(program, table);
+    workers.at(-1).terminate();
+    await new Promise((resolve) => setTimeout(resolve));
+    pool.run(program, table).catch(() => {});
+    setImmediate(() => process.exit(7));`;
+  const process = promisify(execFile)(globalThis.process.execPath, ['--input-type=module', '-e', script], {
+    timeout: 30_000,
+  });
+  await assert.rejects(process, (error: { code?: unknown }) => error.code === 7);
+});
