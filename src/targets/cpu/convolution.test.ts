@@ -218,7 +218,9 @@ test('convolutions of one image share its padded copy only where they pad alike'
   );
   const { outputs, plan } = runner.run(graph, inputs);
   assertSame(outputs, referenceRun(graph, inputs).outputs, () => printSteps(plan.program));
-  assert.equal(plan.program.steps.filter(({ name }) => name === 'pad').length, 3);
+  // Steps that read the same may be one.
+  const copies = plan.program.steps.filter(({ name }) => name.includes('pad')).flatMap(({ results }) => results);
+  assert.equal(copies.length, 3, printSteps(plan.program));
 });
 
 test('extents of zero: no batch, no channels, no taps, nothing in or out', () => {
