@@ -1,13 +1,23 @@
+import type { Node } from '../../graph/graph.js';
 import { traceApart } from '../../graph/trace.js';
+import { multiplyAdds } from '../../kernel/contraction.js';
 import { ReferenceDevice } from '../../targets/reference/device.js';
 import type { TypedArray } from '../../tensor/dtype.js';
-import { sizeOf } from '../../tensor/shape.js';
+import { sizeOf, type TensorType } from '../../tensor/shape.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { rowOf } from './element-types.js';
 import { OnnxValue } from './value.js';
 
-/** Elements, intermediate ones included. */
-const MOST_COMPUTED = 1 << 21;
+/** So many steps of plain loops take a tenth of a second. */
+const MOST_STEPS = 1 << 21;
+
+function stepsOf({ operator, inputs, outputs, attributes }: Node): number {
+  const types = (values: Node['inputs']): TensorType[] => values.map(({ type }) => type);
+  const kernel = operator.lower(types(inputs), types(outputs), attributes);
+  if (kernel.kind === 'contraction') return multiplyAdds(kernel.geometry);
+  const elements = outputs.reduce((total, { type }) => total + sizeOf(type.shape), 0);
+  return kernel.kind === 'nest' ? Math.max(elements, sizeOf(kernel.parallel) * sizeOf(kernel.reduce)) : elements;
+}
 
 /**
  * What an operator makes of values that are all known: the same rule that computes it in a program, evaluated at once by the plain
@@ -33,11 +43,7 @@ export function fold(
     });
     return unknown.map((i) => (results[i] as OnnxValue).tensor);
   });
-  const elements = recording.graph.nodes.reduce(
-    (total, { outputs }) => outputs.reduce((sum, { type }) => sum + sizeOf(type.shape), total),
-    0,
-  );
-  if (elements > MOST_COMPUTED) return undefined;
+  if (recording.graph.nodes.reduce((total, node) => total + stepsOf(node), 0) > MOST_STEPS) return undefined;
   const computed = new Map<number, TypedArray>();
   if (unknown.length > 0) {
     const arrays = [

@@ -3,9 +3,9 @@ import { assign } from '../../graph/trace.js';
 import { Module } from '../../nn/module.js';
 import { iota, tensor } from '../../ops/create.js';
 import { add, cast } from '../../ops/elementwise.js';
-import { GaborError, OptionError, ShapeError } from '../../tensor/errors.js';
+import { GaborError, InternalError, OptionError, ShapeError } from '../../tensor/errors.js';
 import { Random } from '../../tensor/random.js';
-import { formatShape } from '../../tensor/shape.js';
+import { formatShape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { Uses } from './analysis.js';
 import { type OnnxNode, OperatorContext, type Results } from './context.js';
@@ -39,6 +39,7 @@ export interface OnnxContent {
 
 /** Larger constants are computed when the program runs, where that is possible. */
 const MOST_FOLDED = 1 << 16;
+const MOST_ELEMENTS = 2 ** 31;
 
 /**
  * A network from an ONNX file: an ordinary module with the file's float initialisers as parameters, under their names. Tracing it
@@ -277,14 +278,30 @@ export class OnnxModel extends Module {
       node.outputs.forEach((name, i) => {
         const value = results[i];
         if (name === '') return;
+        if (value !== undefined && !(sizeOf(value.shape) <= MOST_ELEMENTS)) {
+          throw new ShapeError(
+            `ONNX ${node.type} "${node.name}": output ${i} would be ${formatShape(value.shape)}, more than any memory holds`,
+          );
+        }
         if (value === undefined)
           throw new GaborError(`ONNX ${node.type} "${node.name}": has no output ${i} ("${name}") here`);
         values.set(name, value);
       });
     };
     const row = OPERATORS[node.type];
-    const rule = (given: readonly (OnnxValue | undefined)[]): Results =>
-      row.run(new OperatorContext(node, given, this.#surroundings(values)));
+    const rule = (given: readonly (OnnxValue | undefined)[]): Results => {
+      const context = new OperatorContext(node, given, this.#surroundings(values));
+      try {
+        return row.run(context);
+      } catch (error) {
+        if (error instanceof GaborError || error instanceof InternalError) throw error;
+        // Missing numbers in a broken file surface as errors of the language.
+        throw new ShapeError(
+          `${context.where}: its inputs ${context.shapes()} or its attributes make no sense: ${(error as Error).message}`,
+          { cause: error },
+        );
+      }
+    };
     const present = inputs.filter((value) => value !== undefined);
     const small = present.reduce((total, value) => total + value.size, 0) <= MOST_FOLDED;
     const constant = present.every(

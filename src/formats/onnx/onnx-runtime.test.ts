@@ -21,9 +21,11 @@ const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'ba
 
 testOnDevices(
   'small models of every operator agree with ONNX Runtime',
-  async () => {
+  async ({ name: device }) => {
     const failures: string[] = [];
-    for (const { name, model: file, inputs, outputs } of fixtures) {
+    // A part of them as machine code: the conformance tests tell the same way.
+    const all = !device.startsWith('cpu avx') || process.env.GABOR_ONNX === 'all';
+    for (const { name, model: file, inputs, outputs } of fixtures.filter((_, i) => all || i % 6 === 0)) {
       try {
         const model = await loadOnnx(bytes(file));
         const tensors = inputs.map((input) => {
@@ -43,5 +45,5 @@ testOnDevices(
     }
     assert.deepEqual(failures, []);
   },
-  TEST_DEVICES.slice(1, 3),
+  TEST_DEVICES.slice(1),
 );

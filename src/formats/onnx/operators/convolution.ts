@@ -7,6 +7,9 @@ import type { Tensor } from '../../../tensor/tensor.js';
 import type { OperatorContext, OperatorTable, Results } from '../context.js';
 import { OnnxValue } from '../value.js';
 
+/** Beyond this no window has a size, step or padding. */
+const MOST_EXTENT = 2 ** 20;
+
 /** The geometry of a sliding window, per spatial axis. */
 export interface Windows {
   readonly kernel: number[];
@@ -27,6 +30,7 @@ export function windowsOf(c: OperatorContext, inputs: readonly number[], kernel?
   const rank = inputs.length;
   const perAxis = (name: string, otherwise: number[]): number[] => {
     const list = c.ints(name) ?? otherwise;
+    if (!list.every((n) => Math.abs(n) <= MOST_EXTENT && n > 0)) c.broken(`${name} ${list} makes no sense`);
     if (list.length !== rank) c.broken(`${name} has ${list.length} numbers, the input has ${rank} spatial axes`);
     return list;
   };
@@ -53,6 +57,7 @@ export function windowsOf(c: OperatorContext, inputs: readonly number[], kernel?
   }
   const pads =
     auto === 'VALID' ? new Array<number>(2 * rank).fill(0) : (c.ints('pads') ?? new Array<number>(2 * rank).fill(0));
+  if (!pads.every((n) => Math.abs(n) <= MOST_EXTENT)) c.broken(`pads ${pads} make no sense`);
   if (pads.length !== 2 * rank) c.broken(`pads has ${pads.length} numbers, expected ${2 * rank}`);
   return { kernel: size, stride, dilation, padding: inputs.map((_, s) => [pads[s], pads[rank + s]]) };
 }

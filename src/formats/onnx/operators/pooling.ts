@@ -91,8 +91,10 @@ function windowSums(x: Tensor, axes: readonly WindowAxis[], factor: number): Ten
 function counts({ input, kernel, output, stride, dilation, padLow, padHigh }: PoolAxis, includePad: boolean): number[] {
   const [first, end] = includePad ? [-padLow, input + padHigh] : [0, input];
   return Array.from({ length: output }, (_, o) => {
-    const taps = Array.from({ length: kernel }, (_k, k) => stride * o + dilation * k - padLow);
-    return taps.filter((i) => i >= first && i < end).length;
+    // Taps k with first ≤ stride · o + dilation · k − padLow < end.
+    const before = (limit: number): number =>
+      Math.min(Math.max(Math.ceil((limit - stride * o + padLow) / dilation), 0), kernel);
+    return before(end) - before(first);
   });
 }
 

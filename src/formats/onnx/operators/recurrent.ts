@@ -26,6 +26,8 @@ import { OnnxValue } from '../value.js';
 
 type Activation = (x: Tensor) => Tensor;
 
+const MOST_STEPS = 4096;
+
 /** The activations that a node names for a direction, with the parameters they take in turn. */
 function activations(c: OperatorContext, defaults: readonly string[], direction: number): Activation[] {
   const names = c.texts('activations') ?? [];
@@ -116,6 +118,7 @@ function run(c: OperatorContext, kind: Kind): Results {
   const batchFirst = c.flag('layout');
   const x = batchFirst ? transpose(c.x(0), [1, 0, 2]) : c.x(0);
   const [steps, batch, features] = x.shape;
+  if (steps > MOST_STEPS) c.refuse(`${steps} steps; at most ${MOST_STEPS} are unrolled`);
   const direction = c.text('direction', 'forward');
   const directions = direction === 'bidirectional' ? 2 : 1;
   const hidden = c.x(2).shape[2];

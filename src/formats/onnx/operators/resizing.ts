@@ -28,7 +28,8 @@ interface Mode {
 }
 
 /** Larger matrices of weights are no resizing of anything that fits into memory. */
-const MOST_WEIGHTS = 2 ** 26;
+const MOST_WEIGHTS = 2 ** 24;
+const MOST_EXTENT = 2 ** 20;
 
 function resize(c: OperatorContext): Results {
   const x = c.x(0);
@@ -94,7 +95,8 @@ function axesOf(c: OperatorContext, x: Tensor, mode: Mode): Axis[] {
       const [from, to] = roi === undefined ? [0, 1] : [roi[i], roi[listed.length + i]];
       const scale = sizes === undefined ? list[i] : (common ?? sizes[i] / input);
       const output = sizes === undefined ? Math.floor(input * (to - from) * scale) : sizes[i];
-      if (!(output >= 1) || !(scale > 0) || input < 1) c.broken(`axis ${axis} of ${input} would become ${output}`);
+      if (!(output >= 1 && output <= MOST_EXTENT) || !(scale > 0) || input < 1)
+        c.broken(`axis ${axis} of ${input} would become ${output}`);
       return { axis, input, output, scale, from, to };
     })
     .filter(({ input, output, scale, from, to }) => input !== output || scale !== 1 || from !== 0 || to !== 1);

@@ -119,6 +119,7 @@ function split(c: OperatorContext): Results {
   const axis = c.axis(c.int('axis', 0), x.rank);
   const extent = x.shape[axis];
   const count = c.attribute('num_outputs')?.i ?? c.node.outputs.length;
+  if (count !== c.node.outputs.length) c.broken(`num_outputs ${count}, but ${c.node.outputs.length} outputs`);
   const each = Math.ceil(extent / count);
   const sizes =
     c.listOf('split', 1) ?? Array.from({ length: count }, (_, i) => Math.max(0, Math.min(each, extent - i * each)));
