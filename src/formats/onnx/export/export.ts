@@ -9,6 +9,7 @@ import { Tensor } from '../../../tensor/tensor.js';
 import { writeFileAtomic } from '../../atomic-write.js';
 import { rowOf } from '../element-types.js';
 import { MODEL, type ModelProto, type NodeProto, type TensorProto, type ValueInfo } from '../messages.js';
+import { OnnxModel } from '../onnx-model.js';
 import { encode } from '../proto.js';
 import { ELEMENTWISE_RULES } from './elementwise.js';
 import { findPattern, type Match } from './patterns.js';
@@ -34,7 +35,7 @@ export interface OnnxExportOptions {
   readonly opset?: number;
   /** Axis 0 of all inputs may be anything at run time; default false. */
   readonly dynamicBatch?: boolean;
-  /** What to export of the model, where that is not its `forward` of one input. */
+  /** What to export of the model, where that is not its `forward` of one input; of an `OnnxModel`, all inputs and outputs. */
   readonly forward?: (...inputs: Tensor[]) => Tensor | readonly Tensor[];
 }
 
@@ -149,8 +150,9 @@ function checkNames(what: string, names: readonly string[]): void {
 
 /** Records the model in evaluation mode; modes are afterwards what they were. */
 function record(model: Module, options: OnnxExportOptions, inputs: readonly NamedInput[]): Trace {
-  const forward = options.forward ?? ((...xs: Tensor[]) => model.call(xs[0]));
-  if (options.forward === undefined && inputs.length !== 1) {
+  const own = model instanceof OnnxModel ? (...xs: Tensor[]) => model.outputsOf(xs) : undefined;
+  const forward = options.forward ?? own ?? ((...xs: Tensor[]) => model.call(xs[0]));
+  if (forward !== options.forward && forward !== own && inputs.length !== 1) {
     throw new OptionError(
       `exportOnnx: the model takes one input, got ${inputs.length} shapes; give forward for several`,
     );
