@@ -40,6 +40,13 @@ export {
   writeNpz,
   writeSafetensors,
 } from './formats/index.js';
+export {
+  exportOnnx,
+  type OnnxExportOptions,
+  type OnnxInput,
+  type OnnxSaveOptions,
+  saveOnnx,
+} from './formats/onnx/index.js';
 export { type Compiled, type CompileOptions, compile } from './graph/compile.js';
 // Tensors
 export { type Device, getDevice, setDevice } from './graph/device.js';
