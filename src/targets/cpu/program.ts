@@ -1,4 +1,4 @@
-import type { Plan } from '../../compiler/compile.js';
+import { type Plan, workOf } from '../../compiler/compile.js';
 import { bytesOf, type Location } from '../../compiler/memory.js';
 import { type Buffer, type Preparation, preparationsOf, type Step } from '../../compiler/steps.js';
 import { InternalError } from '../../tensor/errors.js';
@@ -43,6 +43,13 @@ export function tableLayout(inputs: number, outputs: number, preparations: numbe
   };
 }
 
+/**
+ * Steps with less work than this, and than this part of the program's, run on the first thread alone: it needs no barriers between
+ * them, each of which takes longer.
+ */
+const SOLO_WORK = 4096;
+const SOLO_PART = 1 / 64;
+
 /** What {@link emitProgram} made. */
 export interface EmittedProgram {
   readonly run: FunctionId;
@@ -56,7 +63,11 @@ export interface EmittedProgram {
  *
  * @param only the one step to emit, for profiling: it always runs.
  */
-export function emitProgram({ program: whole, memory }: Plan, assembler: Assembler, only?: number): EmittedProgram {
+export function emitProgram(
+  { program: whole, memory, work }: Plan,
+  assembler: Assembler,
+  only?: number,
+): EmittedProgram {
   const program = only === undefined ? whole : { ...whole, steps: [{ ...whole.steps[only], preparation: undefined }] };
   const preparations = preparationsOf(program.steps);
   const table = tableLayout(program.inputs.length, program.outputs.length, preparations.length);
@@ -89,19 +100,26 @@ export function emitProgram({ program: whole, memory }: Plan, assembler: Assembl
       const step = program.steps[i];
       const { id, items, scratch: needed } = kernels[i];
       if (items === 0) return;
-      if (hazards.conflict(step)) {
+      const solo = workOf(step) <= Math.min(SOLO_WORK, SOLO_PART * work);
+      if (hazards.conflict(step, solo)) {
         m.barrier(tableAddress, threads);
         hazards.clear();
       }
-      hazards.add(step);
-      const share = (t: Register): Register => m.divide(m.binary('mul', t, m.constant('i32', items)), threads);
-      const begin = share(thread);
-      const end = share(m.binary('add', thread, m.constant('i32', 1)));
-      const pointers = [...step.operands.map(pointer), ...step.results.map(pointer), ...(needed > 0 ? own : [])];
+      hazards.add(step, solo);
       // A call for each item: engines that compile twice (fast, then well) switch to the better code between calls.
-      m.loop({ from: begin, to: end }, (item) => {
-        m.call(id, [item, m.binary('add', item, m.constant('i32', 1)), ...pointers]);
-      });
+      const call = (from: Register, to: Register): void => {
+        const pointers = [...step.operands.map(pointer), ...step.results.map(pointer), ...(needed > 0 ? own : [])];
+        m.loop({ from, to }, (item) => {
+          m.call(id, [item, m.binary('add', item, m.constant('i32', 1)), ...pointers]);
+        });
+      };
+      if (solo) {
+        const first = m.compare('eq', thread, m.constant('i32', 0));
+        m.when(first, () => call(m.constant('i32', 0), m.constant('i32', items)));
+        return;
+      }
+      const share = (t: Register): Register => m.divide(m.binary('mul', t, m.constant('i32', items)), threads);
+      call(share(thread), share(m.binary('add', thread, m.constant('i32', 1))));
     };
     const whenSet = (preparation: number | undefined, body: () => void): void => {
       const flag = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * table.flagSlot(preparation));
@@ -202,27 +220,32 @@ interface Range {
   readonly to: number;
 }
 
-/** Which memory was read and written since the last barrier. */
+interface Access extends Range {
+  readonly solo: boolean;
+}
+
+/** Which memory was read and written since the last barrier, by all threads or by the first one alone. */
 class Hazards {
   readonly #range: (buffer: Buffer) => Range;
-  #reads: Range[] = [];
-  #writes: Range[] = [];
+  #reads: Access[] = [];
+  #writes: Access[] = [];
 
   constructor(range: (buffer: Buffer) => Range) {
     this.#range = range;
   }
 
-  conflict(step: Step): boolean {
+  /** Whether `step` must wait for other threads; what one thread does is in order. */
+  conflict(step: Step, solo = false): boolean {
     const reads = step.operands.map(this.#range);
     const writes = step.results.map(this.#range);
-    const meets = (a: readonly Range[], b: readonly Range[]): boolean =>
-      a.some((x) => b.some((y) => x.slot === y.slot && x.from < y.to && y.from < x.to));
+    const meets = (own: readonly Range[], before: readonly Access[]): boolean =>
+      own.some((x) => before.some((y) => !(solo && y.solo) && x.slot === y.slot && x.from < y.to && y.from < x.to));
     return meets(reads, this.#writes) || meets(writes, this.#writes) || meets(writes, this.#reads);
   }
 
-  add(step: Step): void {
-    this.#reads.push(...step.operands.map(this.#range));
-    this.#writes.push(...step.results.map(this.#range));
+  add(step: Step, solo = false): void {
+    this.#reads.push(...step.operands.map((buffer) => ({ ...this.#range(buffer), solo })));
+    this.#writes.push(...step.results.map((buffer) => ({ ...this.#range(buffer), solo })));
   }
 
   clear(): void {
