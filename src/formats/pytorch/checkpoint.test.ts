@@ -35,6 +35,7 @@ test('nested dictionaries become paths, plain values stand beside', async () => 
   assert.deepEqual(tensors.get('state_dict.module.0.weight')?.shape, [8, 3, 3, 3]);
   assert.deepEqual([values.get('epoch'), values.get('arch'), values.get('best')], [3, 'net', 0.5]);
   assert.equal(values.get('optimizer.param_groups.0.momentum'), 0.9);
+  assert.deepEqual([values.get('accuracy'), values.get('steps'), values.get('rate')], [0.7, 1200, Math.fround(0.1)]);
 });
 
 test('what is not data is refused by name, and nothing is executed', async () => {
@@ -114,6 +115,19 @@ const checkpoint = (pickle: string, bytes = 16): Uint8Array =>
 const STORAGE = "(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI4\ntQ";
 const tensor = (offset: number, size: string, stride: string): string =>
   `ctorch._utils\n_rebuild_tensor_v2\n(${STORAGE}I${offset}\n(${size}t(${stride}tI00\n}tR.`;
+
+test('tensors as newer versions of PyTorch write them', async () => {
+  const untyped = STORAGE.replace('ctorch\nFloatStorage', 'ctorch.storage\nUntypedStorage').replace('I4', 'I16');
+  const v3 = `ctorch._utils\n_rebuild_tensor_v3\n(${untyped}I1\n(I2\nt(I2\ntI00\n}ctorch\nuint16\n}tR.`;
+  assert.deepEqual((await parsePytorch(checkpoint(v3))).tensors.get(''), {
+    dtype: 'i32',
+    shape: [2],
+    data: new Int32Array(2),
+  });
+  const inner = tensor(0, 'I2\n', 'I1\n').slice(0, -1).replace('ctorch._utils\n_rebuild_tensor_v2\n', '').slice(0, -1);
+  const subclass = `ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\nctorch.nn.parameter\nParameter\n${inner}}tR.`;
+  assert.deepEqual((await parsePytorch(checkpoint(subclass))).tensors.get('')?.shape, [2]);
+});
 
 test('tensors that reach beyond their storage, and storages that are not there', async () => {
   const refused = (bytes: Uint8Array, pattern: RegExp): Promise<void> =>

@@ -10,7 +10,7 @@ import { type ByteSource, memorySource, withFile } from '../byte-source.js';
 import { decodeElements, ELEMENTS, LITTLE_ENDIAN, swapped } from '../elements.js';
 import type { WeightEntry, WeightSource } from '../weight-source.js';
 import { isZip, openZip, type ZipEntry } from '../zip.js';
-import { storageOf, TorchTensor, torchGlobal } from './globals.js';
+import { buildTorch, storageOf, TorchTensor, torchGlobal } from './globals.js';
 import { PickleTuple, type PickleValue, readPickle } from './pickle.js';
 
 /** What a checkpoint holds. */
@@ -80,6 +80,7 @@ async function open(
     where,
     global: (module, name) => torchGlobal(where, module, name),
     persistent: (id) => storageOf(where, id),
+    build: (object, state) => buildTorch(where, object, state),
   });
   const { tensors, values } = flatten(where, root);
   const order = files.get(`${folder}byteorder`);

@@ -1,5 +1,5 @@
 import { FileError } from '../../tensor/errors.js';
-import type { StoredType } from '../elements.js';
+import { decodeElements, ELEMENTS, LITTLE_ENDIAN, type StoredType, swapped } from '../elements.js';
 import { type PickleGlobal, PickleTuple, type PickleValue } from './pickle.js';
 
 // What a checkpoint may name: tensors and their storages, and plain data. `torch.load(…, weights_only=True)` draws the same line.
@@ -40,6 +40,52 @@ export class TorchTensor {
     this.shape = shape;
     this.strides = strides;
   }
+}
+
+/** The type of a NumPy number: training programs save them beside the weights. */
+export class NumpyType {
+  readonly name: string;
+  bigEndian = false;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+const NUMPY_TYPES: Readonly<Record<string, StoredType>> = {
+  f2: 'F16',
+  f4: 'F32',
+  f8: 'F64',
+  i1: 'I8',
+  i2: 'I16',
+  i4: 'I32',
+  i8: 'I64',
+  u1: 'U8',
+  u2: 'U16',
+  u4: 'U32',
+  b1: 'BOOL',
+};
+
+function numpyNumber(type: PickleValue, bytes: PickleValue, where: string): number {
+  const stored =
+    type instanceof NumpyType && Object.hasOwn(NUMPY_TYPES, type.name) ? NUMPY_TYPES[type.name] : undefined;
+  if (stored === undefined || !(bytes instanceof Uint8Array) || bytes.length !== ELEMENTS[stored].bytes) {
+    throw new FileError(`${where}: a NumPy number of a type that cannot be read`);
+  }
+  const little = !(type as NumpyType).bigEndian;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  // Tensors are f32 and i32, numbers need not be.
+  if (stored === 'F64') return view.getFloat64(0, little);
+  if (stored === 'I64') return Number(view.getBigInt64(0, little));
+  const ordered = little === LITTLE_ENDIAN ? new Uint8Array(bytes) : swapped(bytes, bytes.length);
+  return decodeElements(`${where}: a NumPy number`, stored, ordered)[0];
+}
+
+/** Takes over the state of what a global made: the byte order of a NumPy type, which is (version, order, …). */
+export function buildTorch(where: string, object: PickleValue, state: PickleValue): void {
+  if (!(object instanceof NumpyType))
+    throw new FileError(`${where}: refused: the checkpoint sets the state of an object`);
+  object.bigEndian = listOf(state)[1] === '>';
 }
 
 const STORAGES: Readonly<Record<string, StoredType>> = {
@@ -139,6 +185,9 @@ const GLOBALS: Readonly<Record<string, Make>> = {
   '__builtin__.frozenset': ([items]) => new Set(listOf(items)),
   // How protocol 2 has bytes.
   '_codecs.encode': ([text]) => Uint8Array.from(String(text), (letter) => letter.charCodeAt(0)),
+  'numpy.dtype': ([name]) => new NumpyType(String(name)),
+  'numpy.core.multiarray.scalar': ([type, bytes], where) => numpyNumber(type, bytes, where),
+  'numpy._core.multiarray.scalar': ([type, bytes], where) => numpyNumber(type, bytes, where),
   'torch.Size': ([sizes]) => new PickleTuple(listOf(sizes)),
   'torch.device': (args) => args.map(String).join(':'),
   'torch._utils._rebuild_tensor': makeTensor,
