@@ -36,7 +36,8 @@ on them, and \`${NONE}\` means none. Errors are relative to a bound for single p
 operations computed: each passes on the errors of its operands to first order and adds a rounding, ε = 2⁻²⁴ of its result, and a sum of n terms adds
 √n · ε · Σ |terms|, so that for a convolution the bound is √n · ε · Σ |x| |w| and the roundings of products and inputs. So 0 means the very
 same numbers, most of 1 is one rounding where nothing is computed but copied, more than 1 would be a failing test, and what \`reference (f64)\` shows are
-the eight digits with which PyTorch's results are stored.
+the eight digits with which PyTorch's results are stored. Convolutions are summed as they are written: how far Winograd's algorithm,
+which is on by default, may be off is in [decisions/winograd.md](decisions/winograd.md), and has tests of its own.
 `;
 
 /** Rounded up to .01, .02, .05, .1, .2, .5, 1, …; zero stays. */
