@@ -1,11 +1,11 @@
 /** Assembles x86-64 code: instructions, labels, a constant pool, alignment, a listing. */
 
 import { invariant } from '../../../tensor/errors.js';
-import { encode } from './encode.js';
+import { Encoder } from './encode.js';
 import type { CpuFeature } from './features.js';
 import { GENERAL_ROWS } from './general-rows.js';
 import { instructionText } from './listing.js';
-import { type Choice, chooseRow } from './match.js';
+import { type Choice, chooseRow, isRounding, type Selection, signatureOf } from './match.js';
 import type { Label, Operand } from './operands.js';
 import { parseRow, type Row } from './row.js';
 import { VECTOR_ROWS } from './vector-rows.js';
@@ -14,7 +14,15 @@ import { VECTOR_ROWS } from './vector-rows.js';
 export type Mnemonic = keyof typeof GENERAL_ROWS | keyof typeof VECTOR_ROWS;
 
 const TABLE: Readonly<Record<string, string | readonly string[]>> = { ...GENERAL_ROWS, ...VECTOR_ROWS };
-const parsed = new Map<string, readonly Row[]>();
+/** The rows of an instruction that were needed so far, and their texts. */
+interface Rows {
+  readonly texts: readonly string[];
+  readonly parsed: Row[];
+}
+
+const table = new Map<string, Rows>();
+/** Of each instruction, by {@link signatureOf} its operands. */
+const selections = new Map<string, Map<number, Selection>>();
 
 /** All names that {@link CodeBuilder.emit} takes. */
 export function mnemonics(): readonly Mnemonic[] {
@@ -23,14 +31,22 @@ export function mnemonics(): readonly Mnemonic[] {
 
 /** Encodings of an instruction, the preferred first. */
 export function rowsOf(name: Mnemonic): readonly Row[] {
-  let rows = parsed.get(name);
-  if (!rows) {
+  return [...eachRow(name)];
+}
+
+/** The same one by one: a row is parsed when somebody looks at it. */
+function* eachRow(name: Mnemonic): Generator<Row> {
+  let rows = table.get(name);
+  if (rows === undefined) {
     const texts = TABLE[name];
     invariant(texts !== undefined, `no instruction ${name}`);
-    rows = (typeof texts === 'string' ? [texts] : texts).map((text) => parseRow(name, text));
-    parsed.set(name, rows);
+    rows = { texts: typeof texts === 'string' ? [texts] : texts, parsed: [] };
+    table.set(name, rows);
   }
-  return rows;
+  for (let i = 0; i < rows.texts.length; i++) {
+    rows.parsed[i] ??= parseRow(name, rows.texts[i]);
+    yield rows.parsed[i];
+  }
 }
 
 export interface FinishedCode {
@@ -44,12 +60,12 @@ export interface FinishedCode {
   readonly evex: boolean;
   /** Offset of a bound label or constant in `code`. */
   offset(label: Label): number;
-  /** GNU `as` source, after `.intel_syntax noprefix`, that assembles to the same bytes. */
+  /** GNU `as` source, after `.intel_syntax noprefix`, that assembles to the same bytes; for a builder that remembers it. */
   listing(): string;
 }
 
 type Item =
-  | { readonly kind: 'instruction'; readonly choice: Choice; readonly offset: number }
+  | { readonly kind: 'instruction'; readonly choice: Choice }
   | { readonly kind: 'label'; readonly label: Label }
   | { readonly kind: 'align'; readonly bytes: number }
   | { readonly kind: 'comment'; readonly text: string };
@@ -94,21 +110,29 @@ function alignmentOf(constant: Constant): number {
 }
 
 export class CodeBuilder {
-  #bytes: Uint8Array = new Uint8Array(4096);
-  #size = 0;
+  readonly #encoder = new Encoder();
+  /** Undefined: nobody will want a listing. */
+  readonly #items: Item[] | undefined;
   #labels = 0;
   readonly #names = new Set<string>();
-  readonly #items: Item[] = [];
   readonly #offsets = new Map<Label, number>();
   readonly #fixups: PendingFixup[] = [];
   readonly #constants = new Map<string, Constant>();
+  /** {@link constantI32}'s, which are asked for again and again. */
+  readonly #words = new Map<string, Label>();
+  readonly #used = new Set<Selection>();
   readonly #features = new Set<CpuFeature>();
   #evex = false;
   #finished = false;
 
+  /** @param listing whether to remember what a listing needs. */
+  constructor(listing = true) {
+    this.#items = listing ? [] : undefined;
+  }
+
   /** Bytes of instructions so far. */
   get size(): number {
-    return this.#size;
+    return this.#encoder.size;
   }
 
   /**
@@ -118,28 +142,48 @@ export class CodeBuilder {
    * @throws InternalError if no encoding takes these operands.
    */
   emit(name: Mnemonic, ...operands: readonly Operand[]): void {
-    const choice = chooseRow(
-      rowsOf(name),
-      operands,
-      // A jump with rel8 has two bytes.
-      (label) => this.#size + 2 - (this.#offsets.get(label as Label) ?? Number.NEGATIVE_INFINITY) <= 128,
-      () => `${name} ${instructionText(operands)}`,
-    );
-    const start = this.#size;
-    const { bytes, fixup } = encode(choice);
-    this.#append(bytes);
-    if (fixup) {
-      const { label, addend } = fixup;
-      this.#fixups.push({ label, addend, bytes: fixup.bytes, position: start + fixup.offset, end: this.#size });
-    }
-    this.#items.push({ kind: 'instruction', choice, offset: start });
-    this.#note(choice);
+    invariant(!this.#finished, 'this code is finished');
+    const encoder = this.#encoder;
+    const last = operands[operands.length - 1];
+    const rounding = isRounding(last) ? last : undefined;
+    const plain = rounding === undefined ? operands : operands.slice(0, -1);
+    const selection = this.#select(name, operands);
+    encoder.encode(selection, plain, rounding);
+    const { label, position, size: end, fieldBytes: bytes, addend } = encoder;
+    if (label !== undefined) this.#fixups.push({ label, addend, bytes, position, end });
+    this.#items?.push({ kind: 'instruction', choice: { ...selection, operands: plain, rounding } });
   }
+
+  #select(name: Mnemonic, operands: readonly Operand[]): Selection {
+    let known = selections.get(name);
+    if (known === undefined) {
+      known = new Map();
+      selections.set(name, known);
+    }
+    const signature = signatureOf(operands, this.#reach);
+    let selection = known.get(signature);
+    if (selection === undefined) {
+      const rows = { [Symbol.iterator]: () => eachRow(name) };
+      const choice = chooseRow(rows, operands, this.#reach, () => `${name} ${instructionText(operands)}`);
+      const { row, form, width, operandSize } = choice;
+      selection = { row, form, width, operandSize };
+      if (signature >= 0) known.set(signature, selection);
+    }
+    if (!this.#used.has(selection)) {
+      this.#used.add(selection);
+      this.#note(selection);
+    }
+    return selection;
+  }
+
+  /** Whether a jump with rel8, which has two bytes, reaches a label. */
+  readonly #reach = (label: Operand): boolean =>
+    this.#encoder.size + 2 - (this.#offsets.get(label as Label) ?? Number.NEGATIVE_INFINITY) <= 128;
 
   /** A place that is bound later, or never. The name is for the listing, which shows it as a local label of `as`, made unique. */
   label(name = ''): Label {
     const id = this.#labels++;
-    const plain = `.L${name.replace(/[^\w.]/g, '_')}`;
+    const plain = name === '' ? '.L' : `.L${name.replace(/[^\w.]/g, '_')}`;
     const unique = name === '' || this.#names.has(plain) ? `${plain}${name === '' ? '' : '_'}${id}` : plain;
     invariant(!this.#names.has(unique), `two labels are named ${unique}`);
     this.#names.add(unique);
@@ -149,8 +193,8 @@ export class CodeBuilder {
   /** The label stands for the next instruction. */
   bind(label: Label): void {
     invariant(!this.#offsets.has(label), `label ${label.name} is bound twice`);
-    this.#offsets.set(label, this.#size);
-    this.#items.push({ kind: 'label', label });
+    this.#offsets.set(label, this.#encoder.size);
+    this.#items?.push({ kind: 'label', label });
   }
 
   /** Data in the constant pool, stored once however often it is asked for, aligned to its size rounded up to a power of two, at most 64. */
@@ -170,31 +214,41 @@ export class CodeBuilder {
   }
 
   constantI32(values: ArrayLike<number>): Label {
-    return this.constant(new Uint8Array(Int32Array.from(values).buffer));
+    const key = Array.prototype.join.call(values);
+    let label = this.#words.get(key);
+    if (label === undefined) {
+      label = this.constant(new Uint8Array(Int32Array.from(values).buffer));
+      this.#words.set(key, label);
+    }
+    return label;
   }
 
   /** Fills with nops up to a multiple of `bytes` (a power of two up to 64). */
   align(bytes: number): void {
     invariant([1, 2, 4, 8, 16, 32, 64].includes(bytes), `alignment ${bytes}`);
-    let missing = -this.#size & (bytes - 1);
+    invariant(!this.#finished, 'this code is finished');
+    const encoder = this.#encoder;
+    let missing = -encoder.size & (bytes - 1);
+    encoder.reserve(missing);
     while (missing > 0) {
       const nop = NOPS[Math.min(missing, NOPS.length - 1)];
-      this.#append(nop);
+      encoder.bytes.set(nop, encoder.size);
+      encoder.size += nop.length;
       missing -= nop.length;
     }
-    this.#items.push({ kind: 'align', bytes });
+    this.#items?.push({ kind: 'align', bytes });
   }
 
   /** Only for the listing. */
   comment(text: string): void {
-    this.#items.push({ kind: 'comment', text });
+    this.#items?.push({ kind: 'comment', text });
   }
 
   /** Places the constants and fills in all labels. Nothing can be appended afterwards. */
   finish(): FinishedCode {
     invariant(!this.#finished, 'this code is finished already');
     this.#finished = true;
-    const instructionBytes = this.#size;
+    const instructionBytes = this.#encoder.size;
     const constants = [...this.#constants.values()].sort((a, b) => alignmentOf(b) - alignmentOf(a));
     let size = constants.length === 0 ? instructionBytes : roundUp(instructionBytes, POOL_ALIGNMENT);
     for (const constant of constants) {
@@ -203,7 +257,7 @@ export class CodeBuilder {
       size += constant.bytes.length;
     }
     const code = new Uint8Array(size);
-    code.set(this.#bytes.subarray(0, instructionBytes));
+    code.set(this.#encoder.bytes.subarray(0, instructionBytes));
     for (const { label, bytes } of constants) code.set(bytes, this.#offset(label));
     const view = new DataView(code.buffer);
     for (const fixup of this.#fixups) {
@@ -227,19 +281,7 @@ export class CodeBuilder {
     return offset;
   }
 
-  #append(bytes: readonly number[]): void {
-    invariant(!this.#finished, 'this code is finished');
-    if (this.#size + bytes.length > this.#bytes.length) {
-      const larger = new Uint8Array(this.#bytes.length * 2);
-      larger.set(this.#bytes);
-      this.#bytes = larger;
-    }
-    this.#bytes.set(bytes, this.#size);
-    this.#size += bytes.length;
-  }
-
-  #note(choice: Choice): void {
-    const { row, form, width } = choice;
+  #note({ row, form, width }: Selection): void {
     if (form === 'vex') {
       const feature = row.vex![width === 256 ? 1 : 0];
       this.#features.add(feature);
@@ -254,6 +296,7 @@ export class CodeBuilder {
   }
 
   #listing(constants: readonly Constant[]): string {
+    invariant(this.#items !== undefined, 'this code was made without a listing');
     const lines: string[] = [];
     for (const item of this.#items) {
       if (item.kind === 'instruction') lines.push(`  ${instructionText(item.choice)}`);

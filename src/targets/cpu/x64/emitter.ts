@@ -1,7 +1,7 @@
 import { checkOptions, invariant } from '../../../tensor/errors.js';
 import type { Assembler, FunctionId, FunctionOptions, Register, VectorMachine } from '../machine.js';
 import { type Allocation, allocate, type RegisterFiles } from './allocate.js';
-import { CodeBuilder } from './builder.js';
+import { CodeBuilder, type FinishedCode } from './builder.js';
 import type { MachineFunction } from './code.js';
 import { emitEntry } from './entry.js';
 import { emitFunction } from './frame.js';
@@ -76,8 +76,14 @@ export class X64Assembler implements Assembler {
    * a, b, c as it has parameters (at most three). It returns 0, or 1 when the barrier's abort word was set.
    */
   finish(entry: FunctionId): X64Code {
-    const { features, abi } = this.#options;
-    const code = new CodeBuilder();
+    const { code, evex, start } = this.#write(entry, false);
+    invariant(this.#options.features === 'avx512' || !evex, 'code for AVX2 contains an instruction of AVX-512');
+    return { code, entry: start, listing: () => this.#write(entry, true).listing() };
+  }
+
+  #write(entry: FunctionId, listing: boolean): FinishedCode & { readonly start: number } {
+    const { abi } = this.#options;
+    const code = new CodeBuilder(listing);
     const labels = new Map<number, Label>(this.#ids.map(({ name, index }) => [index, code.label(name)]));
     const labelOf = (id: FunctionId): Label => labels.get(id.index) as Label;
     const start = code.label('run');
@@ -90,9 +96,8 @@ export class X64Assembler implements Assembler {
       code.bind(labels.get(i) as Label);
       emitFunction(f, allocation, code, { labelOf, abort, abi });
     });
-    const result = code.finish();
-    invariant(features === 'avx512' || !result.evex, 'code for AVX2 contains an instruction of AVX-512');
-    return { code: result.code, entry: result.offset(start), listing: () => result.listing() };
+    const finished = code.finish();
+    return { ...finished, start: finished.offset(start) };
   }
 
   #check(id: FunctionId): { readonly f: MachineFunction; readonly allocation: Allocation } {

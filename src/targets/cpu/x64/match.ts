@@ -6,17 +6,21 @@ import type { Pattern, Row, Size } from './row.js';
 
 export type Form = 'legacy' | 'vex' | 'evex';
 
-/** An instruction whose row and sizes are decided. */
-export interface Choice {
+/** How instructions with operands of certain kinds and sizes are encoded. */
+export interface Selection {
   readonly row: Row;
   readonly form: Form;
-  /** Without the rounding. */
-  readonly operands: readonly Operand[];
-  readonly rounding?: Rounding;
   /** Of the vectors; 128, 256, 512. */
   readonly width: number;
   /** Operand size of general registers: 8, 16, 32, 64. */
   readonly operandSize: number;
+}
+
+/** An instruction whose row and sizes are decided. */
+export interface Choice extends Selection {
+  /** Without the rounding. */
+  readonly operands: readonly Operand[];
+  readonly rounding?: Rounding;
 }
 
 /** @returns bits, or undefined where the operands do not say. */
@@ -144,8 +148,69 @@ function matchRow(
   return form && { row, form, operands, rounding, width, operandSize };
 }
 
-function isRounding(operand: Operand | undefined): operand is Rounding {
+export function isRounding(operand: Operand | undefined): operand is Rounding {
   return typeof operand === 'string';
+}
+
+const ROUNDINGS: readonly Rounding[] = ['sae', 'rn-sae', 'rd-sae', 'ru-sae', 'rz-sae'];
+
+/** The interval of numbers among which {@link immediateFits} makes no difference; -1 where each counts by itself. */
+function immediateClass(value: number): number {
+  if (value === 1) return 0;
+  if (value !== (value | 0)) return -1;
+  if (value >= -128 && value < 128) return 1;
+  if (value < 0) return value >= -0x8000 ? 2 : 3;
+  if (value < 256) return 4;
+  if (value < 0x8000) return 5;
+  // From 0xff80 on, 16 bits are a sign-extended byte.
+  return value < 0xff80 ? 6 : value > 0xffff ? 7 : -1;
+}
+
+/** Of one operand, in 11 bits; -1 where its value matters. */
+function operandClass(operand: Operand, reach: (label: Operand) => boolean): number {
+  if (typeof operand === 'number') {
+    const numbers = immediateClass(operand);
+    return numbers < 0 ? -1 : 0x10 | numbers;
+  }
+  if (typeof operand === 'bigint') return -1;
+  if (typeof operand === 'string') return 0x20 | ROUNDINGS.indexOf(operand);
+  switch (operand.kind) {
+    // Some rows take al, ax, eax, rax or cl only.
+    case 'general':
+      return 0x100 | (operand.bits << 1) /* 16 to 128 */ | Math.min(operand.index, 2);
+    case 'vector': {
+      const decorated = operand.mask === undefined ? 0 : operand.zeroing ? 2 : 1;
+      return 0x200 | (operand.bits >> 5) /* 4 to 16 */ | (operand.index > 15 ? 0x20 : 0) | (decorated << 6);
+    }
+    case 'mask':
+      return 0x40 | (operand.mask === undefined ? 0 : 1);
+    case 'label':
+      return 0x80 | (reach(operand) ? 1 : 0);
+    case 'memory': {
+      const { bits = 0, index, broadcast, mask } = operand;
+      if (bits !== 0 && (bits < 8 || bits > 512 || (bits & (bits - 1)) !== 0)) return -1;
+      const indexed = index?.kind === 'vector' ? (index.bits >> 7) * 2 + (index.index > 15 ? 1 : 0) : 0;
+      return (
+        0x400 |
+        (bits === 0 ? 0 : 29 - Math.clz32(bits)) |
+        (broadcast ? 8 : 0) |
+        (mask === undefined ? 0 : 16) |
+        (indexed << 5)
+      );
+    }
+  }
+}
+
+/** The same number for operands that {@link chooseRow} encodes alike; -1 where that is hard to tell. */
+export function signatureOf(operands: readonly Operand[], reach: (label: Operand) => boolean): number {
+  if (operands.length > 4) return -1;
+  let signature = 1;
+  for (const operand of operands) {
+    const kind = operandClass(operand, reach);
+    if (kind < 0) return -1;
+    signature = signature * 0x800 + kind;
+  }
+  return signature;
 }
 
 /**
@@ -155,7 +220,7 @@ function isRounding(operand: Operand | undefined): operand is Rounding {
  * @throws InternalError if no row fits.
  */
 export function chooseRow(
-  rows: readonly Row[],
+  rows: Iterable<Row>,
   given: readonly Operand[],
   reach: (label: Operand) => boolean,
   describe: () => string,
@@ -167,5 +232,5 @@ export function chooseRow(
     const choice = matchRow(row, operands, rounding, reach);
     if (choice) return choice;
   }
-  invariant(false, `no encoding of "${describe()}"; there are: ${rows.map((row) => row.text).join('; ')}`);
+  invariant(false, `no encoding of "${describe()}"; there are: ${Array.from(rows, (row) => row.text).join('; ')}`);
 }
