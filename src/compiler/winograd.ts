@@ -32,16 +32,14 @@ const SHARE = 0.5;
  */
 export function chooseWinograd(problem: DenseProblem, machine: MachineDescription): WinogradChoice | undefined {
   if (!possible(problem, machine)) return undefined;
-  if (typeof machine.winograd === 'number') return tilingOf(problem, machine, machine.winograd);
   let best: { cost: number; choice: WinogradChoice } | undefined;
-  for (const m of [2, 4]) {
-    // Three axes have 216 points with F(4, 3): transforms and error outweigh what they save.
-    if (m === 4 && problem.axes.filter(({ taps }) => taps === 3).length > 2) continue;
+  for (const m of candidates(problem, machine)) {
     const choice = tilingOf(problem, machine, m);
     const cost = winogradCost(problem, machine, choice);
     if (best === undefined || cost < best.cost) best = { cost, choice };
   }
-  return best !== undefined && best.cost < directCost(problem, machine) ? best.choice : undefined;
+  const always = typeof machine.winograd === 'number';
+  return best !== undefined && (always || best.cost < directCost(problem, machine)) ? best.choice : undefined;
 }
 
 export interface WinogradFilterChoice extends WinogradSums {
@@ -59,15 +57,20 @@ export function chooseWinogradFilter(
   machine: MachineDescription,
 ): WinogradFilterChoice | undefined {
   if (!possible(problem, machine)) return undefined;
-  if (typeof machine.winograd === 'number') return filterTiling(problem, batch, machine, machine.winograd);
   let best: { cost: number; choice: WinogradFilterChoice } | undefined;
-  for (const m of [2, 4]) {
-    if (m === 4 && problem.axes.filter(({ taps }) => taps === 3).length > 2) continue;
+  for (const m of candidates(problem, machine)) {
     const choice = filterTiling(problem, batch, machine, m);
     const cost = filterCost(problem, batch, machine, choice);
     if (best === undefined || cost < best.cost) best = { cost, choice };
   }
-  return best !== undefined && best.cost < directCost(problem, machine) ? best.choice : undefined;
+  const always = typeof machine.winograd === 'number';
+  return best !== undefined && (always || best.cost < directCost(problem, machine)) ? best.choice : undefined;
+}
+
+/** Outputs of a tile along each axis. With F(4, 3) three axes have 216 points: transforms and error outweigh what they save. */
+function candidates({ axes }: DenseProblem, { winograd: wanted }: MachineDescription): number[] {
+  if (axes.filter(({ taps }) => taps === 3).length > 2) return [2];
+  return typeof wanted === 'number' ? [wanted] : [2, 4];
 }
 
 function filterTiling(

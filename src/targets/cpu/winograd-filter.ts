@@ -214,7 +214,8 @@ class FilterEmitter {
     const { axes } = this.#k;
     let address = a.plus(z, a.times(image, strides[0] * 4));
     corner.forEach((o, s) => {
-      address = a.plus(address, a.times(o, strides[2 + s] * 4));
+      // Residues of a dilation may have a tile less than others: a corner beyond the end reads the last position, and drops it.
+      address = a.plus(address, a.times(a.atMost(o, axes[s].count - 1), strides[2 + s] * 4));
     });
     const places = positions(transforms.map((t) => t.outputs));
     const matrices = transforms.map((t) => transposed(t.output));
