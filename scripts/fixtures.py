@@ -408,3 +408,7 @@ write("ctc", fixtures_ctc.cases())
 import fixtures_formats
 
 fixtures_formats.write()
+
+import fixtures_models
+
+write("models", fixtures_models.cases())

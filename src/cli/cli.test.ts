@@ -259,6 +259,30 @@ test('summary of a network by name and of a file', async () => {
   assertFails(wrong, 1, /features\.conv1/, /3/);
 });
 
+test('models lists all networks with their costs; summary and train know which are for images', async () => {
+  const listed = await inside('models', '--json');
+  const text = await inside('models');
+  assert.deepEqual(
+    listed.events().map(({ name }) => name),
+    Object.keys(MODELS),
+  );
+  const resnet = listed.events().find(({ name }) => name === 'resnet18');
+  assert.equal(resnet?.parameters, 11_689_512);
+  assert.equal(resnet?.multiplyAdds, 1_814_073_344);
+  assert.match(text.stdout, /resnet18 +3×224×224 +11\.7 ?M +1\.81 ?G/);
+  const small = await inside('summary', 'resnet20', '--json', '--input', '1x16x16', '--classes', '5');
+  assert.deepEqual(small.events()[0].outputShape, [5]);
+  const words = await inside('summary', 'textcnn', '--json');
+  assert.deepEqual(words.events()[0].inputShape, [56]);
+  assertFails(await inside('summary', 'textcnn', '--input', '1x2x3'), 2, /textcnn is for text classification/);
+  assertFails(await inside('train', '--data', 'strokes', '--model', 'unet2d'), 1, /"unet2d" is for image segmentation/);
+  assertFails(
+    await inside('train', '--data', 'strokes', '--train-count', '20', '--test-count', '10', '--model', 'alexnet'),
+    1,
+    /alexnet: images of 28×28 are too small.*sides must be at least 63/,
+  );
+});
+
 test('doctor tells what works, what programs are compiled to and why', async () => {
   const [asJson, asText, plain, wrong] = await Promise.all([
     gabor(['doctor', '--json'], { env: { GABOR_NATIVE: '1' } }),
@@ -294,9 +318,10 @@ test('doctor tells what works, what programs are compiled to and why', async () 
 test('help and version', async () => {
   const [help, version, nothing] = [await run('--help'), await inside('--version'), await inside()];
   const commands: CommandResult[] = [];
-  for (const name of ['train', 'predict', 'evaluate', 'summary', 'doctor']) commands.push(await inside(name, '--help'));
+  for (const name of ['train', 'predict', 'evaluate', 'summary', 'models', 'doctor'])
+    commands.push(await inside(name, '--help'));
   assert.equal(help.status, 0);
-  for (const name of ['train', 'predict', 'evaluate', 'summary', 'doctor'])
+  for (const name of ['train', 'predict', 'evaluate', 'summary', 'models', 'doctor'])
     assert.match(help.stdout, new RegExp(`^  ${name} `, 'm'));
   assert.equal(version.stdout, '0.1.0\n');
   assert.equal(nothing.status, 2);
@@ -308,7 +333,7 @@ test('help and version', async () => {
       stdout,
     );
   }
-  for (const name of Object.keys(MODELS)) {
+  for (const name of ['lenet', 'vgg-small', 'resnet-small', 'resnet18', 'gabor\\s+models']) {
     assert.match(commands[0].stdout, new RegExp(name));
     assert.match(commands[3].stdout, new RegExp(name));
   }

@@ -7,8 +7,8 @@ import { packageVersion } from './version.js';
 /** What commands return: the exit status. */
 type Finish = (status: number) => void;
 
-/** Written out so that help need not load the networks; a test compares. */
-const NETWORKS = 'lenet, vgg-small or resnet-small';
+/** Some of the networks; help need not load them all. */
+const NETWORKS = 'lenet, vgg-small, resnet-small, resnet18 or another of "gabor models"';
 
 const DATA_HELP =
   '"strokes" (built-in handwritten digits), a folder with one folder of PNG or JPEG images per class, or a folder of IDX files (MNIST)';
@@ -162,7 +162,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       )
       .addArgument(new Argument('<model>', 'a model file, or the name of a built-in network'))
       .option('--input <shape>', 'channels x height x width of the image, for example 1x28x28', parseInput)
-      .addOption(whole('--classes <n>', 'outputs of a built-in network', 2).default(10))
+      .addOption(whole('--classes <n>', 'outputs of a built-in network (default: its own)', 2))
       .addOption(whole('--batch <n>', 'images at once, for the memory of whole programs', 1).default(1))
       .addOption(json())
       .action(async (model, options) =>
@@ -173,6 +173,18 @@ export function createProgram(output: Output, finish: Finish): Command {
       ['gabor summary resnet-small --input 3x64x64 --classes 100', ''],
       ['gabor summary runs/strokes-lenet-1/model.safetensors', ''],
     ],
+  );
+
+  withExamples(
+    program
+      .command('models')
+      .summary('list the built-in networks')
+      .description(
+        'Names, parameters and multiply-adds of all built-in networks, for an input of the size they are meant for.',
+      )
+      .addOption(json())
+      .action(async () => finish(await (await import('./commands/models.js')).listModels(output))),
+    [['gabor models', '']],
   );
 
   withExamples(

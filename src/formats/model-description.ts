@@ -1,3 +1,5 @@
+// Files may hold any network of the models: this makes their blocks known.
+import '../models/index.js';
 import { type LayerConfig, type Module, moduleFromConfig } from '../nn/index.js';
 import { FileError, GaborError } from '../tensor/errors.js';
 import { formatShape, sameShape } from '../tensor/shape.js';

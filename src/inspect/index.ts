@@ -1,3 +1,4 @@
+export { type ModelCosts, modelCosts, withoutMemory } from './costs.js';
 export { type FeatureMap, type Filters, featureMaps, firstFilters } from './feature-maps.js';
 export {
   effectiveKernelSize,

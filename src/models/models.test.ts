@@ -11,7 +11,10 @@ import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/index.js';
 import { resolveSettings } from '../train/settings.js';
-import { findModel, lenet, MODELS, resnetSmall, vggSmall } from './index.js';
+import { findImageClassifier, findModel, lenet, MODELS, resnetSmall, vggSmall } from './index.js';
+
+/** The networks that fit themselves to small images. */
+const SMALL = [MODELS.lenet, MODELS['vgg-small'], MODELS['resnet-small']];
 
 const parameterCount = (model: Module): number => model.parameters().reduce((sum, { size }) => sum + size, 0);
 
@@ -31,8 +34,8 @@ test('the parameters are as many as the papers and the arithmetic say', () => {
   assert.ok(resnet20 > 270_000 && resnet20 < 276_000, String(resnet20));
 });
 
-test('every model takes every size from 28×28 grey to 128×128 colour, in both modes', () => {
-  for (const { name, create } of Object.values(MODELS)) {
+test('the small models take every size from 28×28 grey to 128×128 colour, in both modes', () => {
+  for (const { name, create } of SMALL) {
     for (const [inChannels, height, width] of [
       [1, 28, 28],
       [3, 32, 32],
@@ -59,7 +62,7 @@ test('the stages see images of at most 48, however large the input', () => {
 });
 
 test('models are rebuilt from their configuration, and repeat for a seed', () => {
-  for (const { name, create } of Object.values(MODELS)) {
+  for (const { name, create } of SMALL) {
     const model = create({ random: new Random(7) });
     const rebuilt = moduleFromConfig(JSON.parse(JSON.stringify(model.config())));
     assert.deepEqual(rebuilt.config(), model.config(), name);
@@ -95,6 +98,10 @@ test('impossible options are errors', () => {
     [() => resnetSmall({ blocks: 0 }), /blocks/],
     [() => resnetSmall({ inChannels: -1 }), /inChannels/],
     [() => findModel('vgg') as never, /there is no model "vgg"; there are lenet, vgg-small, resnet-small/],
+    [
+      () => findImageClassifier('unet2d') as never,
+      /"unet2d" is for image segmentation; images are classified by lenet,/,
+    ],
     [() => findModel('toString') as never, /no model "toString"/],
   ];
   for (const [make, message] of cases) {
@@ -107,7 +114,11 @@ test('impossible options are errors', () => {
 });
 
 test('the suggested training options are valid for every model, kind of data and size', () => {
-  for (const { name, defaults } of Object.values(MODELS)) {
+  const classifiers = Object.values(MODELS)
+    .filter(({ task }) => task === 'image classification')
+    .map(({ name }) => findImageClassifier(name));
+  assert.ok(classifiers.length > 30);
+  for (const { name, defaults } of classifiers) {
     for (const kind of ['strokes', 'idx', 'folder']) {
       for (const side of [16, 28, 128]) {
         for (const count of [100, 60_000]) {

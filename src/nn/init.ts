@@ -18,6 +18,22 @@ export function defaultRandom(): Random {
   return shared;
 }
 
+let skipping = false;
+
+/**
+ * Runs `body`, in which weights keep the contents that they are made with (zeros) instead of being drawn: for layers whose weights
+ * are written afterwards anyway, as `torch.nn.utils.skip_init`.
+ */
+export function skipInit<T>(body: () => T): T {
+  const before = skipping;
+  skipping = true;
+  try {
+    return body();
+  } finally {
+    skipping = before;
+  }
+}
+
 /** Inputs that one output depends on, and outputs that one input takes part in. */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2) throw new ShapeError(`init: needs at least two axes [out, in, …], got ${formatShape(shape)}`);
@@ -65,11 +81,11 @@ export interface XavierOptions {
 
 /** Uniform in [low, high). */
 export function uniform(tensor: Tensor, low = 0, high = 1, random: Random = shared): Tensor {
-  return fill(tensor, () => random.uniform(low, high));
+  return skipping ? tensor : fill(tensor, () => random.uniform(low, high));
 }
 
 export function normal(tensor: Tensor, mean = 0, deviation = 1, random: Random = shared): Tensor {
-  return fill(tensor, () => random.normal(mean, deviation));
+  return skipping ? tensor : fill(tensor, () => random.normal(mean, deviation));
 }
 
 export function constant(tensor: Tensor, value: number): Tensor {

@@ -15,7 +15,7 @@ import { printable, table } from '../terminal.js';
 
 export interface SummaryFlags {
   readonly input?: readonly [channels: number, height: number, width: number];
-  readonly classes: number;
+  readonly classes?: number;
   readonly batch: number;
 }
 
@@ -32,12 +32,20 @@ export async function summarise(name: string, flags: SummaryFlags, output: Outpu
   return EXIT.ok;
 }
 
-function builtIn(
-  name: string,
-  { input = [1, 28, 28], classes }: SummaryFlags,
-): { model: Module; input: readonly number[] } {
-  const [inChannels, height, width] = input;
-  return { model: findModel(name).create({ classes, inChannels, size: [height, width] }), input };
+function builtIn(name: string, { input, classes }: SummaryFlags): { model: Module; input: readonly number[] } {
+  const { task, inputShape, create } = findModel(name);
+  const own = classes === undefined ? {} : { classes };
+  if (!task.startsWith('image')) {
+    if (input !== undefined) {
+      throw new UsageError(
+        `--input is for networks on images; ${name} is for ${task} and takes ${formatExtents(inputShape)}`,
+      );
+    }
+    return { model: create(own), input: inputShape };
+  }
+  const shape = input ?? inputShape;
+  const [inChannels, height, width] = shape;
+  return { model: create({ ...own, inChannels, size: [height, width] }), input: shape };
 }
 
 async function fromFile(path: string, { input }: SummaryFlags): Promise<{ model: Module; input: readonly number[] }> {

@@ -9,7 +9,7 @@ import {
 } from '../../formats/index.js';
 import type { Device } from '../../graph/device.js';
 import { collectReport, renderReport } from '../../inspect/index.js';
-import { findModel } from '../../models/index.js';
+import { findImageClassifier } from '../../models/index.js';
 import { type Module, manualSeed } from '../../nn/index.js';
 import { OptionError } from '../../tensor/errors.js';
 import { Random } from '../../tensor/random.js';
@@ -72,7 +72,7 @@ export async function train(flags: TrainFlags, output: Output): Promise<number> 
 async function planNew(flags: TrainFlags, view: TrainView): Promise<Plan> {
   const data = flags.data as string;
   if (flags.out !== undefined) await checkFree(flags.out);
-  const entry = findModel(flags.model ?? 'lenet');
+  const entry = findImageClassifier(flags.model ?? 'lenet');
   const record = { data: dataPlace(data), model: entry.name, options: dataChoice(flags), gabor: packageVersion() };
   const dataset = await open(data, record, flags, view);
   const seed = flags.seed ?? 0;
