@@ -1,4 +1,5 @@
 import { basename, dirname, join } from 'node:path';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { Graph, Node, Value } from '../../../graph/graph.js';
 import { type Trace, trace } from '../../../graph/trace.js';
 import type { Module } from '../../../nn/index.js';
@@ -8,9 +9,17 @@ import { checkShape, type Shape } from '../../../tensor/shape.js';
 import { Tensor } from '../../../tensor/tensor.js';
 import { writeFileAtomic } from '../../atomic-write.js';
 import { rowOf } from '../element-types.js';
-import { MODEL, type ModelProto, type NodeProto, type TensorProto, type ValueInfo } from '../messages.js';
+import {
+  GRAPH,
+  MODEL,
+  type ModelProto,
+  type NodeProto,
+  TENSOR,
+  type TensorProto,
+  type ValueInfo,
+} from '../messages.js';
 import { OnnxModel } from '../onnx-model.js';
-import { encode } from '../proto.js';
+import { encode, type Schema } from '../proto.js';
 import { ELEMENTWISE_RULES } from './elementwise.js';
 import { findPattern, type Match } from './patterns.js';
 import { SHAPE_RULES } from './shapes.js';
@@ -81,7 +90,7 @@ export function exportOnnx(model: Module, options: OnnxExportOptions): Uint8Arra
       `exportOnnx: ${size} bytes of weights are more than a file of ONNX holds (2 GB); saveOnnx puts them beside it`,
     );
   }
-  return encode(MODEL, proto);
+  return Buffer.concat(chunksOf(proto));
 }
 
 /**
@@ -95,7 +104,7 @@ export async function saveOnnx(path: string, model: Module, options: OnnxSaveOpt
   const proto = buildModel(model, rest);
   const apart = externalData ?? sizeOfWeights(proto) > LARGEST - 2 ** 24;
   if (!apart) {
-    await writeFileAtomic(path, encode(MODEL, proto));
+    await writeFileAtomic(path, chunksOf(proto));
     return;
   }
   const location = `${basename(path)}.data`;
@@ -112,6 +121,28 @@ export async function saveOnnx(path: string, model: Module, options: OnnxSaveOpt
   });
   await writeFileAtomic(join(dirname(path), location), chunks);
   await writeFileAtomic(path, encode(MODEL, { ...proto, graph: { ...proto.graph, initializer } }));
+}
+
+/**
+ * The bytes of a model in parts, so that weights are not copied: fields of a message may come in any order, and each begins with its
+ * number and its length.
+ */
+function chunksOf(proto: ModelProto): Uint8Array[] {
+  const graph: Uint8Array[] = [encode(GRAPH, { ...proto.graph, initializer: [] })];
+  for (const { rawData = new Uint8Array(), ...rest } of proto.graph?.initializer ?? []) {
+    const head = encode(TENSOR, rest);
+    // Empty tensors have their empty data, too.
+    const tensor = rest.dataLocation === 1 ? [head] : [head, ...field(TENSOR, 'rawData', [rawData])];
+    graph.push(...field(GRAPH, 'initializer', tensor));
+  }
+  return [encode(MODEL, { ...proto, graph: undefined }), ...field(MODEL, 'graph', graph)];
+}
+
+/** A field of these bytes. */
+function field(of: Schema, name: string, content: readonly Uint8Array[]): Uint8Array[] {
+  const [number] = [...of.fields].find(([, row]) => row.name === name) as [number, object];
+  const length = content.reduce((sum, bytes) => sum + bytes.length, 0);
+  return [new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(length).finish(), ...content];
 }
 
 function sizeOfWeights(proto: ModelProto): number {

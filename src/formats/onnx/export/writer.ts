@@ -2,6 +2,7 @@ import type { Graph, Node, Value } from '../../../graph/graph.js';
 import { allocateArray, type DType, type TypedArray } from '../../../tensor/dtype.js';
 import { OptionError } from '../../../tensor/errors.js';
 import { type Shape, sizeOf, type TensorType } from '../../../tensor/shape.js';
+import { encodeElements } from '../../elements.js';
 import type { ElementType } from '../element-types.js';
 import { ATTRIBUTE_TYPES, type AttributeProto, type NodeProto, type TensorProto } from '../messages.js';
 import { writeTensor } from '../tensor-proto.js';
@@ -90,7 +91,10 @@ export class GraphWriter {
     let name: string;
     if (weight !== undefined) {
       name = weight.name;
-      this.initializers.push(writeTensor(name, ELEMENT_OF[value.type.dtype], value.type.shape, weight.read()));
+      const { dtype, shape } = value.type;
+      // Without a copy of what may be large.
+      const { bytes } = encodeElements(`weight "${name}"`, dtype, weight.read());
+      this.initializers.push({ ...writeTensor(name, ELEMENT_OF[dtype], [0], []), dims: shape, rawData: bytes });
     } else {
       const known = this.known(value);
       if (known === undefined) throw new Error(`%${value.id} is used before it is written`);
