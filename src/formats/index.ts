@@ -4,6 +4,16 @@ export type { ModelDescription } from './model-description.js';
 export { loadModel, saveModel } from './model-file.js';
 export { parseNpy, readNpy, serializeNpy, writeNpy } from './npy.js';
 export { type NpzOptions, parseNpz, readNpz, serializeNpz, writeNpz } from './npz.js';
+export {
+  type ElementType as OnnxElementType,
+  type HostArray as OnnxArray,
+  type LoadOnnxOptions,
+  loadOnnx,
+  OnnxModel,
+  type OnnxPort,
+  parseTensor as parseOnnxTensor,
+  serializeTensor as serializeOnnxTensor,
+} from './onnx/index.js';
 export { type PytorchCheckpoint, parsePytorch, readPytorch } from './pytorch/checkpoint.js';
 export {
   parseSafetensors,

@@ -80,6 +80,9 @@ async function readModel(
 
 function opsetOf(proto: ModelProto, where: string): number {
   const versions = proto.opsetImport.filter(({ domain = '' }) => domain === '' || domain === 'ai.onnx');
+  // Versions of the format before 3 know one set of operators only.
+  if (versions.length === 0 && (proto.irVersion ?? 0) >= 3)
+    throw new FileError(`${where}: does not say which set of operators it uses; cut short?`);
   const version = versions[0]?.version ?? 1;
   if (Number.isInteger(version) && version >= 1 && version <= NEWEST_OPSET) return version;
   throw new FileError(`${where}: operator set ${version}; known are 1 to ${NEWEST_OPSET}`);

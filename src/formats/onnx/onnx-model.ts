@@ -102,7 +102,7 @@ export class OnnxModel extends Module {
     const flat = name.replaceAll('.', '_') || 'weight';
     for (let i = 1; ; i++) {
       const path = i === 1 ? flat : `${flat}_${i}`;
-      if (this.#root.namedChildren().some(([child]) => child === path) || this.#own.has(path)) continue;
+      if (this.#root.hasPart(path) || this.#own.has(path)) continue;
       this.#own.add(path);
       if (trained) this.parameter(path, weight);
       else this.buffer(path, weight);

@@ -11,6 +11,7 @@ export class OnnxPart extends Module {
   #type = 'OnnxGroup';
   #scope = '';
   readonly #names = new Set<string>();
+  readonly #parts = new Map<string, OnnxPart>();
   #run: (() => Tensor) | undefined;
 
   override get type(): string {
@@ -19,27 +20,27 @@ export class OnnxPart extends Module {
 
   /** The part with this name in this one, made where it is missing; undefined where the name is taken or none. */
   part(name: string): OnnxPart | undefined {
-    const known = this.namedChildren().find(([child]) => child === name)?.[1];
-    if (known instanceof OnnxPart) return known;
+    const known = this.#parts.get(name);
+    if (known !== undefined) return known;
     if (name === '' || name.includes('.') || this.#names.has(name)) return undefined;
     const part = this.child(name, new OnnxPart());
+    this.#parts.set(name, part);
     part.#scope = this.#scope === '' ? name : `${this.#scope}.${name}`;
     return part;
+  }
+
+  hasPart(name: string): boolean {
+    return this.#parts.has(name);
   }
 
   /** Declares a tensor of the network; false where the name is taken or none. */
   hold(name: string, tensor: Tensor, trained: boolean): boolean {
     if (name === '' || name.includes('.') || this.#names.has(name)) return false;
-    if (this.namedChildren().some(([child]) => child === name)) return false;
+    if (this.#parts.has(name)) return false;
     this.#names.add(name);
     if (trained) this.parameter(name, tensor);
     else this.buffer(name, tensor);
     return true;
-  }
-
-  /** Declares the state of a random generator. */
-  holdRandom(tensor: Tensor): void {
-    this.randomState('random', tensor);
   }
 
   /** Makes this part stand for a node; false where it does for another one. */

@@ -55,10 +55,8 @@ export function decode<T extends object>(of: Schema, bytes: Uint8Array, where: s
   try {
     return new Decoder(bytes).message(of, bytes.length, 0) as T;
   } catch (error) {
-    if (error instanceof FileError) throw new FileError(`${where}: ${error.message}`);
-    if (error instanceof Error)
-      throw new FileError(`${where}: this is no ${of.name}, or it is cut short: ${error.message}`);
-    throw error;
+    if (!(error instanceof Error)) throw error;
+    throw new FileError(`${where}: this is no ${of.name}, or it is broken: ${error.message}`, { cause: error });
   }
 }
 
