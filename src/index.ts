@@ -8,17 +8,24 @@ export { type GradOptions, grad, type Loss, valueAndGrad } from './autodiff/tran
 export * from './data/index.js';
 export {
   type Checkpoint,
+  type LoadOnnxOptions,
   type LoadWeightsOptions,
   loadCheckpoint,
   loadModel as load,
+  loadOnnx,
   loadWeights,
   type MismatchedWeight,
   type ModelDescription,
   type NpzOptions,
+  type OnnxArray,
+  type OnnxElementType,
+  OnnxModel,
+  type OnnxPort,
   openWeights,
   type PytorchCheckpoint,
   parseNpy,
   parseNpz,
+  parseOnnxTensor,
   parsePytorch,
   parseSafetensors,
   readNpy,
@@ -31,6 +38,7 @@ export {
   saveModel as save,
   serializeNpy,
   serializeNpz,
+  serializeOnnxTensor,
   serializeSafetensors,
   type WeightEntry,
   type WeightInput,
@@ -54,22 +62,7 @@ export { printGraph } from './graph/print.js';
 export { assign } from './graph/trace.js';
 export * from './inspect/index.js';
 export type { Geometry, Role, SpatialAxis } from './kernel/contraction.js';
-export {
-  type DataFacts,
-  findImageClassifier,
-  findModel,
-  type ImageClassifierEntry,
-  lenet,
-  MODELS,
-  type ModelEntry,
-  type ModelOptions,
-  type ModelTask,
-  type ResnetSmallOptions,
-  resnetSmall,
-  suggestAugmentation,
-  type VggSmallOptions,
-  vggSmall,
-} from './models/index.js';
+export * from './models/index.js';
 export * from './nn/index.js';
 export * from './ops/activations.js';
 // Functions of tensors
@@ -120,6 +113,7 @@ export {
   ctcGreedyDecode,
 } from './ops/ctc-decode.js';
 export { type ChannelDropout, channelDropout, dropout, dropout1d, dropout2d, dropout3d } from './ops/dropout.js';
+export { batchedMatmul, einsum } from './ops/einsum.js';
 export * from './ops/elementwise.js';
 export { flip } from './ops/flip.js';
 export {
