@@ -62,7 +62,22 @@ export { printGraph } from './graph/print.js';
 export { assign } from './graph/trace.js';
 export * from './inspect/index.js';
 export type { Geometry, Role, SpatialAxis } from './kernel/contraction.js';
-export * from './models/index.js';
+export {
+  type DataFacts,
+  findImageClassifier,
+  findModel,
+  type ImageClassifierEntry,
+  lenet,
+  MODELS,
+  type ModelEntry,
+  type ModelOptions,
+  type ModelTask,
+  type ResnetSmallOptions,
+  resnetSmall,
+  suggestAugmentation,
+  type VggSmallOptions,
+  vggSmall,
+} from './models/index.js';
 export * from './nn/index.js';
 export * from './ops/activations.js';
 // Functions of tensors
