@@ -3,7 +3,6 @@ import { preparationsOf } from '../compiler/steps.js';
 import type { Graph } from '../graph/graph.js';
 import { CodePages } from '../runtime/native/code.js';
 import { type NativeLibrary, nativeLibrary } from '../runtime/native/library.js';
-import { detectProcessor } from '../runtime/native/processor.js';
 import { IDENTITY, INVOKE, nativeStubs } from '../runtime/native/stubs.js';
 import { emitProgram, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
 import { X64Assembler, type X64Code, type X64Options } from '../targets/cpu/x64/emitter.js';
@@ -11,13 +10,6 @@ import { DTYPES, type TypedArray } from '../tensor/dtype.js';
 import { sizeOf } from '../tensor/shape.js';
 
 type Features = X64Options['features'];
-
-/** Why machine code for these features cannot run here; undefined if it can. */
-export function nativeProblem(features: Features): string | undefined {
-  const library = nativeLibrary();
-  if (typeof library === 'string') return library;
-  return detectProcessor(library)[features] ? undefined : `this processor has no ${features}`;
-}
 
 function library(): NativeLibrary {
   const found = nativeLibrary();
@@ -84,7 +76,10 @@ export function runGuarded(
     const start = at;
     at += pages[i] + PAGE;
     native.protect(base + BigInt(start + pages[i]), PAGE);
-    return i < 3 || edge === 'start' ? start : start + pages[i] - size;
+    if (i === 0 || edge === 'start') return start;
+    // Arena and scratch memory stay aligned.
+    const gap = pages[i] - size;
+    return start + (i < 3 ? Math.floor(gap / 64) * 64 : gap);
   });
   const view = (i: number): TypedArray => {
     const { dtype, shape } = tensors[i];

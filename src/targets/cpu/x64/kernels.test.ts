@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { compileGraph } from '../../../compiler/compile.js';
 import { type MachineDescription, USUAL_CACHES } from '../../../compiler/machine.js';
-import { printSteps } from '../../../compiler/steps.js';
+import { printSteps, type Step } from '../../../compiler/steps.js';
 import {
   contractionShape,
   type Geometry,
@@ -77,7 +77,7 @@ const machineOf = (
   features: keyof typeof LANES,
   rows: number,
   vectors: number,
-  winograd = false, // rounds differently
+  winograd: MachineDescription['winograd'] = false, // rounds differently
 ): MachineDescription => ({
   lanes: LANES[features],
   tile: { rows, vectors },
@@ -122,6 +122,9 @@ for (const features of ['avx512', 'avx2'] as const) {
       channelsOut: fc.integer({ min: 1, max: 70 }),
       sides: fc.tuple(side, side),
       padLow: fc.integer({ min: 0, max: 2 }),
+      dilation: fc.constantFrom(1, 1, 2, 3),
+      role: fc.constantFrom<Role>('output', 'input', 'filter'),
+      m: fc.constantFrom(2 as const, 4 as const),
       r: rows,
       v: vectors,
       edge: edges,
@@ -129,28 +132,31 @@ for (const features of ['avx512', 'avx2'] as const) {
     });
     let found = 0;
     fc.assert(
-      fc.property(cases, ({ batch, channelsIn, channelsOut, sides, padLow, r, v, edge, seed }) => {
+      fc.property(cases, ({ batch, channelsIn, channelsOut, sides, padLow, dilation, role, m, r, v, edge, seed }) => {
         const axes = sides.map((output) => ({
-          input: output + 2 - padLow,
+          input: output + 2 * dilation - padLow,
           kernel: 3,
           output,
           stride: 1,
-          dilation: 1,
+          dilation,
           padLow,
         }));
         const geometry: Geometry = { batch, groups: 1, channelsIn, channelsOut, axes };
         if (axes.some(({ input }) => input < 1)) return;
         const { graph, inputs } = traceInputs(
-          [contractionShape(geometry, 'X'), contractionShape(geometry, 'W')],
+          ROLE_OPERANDS[role].slice(0, 2).map((which) => contractionShape(geometry, which)),
           (size, i) => smallIntegers(size, seed + i),
-          ([a, b]) => [contract('output', a, b, geometry)],
+          ([a, b]) => [contract(role, a, b, geometry)],
         );
-        const plan = compileGraph(graph, machineOf(features, r, v, true));
-        found += +plan.program.steps.some(({ kernel }) => kernel.kind === 'tile' && kernel.winograd !== undefined);
+        const plan = compileGraph(graph, machineOf(features, r, v, m));
+        const isWinograd = ({ kernel }: Step): boolean =>
+          (kernel.kind === 'tile' || kernel.kind === 'outer') && kernel.winograd !== undefined;
+        found += +plan.program.steps.some(isWinograd);
         const [got] = runGuarded(plan, graph, inputs, features, edge).outputs;
         const [reference] = referenceRun(graph, inputs).outputs;
         const expected = Array.from(reference);
-        const largest = Math.max(9 * channelsIn, ...expected.map(Math.abs));
+        const terms = { output: 9 * channelsIn, input: 9 * channelsOut, filter: batch * sides[0] * sides[1] };
+        const largest = Math.max(terms[role], ...expected.map(Math.abs));
         const worst = Math.max(0, ...expected.map((x, i) => Math.abs(x - got[i])));
         assert.ok(worst <= 1e-5 * largest, `error ${worst}, largest ${largest}: ${JSON.stringify(geometry)}`);
       }),
