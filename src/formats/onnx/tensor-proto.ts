@@ -1,6 +1,7 @@
 import { allocateArray, type TypedArray } from '../../tensor/dtype.js';
 import { FileError } from '../../tensor/errors.js';
 import { formatShape, type Shape, sizeOf } from '../../tensor/shape.js';
+import { numberToBfloat, numberToHalf } from '../elements.js';
 import {
   ELEMENT_TYPES,
   type ElementType,
@@ -175,8 +176,8 @@ const EMPTY = {
 function putElement(view: DataView, type: ElementType, i: number, value: number, name: string): void {
   const { bits, signed, dtype } = rowOf(type);
   if (type === 'double') view.setFloat64(i * 8, value, true);
-  else if (type === 'float16') view.setUint16(i * 2, float16Bits(value), true);
-  else if (type === 'bfloat16') view.setUint16(i * 2, bfloat16Bits(value), true);
+  else if (type === 'float16') view.setUint16(i * 2, numberToHalf(value), true);
+  else if (type === 'bfloat16') view.setUint16(i * 2, numberToBfloat(value), true);
   else if (dtype === 'bool') view.setUint8(i, value === 0 ? 0 : 1);
   else {
     const low = signed ? -(2 ** (bits - 1)) : 0;
@@ -193,31 +194,6 @@ function putElement(view: DataView, type: ElementType, i: number, value: number,
       view.setUint8(at, view.getUint8(at) | ((value & (2 ** bits - 1)) << ((i % perByte) * bits)));
     }
   }
-}
-
-const scratch = new DataView(new ArrayBuffer(4));
-
-function bfloat16Bits(value: number): number {
-  scratch.setFloat32(0, value);
-  const bits = scratch.getUint32(0);
-  if (Number.isNaN(value)) return 0x7fc0;
-  // To nearest, halves to even.
-  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
-}
-
-function float16Bits(value: number): number {
-  if (Number.isNaN(value)) return 0x7e00;
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const magnitude = Math.abs(value);
-  if (magnitude >= 65520) return sign | 0x7c00;
-  const e = Math.max(-14, Math.floor(Math.log2(magnitude)));
-  const exponent = magnitude === 0 ? -14 : 2 ** e > magnitude ? e - 1 : 2 ** (e + 1) <= magnitude ? e + 1 : e;
-  const units = magnitude / 2 ** (Math.max(-14, exponent) - 10);
-  const floor = Math.floor(units);
-  const rest = units - floor;
-  const rounded = rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
-  // A carry out of the mantissa goes into the exponent by itself.
-  return sign | ((Math.max(-14, exponent) + 14) * 1024 + rounded);
 }
 
 /** Parses the bytes of a `.pb` file with one tensor, as ONNX's test data have. */
