@@ -67,15 +67,12 @@ async function readModel(
   checkOperators(graph, opset, where);
   const uses = usesOf(graph);
   const { weights, constants } = await readWeights(graph, uses, where, external);
-  return {
-    graph,
-    opset,
-    uses,
-    weights,
-    constants,
-    dims,
-    producer: [proto.producerName, proto.producerVersion].filter(Boolean).join(' '),
-  };
+  // What was read is not kept, or the bytes of the whole file would stay.
+  const read = new Set([...weights.map(({ name }) => name), ...constants.keys()]);
+  const nodes = graph.nodes.filter(({ type, outputs }) => type !== 'Constant' || !read.has(outputs[0]));
+  const rest = { ...graph, nodes, initialisers: new Map() };
+  const producer = [proto.producerName, proto.producerVersion].filter(Boolean).join(' ');
+  return { graph: rest, opset, uses, weights, constants, dims, producer };
 }
 
 function opsetOf(proto: ModelProto, where: string): number {
@@ -151,14 +148,14 @@ async function readWeights(
   for (const [name, proto] of graph.initialisers) if (used.has(name)) protos.set(name, proto);
   for (const node of graph.nodes) {
     const value = node.type === 'Constant' ? node.attributes.get('value')?.t : undefined;
-    if (value !== undefined && weighted.has(node.outputs[0])) protos.set(node.outputs[0], value);
+    if (value !== undefined) protos.set(node.outputs[0], value);
   }
   for (const [name, proto] of protos) {
     const at = `${where}: initialiser "${name}"`;
     const bytes = isExternal(proto) && external !== undefined ? await external.read(proto, at) : undefined;
     const array = readTensor(proto, at, bytes);
     const { dtype } = rowOf(array.type);
-    const isWeight = dtype === 'f32' && uses.computed.has(name);
+    const isWeight = dtype === 'f32' && uses.computed.has(name) && (graph.initialisers.has(name) || weighted.has(name));
     if (isWeight) {
       const held = tensor(array.data, { shape: array.shape, dtype });
       weights.push({ name, tensor: held, trained: !uses.buffers.has(name), type: array.type });

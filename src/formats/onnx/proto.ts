@@ -44,6 +44,7 @@ const MOST_MESSAGES = 1 << 21;
 const DEEPEST = 64;
 /** From so many numbers on, a list is a typed array. */
 const MANY = 256;
+const SMALL = 4096;
 
 /**
  * Reads one message that fills `bytes`.
@@ -97,7 +98,7 @@ class Decoder {
       else message[name] = value;
     } else if (kind === 'string' || kind === 'bytes') {
       expectWire(of, name, wire, WireType.LengthDelimited);
-      const value = kind === 'string' ? this.#reader.string() : this.#reader.bytes();
+      const value = kind === 'string' ? this.#reader.string() : owned(this.#reader.bytes());
       if (repeated) {
         this.#count();
         list(message, name).push(value);
@@ -132,7 +133,7 @@ class Decoder {
     if (width !== undefined) {
       if (bytes.length % width !== 0)
         throw new FileError(`${of.name}.${name}: ${bytes.length} bytes are no whole numbers`);
-      const copy = bytes.slice().buffer;
+      const copy = bytes.slice().buffer; // aligned
       return kind === 'float' ? new Float32Array(copy) : new Float64Array(copy);
     }
     let count = 0;
@@ -169,6 +170,11 @@ const WIRES: Readonly<Record<NumberKind, WireType>> = {
   float: WireType.Bit32,
   double: WireType.Bit64,
 };
+
+/** Few bytes are copied, so that they do not keep the whole file in memory. */
+function owned(bytes: Uint8Array): Uint8Array {
+  return bytes.length < SMALL ? bytes.slice() : bytes;
+}
 
 /** Shared by all fields that hold nothing. */
 const NONE: readonly never[] = Object.freeze([]);
