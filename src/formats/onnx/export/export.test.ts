@@ -62,7 +62,7 @@ async function assertSame(
   assert.equal(results.length, expected.length);
   expected.forEach((y, i) => {
     assert.deepEqual([...results[i].shape], [...y.shape], 'shape');
-    const data = y.data();
+    const data = Array.from(y.data());
     const scale = data.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-3);
     for (let j = 0; j < data.length; j++) {
       const difference = Math.abs(Number(results[i].data[j]) - data[j]);

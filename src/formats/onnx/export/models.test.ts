@@ -47,7 +47,7 @@ async function assertSame(model: Module, x: Tensor, dynamicBatch: boolean): Prom
   const y = await program(x);
   const bytes = exportOnnx(model, { inputs: [{ shape: x.shape, dtype: x.dtype }], dynamicBatch });
   const [result] = await runOnnx(bytes, [{ dtype: x.dtype, shape: x.shape, data: x.data() }]);
-  const data = y.data();
+  const data = Array.from(y.data());
   const scale = data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
   assert.ok(scale > 0);
   assert.deepEqual([...result.shape], [...y.shape]);
