@@ -4,7 +4,7 @@ import { mapNest } from '../kernel/kernel.js';
 import type { MixKernel, OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
 import { transposed, winograd } from '../kernel/winograd.js';
 import { groupedGather, groupedPadding, groupedRows, groupsBeside, groupsTogether } from './grouped.js';
-import type { MachineDescription } from './machine.js';
+import { type MachineDescription, narrowed } from './machine.js';
 import { channelsLast, PaddedCopies } from './padded-copies.js';
 import { type GatherAxis, gatherPhases, paddingOf, product } from './phases.js';
 import { type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
@@ -24,11 +24,20 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
       const { channelsIn, channelsOut } = kernel.geometry;
       // Panels need channels; without any there is nothing to compute.
       if (channelsIn === 0 || channelsOut === 0) return [asNest(step, kernel)];
-      if (kernel.role === 'filter') return filterGradient(step, kernel, machine, padded);
-      if (groupsTogether(kernel.geometry, machine) > 1) return groupedGather(step, kernel, machine, padded);
-      return gather(step, kernel, machine, padded);
+      if (groupsTogether(kernel.geometry, machine) > 1) {
+        const schedule = kernel.role === 'filter' ? filterGradient : groupedGather;
+        return schedule(step, kernel, machine, padded);
+      }
+      const narrow = narrowed(machine, kernel.role === 'input' ? channelsIn : channelsOut);
+      const steps = (kernel.role === 'filter' ? filterGradient : gather)(step, kernel, narrow, padded);
+      return narrow === machine ? steps : steps.map((made) => withLanes(made, narrow.lanes));
     }),
   };
+}
+
+function withLanes(step: Step, lanes: number): Step {
+  const { kernel } = step;
+  return kernel.kind === 'tile' || kernel.kind === 'outer' ? { ...step, kernel: { ...kernel, lanes } } : step;
 }
 
 /** Filters [co, ci, …taps] with the output channels fastest. */

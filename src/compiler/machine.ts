@@ -2,6 +2,8 @@
 export interface MachineDescription {
   /** f32 elements of a vector register. */
   readonly lanes: number;
+  /** All sizes of vector registers that a kernel may use; default: `lanes` only. */
+  readonly widths?: readonly number[];
   /** The register tile of dense contractions: neighbouring positions × vector registers of channels. */
   readonly tile: { readonly rows: number; readonly vectors: number };
   /** Bytes of the caches of one core. */
@@ -11,6 +13,12 @@ export interface MachineDescription {
    * F(2, 3) or F(4, 3) wherever it is possible.
    */
   readonly winograd?: boolean | 2 | 4;
+}
+
+/** The machine as kernels with so few channels should see it: with the narrowest vectors that hold all of them. */
+export function narrowed(machine: MachineDescription, channels: number): MachineDescription {
+  const lanes = Math.min(machine.lanes, ...(machine.widths ?? []).filter((width) => width >= channels));
+  return lanes === machine.lanes ? machine : { ...machine, lanes };
 }
 
 /** Where the real sizes are not known: what processors of the last ten years have at least. */

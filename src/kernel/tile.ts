@@ -37,6 +37,8 @@ export interface TileKernel {
   readonly phases: readonly TilePhase[];
   /** Channels of one packed panel: vectors · lanes. */
   readonly width: number;
+  /** Elements of a vector; default: the machine's. */
+  readonly lanes?: number;
   readonly rows: number;
   /** Present where the sums are computed by Winograd's algorithm. */
   readonly winograd?: WinogradTiling;
@@ -102,6 +104,8 @@ export interface OuterKernel {
   readonly axes: readonly OuterAxis[];
   readonly chunks: number;
   readonly width: number;
+  /** Elements of a vector; default: the machine's. */
+  readonly lanes?: number;
   readonly rows: number;
   /** Present where the sums are computed by Winograd's algorithm. */
   readonly winograd?: WinogradSums;

@@ -94,6 +94,7 @@ export function x64Backend({ features, tile, winograd = true }: X64BackendOption
     name: features,
     machine: {
       lanes: assembler().lanes,
+      widths: features === 'avx512' ? [4, 8, 16] : [4, 8],
       tile: tile ?? x64Tile(features),
       caches: { l1: caches.l1 || USUAL_CACHES.l1, l2: caches.l2 || USUAL_CACHES.l2 },
       winograd,

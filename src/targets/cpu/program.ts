@@ -173,18 +173,24 @@ function emitKernel(
   index: number,
   assembler: Assembler,
 ): { id: FunctionId; items: number; scratch: number } {
-  const code = kernelCode(step, assembler);
+  const lanes = lanesOf(step, assembler);
+  const code = kernelCode(step, lanes);
   const { items, scratch = 0 } = code;
   const name = `${index}:${step.name}`;
   const pointerCount = step.operands.length + step.results.length + (scratch > 0 ? 1 : 0);
-  const id = assembler.define(name, 2 + pointerCount, (m: VectorMachine, parameters) => {
-    const [begin, end, ...pointers] = parameters;
+  const body = (m: VectorMachine, [begin, end, ...pointers]: readonly Register[]): void => {
     if (items > 0) code.emit(m, begin, end, pointers);
-  });
+  };
+  const id = assembler.define(name, 2 + pointerCount, body, { lanes });
   return { id, items, scratch };
 }
 
-function kernelCode(step: Step, { lanes }: Assembler): KernelCode {
+/** Elements of the vectors that a kernel works with. */
+function lanesOf({ kernel }: Step, assembler: Assembler): number {
+  return (kernel.kind === 'tile' || kernel.kind === 'outer' ? kernel.lanes : undefined) ?? assembler.lanes;
+}
+
+function kernelCode(step: Step, lanes: number): KernelCode {
   const operands = step.operands.map(viewOf);
   const results = step.results.map(viewOf);
   switch (step.kernel.kind) {
