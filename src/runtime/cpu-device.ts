@@ -24,10 +24,10 @@ export interface CpuOptions {
   /** WebAssembly only: fused multiply-add by relaxed SIMD where the engine has it; default true. */
   readonly relaxedSimd?: boolean;
   /**
-   * Whether convolutions with three taps may use Winograd's algorithm where that is faster (docs/decisions/winograd.md); default true. Its
-   * rounding errors are larger, by about 10 to 20 times with F(4×4, 3×3).
+   * Whether convolutions with three taps may use Winograd's algorithm where that is faster (docs/decisions/winograd.md); default true; 2 or 4: F(2, 3)
+   * or F(4, 3) wherever it is possible. F(4, 3) loses about one decimal digit.
    */
-  readonly winograd?: boolean;
+  readonly winograd?: boolean | 2 | 4;
 }
 
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
