@@ -8,6 +8,7 @@ import type { Assembler, FunctionId, Register, VectorMachine } from './machine.j
 import { mixCode } from './mix.js';
 import { nestCode } from './nest.js';
 import { outerCode } from './outer.js';
+import { Structures } from './structure.js';
 import { tileCode } from './tile.js';
 
 // A program's table: 64 bytes for its barrier; pointers to the arena, the threads' own memory, the inputs and the outputs; flags.
@@ -71,7 +72,15 @@ export function emitProgram(
   const program = only === undefined ? whole : { ...whole, steps: [{ ...whole.steps[only], preparation: undefined }] };
   const preparations = preparationsOf(program.steps);
   const table = tableLayout(program.inputs.length, program.outputs.length, preparations.length);
-  const kernels = program.steps.map((step, i) => emitKernel(step, i, assembler));
+  // Layers of one shape have the same kernels.
+  const structures = new Structures();
+  const emitted = new Map<number, EmittedKernel>();
+  const kernels = program.steps.map((step, i) => {
+    const what = structures.numberOf([step.kernel, step.operands.map(viewOf), step.results.map(viewOf)]);
+    const kernel = emitted.get(what) ?? emitKernel(step, i, assembler);
+    emitted.set(what, kernel);
+    return kernel;
+  });
   const scratch = Math.max(0, ...kernels.map((kernel) => Math.ceil(kernel.scratch / 64) * 64));
   const slot = (location: Location): number =>
     location.kind === 'arena'
@@ -168,11 +177,13 @@ export function scratchOf(plan: Plan, lanes: number): number {
   return emitProgram(plan, nothing).scratch;
 }
 
-function emitKernel(
-  step: Step,
-  index: number,
-  assembler: Assembler,
-): { id: FunctionId; items: number; scratch: number } {
+interface EmittedKernel {
+  readonly id: FunctionId;
+  readonly items: number;
+  readonly scratch: number;
+}
+
+function emitKernel(step: Step, index: number, assembler: Assembler): EmittedKernel {
   const lanes = lanesOf(step, assembler);
   const code = kernelCode(step, lanes);
   const { items, scratch = 0 } = code;

@@ -7,6 +7,7 @@ import {
   type MachineFunction,
   type RegisterArgument,
   type RegisterClass,
+  type Role,
   Virtual,
   visitRegisters,
 } from './code.js';
@@ -35,8 +36,10 @@ interface Interval {
   weight: number;
   /** Lives across a call or barrier. */
   crosses: boolean;
-  /** Moved from this register. */
-  hint: Virtual | undefined;
+  /** Moved from this one. */
+  hint: Interval | undefined;
+  /** The hardware register; -1 until there is one. */
+  index: number;
 }
 
 /**
@@ -51,102 +54,157 @@ export function allocate(f: MachineFunction, files: RegisterFiles): Allocation {
   let instructions = f.instructions;
   for (let round = 0; ; round++) {
     invariant(round < 50, `${f.name}: register allocation does not end`);
-    const { assigned, spilled } = scan(liveIntervals(instructions), files, f.name);
+    const intervals = liveIntervals(instructions, registers);
+    const spilled = scan(intervals, files, f.name);
     if (spilled.size === 0) {
       f.registers = registers;
+      const assigned = new Map<Virtual, number>();
       const used = new Set<number>();
-      for (const [register, index] of assigned) if (register.class === 'general') used.add(index);
+      for (const { register, index } of intervals) {
+        assigned.set(register, index);
+        if (register.class === 'general') used.add(index);
+      }
       return { instructions, registers: assigned, owners: slots.owners, used: [...used].sort((a, b) => a - b) };
     }
     instructions = rewrite(instructions, spilled, slots, fresh, f);
   }
 }
 
-function liveIntervals(instructions: readonly Instruction[]): Interval[] {
-  const loopEnds = new Map<number, number>();
-  const open: number[] = [];
-  instructions.forEach(({ name }, i) => {
-    if (name === 'loop') open.push(i);
-    else if (name === 'endLoop') loopEnds.set(open.pop() as number, i);
-  });
-  const intervals = new Map<Virtual, Interval>();
+/** @param registers how many there are. */
+function liveIntervals(instructions: readonly Instruction[], registers: number): Interval[] {
+  const loopEnds = new Int32Array(instructions.length);
   const loops: number[] = [];
+  for (let i = 0; i < instructions.length; i++) {
+    const { name } = instructions[i];
+    if (name === 'loop') loops.push(i);
+    else if (name === 'endLoop') loopEnds[loops.pop() as number] = i;
+  }
+  const intervals = new Array<Interval | undefined>(registers).fill(undefined);
+  const all: Interval[] = [];
   const clobbers: number[] = [];
-  instructions.forEach((instruction, i) => {
+  let at = 0;
+  let weight = 1;
+  const visit = (register: Virtual, role: Role): void => {
+    let interval = intervals[register.id];
+    if (interval === undefined) {
+      invariant(role === 'def', `register ${register.id} is used before it is defined`);
+      interval = { register, start: at + 1, end: at + 1, weight: 0, crosses: false, hint: undefined, index: -1 };
+      intervals[register.id] = interval;
+      all.push(interval);
+    }
+    interval.weight += role === 'mod' ? 2 * weight : weight;
+    const end = role === 'use' ? at : at + 1;
+    if (end > interval.end) interval.end = end;
+    for (let j = 0; j < loops.length; j++) {
+      const begin = loops[j];
+      if (2 * begin > interval.start) {
+        interval.end = Math.max(interval.end, 2 * loopEnds[begin]);
+        break;
+      }
+    }
+  };
+  for (let i = 0; i < instructions.length; i++) {
+    const instruction = instructions[i];
+    at = 2 * i;
     if (instruction.name === 'loop') loops.push(i);
     else if (instruction.name === 'endLoop') loops.pop();
-    if (clobbersVectors(instruction)) clobbers.push(2 * i);
-    const weight = LOOP_WEIGHT ** Math.min(loops.length, 8);
-    visitRegisters(instruction, (register, role) => {
-      let interval = intervals.get(register);
-      if (interval === undefined) {
-        invariant(role === 'def', `register ${register.id} is used before it is defined`);
-        interval = { register, start: 2 * i + 1, end: 2 * i + 1, weight: 0, crosses: false, hint: undefined };
-        intervals.set(register, interval);
-      }
-      interval.weight += role === 'mod' ? 2 * weight : weight;
-      interval.end = Math.max(interval.end, role === 'use' ? 2 * i : 2 * i + 1);
-      for (const begin of loops) {
-        if (2 * begin > interval.start) {
-          interval.end = Math.max(interval.end, 2 * (loopEnds.get(begin) as number));
-          break;
-        }
-      }
-    });
+    else if (clobbersVectors(instruction)) clobbers.push(at);
+    weight = LOOP_WEIGHT ** Math.min(loops.length, 8);
+    visitRegisters(instruction, visit);
     if (isMove(instruction)) {
       const [to, from] = instruction.args as RegisterArgument[];
-      const interval = intervals.get(to.register) as Interval;
-      interval.hint ??= from.register;
+      const interval = intervals[to.register.id] as Interval;
+      interval.hint ??= intervals[from.register.id];
     }
-  });
-  const all = [...intervals.values()];
-  for (const interval of all) {
-    if (interval.register.class === 'general') continue;
-    interval.crosses = clobbers.some((at) => interval.start < at && at < interval.end);
+  }
+  if (clobbers.length > 0) {
+    for (const interval of all) {
+      if (interval.register.class === 'general') continue;
+      interval.crosses = clobbers.some((clobber) => interval.start < clobber && clobber < interval.end);
+    }
   }
   return all.sort((a, b) => a.start - b.start);
 }
 
-function scan(
-  intervals: readonly Interval[],
-  files: RegisterFiles,
-  name: string,
-): { assigned: Map<Virtual, number>; spilled: Set<Virtual> } {
-  const assigned = new Map<Virtual, number>();
+/** The registers of one class during the scan. */
+class File {
+  readonly order: readonly number[];
+  readonly free: boolean[] = [];
+  freeCount: number;
+  readonly active: Interval[] = [];
+  /** No active interval ends before. */
+  #firstEnd = Number.POSITIVE_INFINITY;
+
+  constructor(order: readonly number[]) {
+    this.order = order;
+    this.freeCount = order.length;
+    for (const index of order) this.free[index] = true;
+  }
+
+  /** Takes a free register. */
+  take(interval: Interval): void {
+    const wanted = interval.hint?.index ?? -1;
+    let index = wanted;
+    if (wanted < 0 || !this.free[wanted]) {
+      let i = 0;
+      while (!this.free[this.order[i]]) i++;
+      index = this.order[i];
+    }
+    this.free[index] = false;
+    this.freeCount--;
+    interval.index = index;
+    this.active.push(interval);
+    this.#firstEnd = Math.min(this.#firstEnd, interval.end);
+  }
+
+  replace(victim: Interval, interval: Interval): void {
+    interval.index = victim.index;
+    this.active[this.active.indexOf(victim)] = interval;
+    this.#firstEnd = Math.min(this.#firstEnd, interval.end);
+  }
+
+  /** Takes back the registers of what ended before. */
+  expire(start: number): void {
+    if (this.#firstEnd >= start) return;
+    const { active } = this;
+    let first = Number.POSITIVE_INFINITY;
+    let kept = 0;
+    for (const interval of active) {
+      if (interval.end >= start) {
+        active[kept++] = interval;
+        if (interval.end < first) first = interval.end;
+      } else {
+        this.free[interval.index] = true;
+        this.freeCount++;
+      }
+    }
+    active.length = kept;
+    this.#firstEnd = first;
+  }
+}
+
+/** Gives every interval its {@link Interval.index}, or spills its register. */
+function scan(intervals: readonly Interval[], files: RegisterFiles, name: string): Set<Virtual> {
   const spilled = new Set<Virtual>();
-  const active: Record<RegisterClass, Interval[]> = { general: [], vector: [], mask: [] };
-  const free: Record<RegisterClass, Set<number>> = {
-    general: new Set(files.general),
-    vector: new Set(files.vector),
-    mask: new Set(files.mask),
+  const classes: Readonly<Record<RegisterClass, File>> = {
+    general: new File(files.general),
+    vector: new File(files.vector),
+    mask: new File(files.mask),
   };
   for (const interval of intervals) {
     const { register } = interval;
-    const own = register.class;
     if (interval.crosses) {
       spilled.add(register);
       continue;
     }
-    if (active[own].some((other) => other.end < interval.start)) {
-      active[own] = active[own].filter((other) => {
-        if (other.end >= interval.start) return true;
-        free[own].add(assigned.get(other.register) as number);
-        return false;
-      });
-    }
-    if (free[own].size > 0) {
-      const wanted = interval.hint && assigned.get(interval.hint);
-      const index =
-        wanted !== undefined && free[own].has(wanted)
-          ? wanted
-          : (files[own].find((candidate) => free[own].has(candidate)) as number);
-      free[own].delete(index);
-      assigned.set(register, index);
-      active[own].push(interval);
+    const file = classes[register.class];
+    file.expire(interval.start);
+    if (file.freeCount > 0) {
+      file.take(interval);
       continue;
     }
     let victim = interval;
-    for (const other of active[own]) {
+    for (const other of file.active) {
       if (other.register.standsFor) continue;
       if (
         victim.register.standsFor ||
@@ -158,16 +216,13 @@ function scan(
     }
     invariant(
       victim.register.standsFor === undefined,
-      `${name}: an instruction needs more ${own} registers than there are`,
+      `${name}: an instruction needs more ${register.class} registers than there are`,
     );
     spilled.add(victim.register);
-    if (victim !== interval) {
-      assigned.set(register, assigned.get(victim.register) as number);
-      active[own].splice(active[own].indexOf(victim), 1, interval);
-    }
+    if (victim === interval) continue;
+    file.replace(victim, interval);
   }
-  for (const register of spilled) assigned.delete(register);
-  return { assigned, spilled };
+  return spilled;
 }
 
 class Slots {
@@ -237,11 +292,13 @@ function rewrite(
     }
     return source.words.length * 32 === bits ? source : undefined;
   };
+  let touched = false;
+  const touch = (register: Virtual): void => {
+    touched ||= spilled.has(register);
+  };
   for (const instruction of instructions) {
-    let touched = false;
-    visitRegisters(instruction, (register) => {
-      touched ||= spilled.has(register);
-    });
+    touched = false;
+    visitRegisters(instruction, touch);
     if (!touched) {
       result.push(instruction);
       continue;
