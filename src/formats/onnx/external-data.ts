@@ -4,31 +4,39 @@ import { dirname, isAbsolute, resolve, sep } from 'node:path';
 import { FileError } from '../../tensor/errors.js';
 import { reasonOf } from '../folders.js';
 import type { TensorProto } from './messages.js';
+import { IN_THIS_FILE, readSkeleton } from './skeleton.js';
 import { tensorHeader } from './tensor-proto.js';
 
+/** Protocol Buffers count bytes in 32 bits with a sign. */
+const LARGEST_FILE = 2 ** 31 - 1;
+
 /**
- * The files beside a model that hold its large tensors. Only files in its folder (or below) are opened, also after all links are
+ * A model's file and those beside it that hold its large tensors. Only files in its folder (or below) are opened, also after all links are
  * followed.
  */
 export class ExternalData implements AsyncDisposable {
   readonly #folder: string;
   readonly #handles = new Map<string, { readonly handle: FileHandle; readonly size: number }>();
 
+  readonly #own: string;
+
   /** @param path of the model */
   constructor(path: string) {
+    this.#own = resolve(path);
     this.#folder = dirname(resolve(path));
   }
 
   /** The bytes of a tensor, exactly as many as its type and shape take. */
   async read(proto: TensorProto, where: string): Promise<Uint8Array> {
     const entry = (key: string): string | undefined => proto.externalData.find((e) => e.key === key)?.value;
-    const location = entry('location') ?? '';
+    const own = proto.dataLocation === IN_THIS_FILE;
+    const location = own ? this.#own : (entry('location') ?? '');
     const { bytes } = tensorHeader(proto, where);
     const offset = wholeNumber(entry('offset'), 0, `${where}: offset`);
     const length = wholeNumber(entry('length'), bytes, `${where}: length`);
     if (length !== bytes)
       throw new FileError(`${where}: its elements take ${bytes} bytes, "${location}" claims to hold ${length}`);
-    const { handle, size } = await this.#open(location, where);
+    const { handle, size } = await this.#open(location, where, own);
     if (offset + length > size) {
       throw new FileError(`${where}: bytes ${offset} to ${offset + length} of "${location}", which has ${size}`);
     }
@@ -41,9 +49,14 @@ export class ExternalData implements AsyncDisposable {
     return data;
   }
 
-  async #open(location: string, where: string): Promise<{ readonly handle: FileHandle; readonly size: number }> {
+  async #open(
+    location: string,
+    where: string,
+    own: boolean,
+  ): Promise<{ readonly handle: FileHandle; readonly size: number }> {
     const known = this.#handles.get(location);
     if (known !== undefined) return known;
+    if (own) return this.#ownFile();
     const parts = location.split(/[\\/]/);
     if (
       location === '' ||
@@ -76,6 +89,29 @@ export class ExternalData implements AsyncDisposable {
       throw new FileError(`${where}: cannot read its data in ${JSON.stringify(location)}: ${reasonOf(error)}`, {
         cause: error,
       });
+    }
+  }
+
+  /** The message in the model's file, without its large tensors; these are read like those in other files. */
+  async skeleton(where: string): Promise<Uint8Array> {
+    const { handle, size } = await this.#ownFile();
+    if (size > LARGEST_FILE) throw new FileError(`${where}: ${size} bytes; ONNX files have at most ${LARGEST_FILE}`);
+    return readSkeleton(handle, size, where);
+  }
+
+  async #ownFile(): Promise<{ readonly handle: FileHandle; readonly size: number }> {
+    const known = this.#handles.get(this.#own);
+    if (known !== undefined) return known;
+    try {
+      const handle = await open(this.#own, constants.O_RDONLY | constants.O_NONBLOCK);
+      const stats = await handle.stat();
+      const opened = { handle, size: stats.size };
+      this.#handles.set(this.#own, opened);
+      if (!stats.isFile()) throw new FileError(`${this.#own}: this is no file`);
+      return opened;
+    } catch (error) {
+      if (error instanceof FileError) throw error;
+      throw new FileError(`${this.#own}: cannot read it: ${reasonOf(error)}`, { cause: error });
     }
   }
 

@@ -1,8 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
 import { tensor } from '../../ops/create.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
-import { reasonOf } from '../folders.js';
 import { type Uses, unknownOperators, usesOf, weightConstants } from './analysis.js';
 import { type ElementType, rowOf } from './element-types.js';
 import { ExternalData } from './external-data.js';
@@ -20,8 +18,6 @@ export interface LoadOnnxOptions {
 
 /** The newest version of the default operator set that the rules were compared with. */
 export const NEWEST_OPSET = 26;
-/** Protocol Buffers count bytes in 32 bits with a sign. */
-const LARGEST_FILE = 2 ** 31 - 1;
 
 /**
  * Imports a network from an ONNX file: see {@link OnnxModel}. Large tensors may lie in files beside it.
@@ -37,20 +33,10 @@ export async function loadOnnx(source: string | Uint8Array, options: LoadOnnxOpt
   checkOptions('loadOnnx', options, ['dims']);
   const { dims = {} } = options;
   const where = typeof source === 'string' ? source : 'ONNX model';
-  const proto = decode<ModelProto>(MODEL, typeof source === 'string' ? await readWhole(source) : source, where);
   await using external = typeof source === 'string' ? new ExternalData(source) : undefined;
+  const bytes = typeof source === 'string' ? await external?.skeleton(where) : source;
+  const proto = decode<ModelProto>(MODEL, bytes ?? new Uint8Array(0), where);
   return new OnnxModel(await readModel(proto, where, external, dims));
-}
-
-async function readWhole(path: string): Promise<Uint8Array> {
-  try {
-    const { size } = await stat(path);
-    if (size > LARGEST_FILE) throw new FileError(`${path}: ${size} bytes; ONNX files have at most ${LARGEST_FILE}`);
-    return await readFile(path);
-  } catch (error) {
-    if (error instanceof FileError) throw error;
-    throw new FileError(`${path}: cannot read it: ${reasonOf(error)}`, { cause: error });
-  }
 }
 
 async function readModel(

@@ -12,6 +12,7 @@ import {
 } from './element-types.js';
 import { TENSOR, type TensorProto } from './messages.js';
 import { decode, encode, type NumberList } from './proto.js';
+import { IN_THIS_FILE } from './skeleton.js';
 
 /** An array as ONNX files hold it: whole numbers in i32, floats in f32, bool in bytes. */
 export interface HostArray {
@@ -20,12 +21,13 @@ export interface HostArray {
   readonly data: TypedArray;
 }
 
-const EXTERNAL = 1;
+/** In another file, or still in the model's own (`skeleton.ts`). */
+const EXTERNAL: readonly number[] = [1, IN_THIS_FILE];
 /** More elements than any memory holds. */
 const MOST_ELEMENTS = 2 ** 31;
 
 export function isExternal(proto: TensorProto): boolean {
-  return proto.dataLocation === EXTERNAL;
+  return EXTERNAL.includes(proto.dataLocation ?? 0);
 }
 
 /** Type and shape of a tensor, and how many bytes its elements take; nothing is read. */
