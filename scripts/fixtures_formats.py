@@ -158,6 +158,10 @@ def write():
     save("module.pt", nn.Linear(2, 2))
     archive("arrays.npz", arrays(), zipfile.ZIP_STORED)
     archive("deflated.npz", {"zeros": np.zeros((64, 64), "<f4"), "ramp": np.arange(100, dtype="<i4")}, zipfile.ZIP_DEFLATED)
+    # As if it were larger than 4 GB.
+    limit, zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = zipfile.ZIP64_LIMIT, 100, 1
+    archive("zip64.npz", {"a": np.arange(100, dtype="<i4"), "b": np.arange(3, dtype="<f4")}, zipfile.ZIP_STORED)
+    zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = limit, (1 << 16) - 1
     np.save(path("objects.npy"), np.array([{}], dtype=object))
     np.save(path("records.npy"), np.zeros(2, dtype=[("a", "<f4"), ("b", "<i4")]))
     np.save(path("complex.npy"), np.zeros(2, dtype="<c8"))

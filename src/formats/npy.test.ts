@@ -85,6 +85,12 @@ test("NumPy's arrays of every type, byte order and memory order", async () => {
   assert.deepEqual([...(deflated.get('ramp')?.data ?? [])], [...Array(100).keys()]);
 });
 
+test('archives with sizes of 64 bits', async () => {
+  const arrays = await readNpz(fixture('zip64.npz'));
+  assert.deepEqual([...(arrays.get('a')?.data ?? [])], [...Array(100).keys()]);
+  assert.deepEqual([...(arrays.get('b')?.data ?? [])], [0, 1, 2]);
+});
+
 /** A `.npy` file with this header text. */
 function forge(header: string, data = 0): Uint8Array {
   const head = Buffer.from(`\x93NUMPY\x01\x00\0\0${header}`, 'latin1');

@@ -129,6 +129,18 @@ test('tensors as newer versions of PyTorch write them', async () => {
   assert.deepEqual((await parsePytorch(checkpoint(subclass))).tensors.get('')?.shape, [2]);
 });
 
+test('checkpoints of machines with the other byte order', async () => {
+  const bytes = zip(
+    [
+      ['x/data.pkl', ascii(tensor(0, 'I2\n', 'I1\n'))],
+      ['x/byteorder', ascii('big')],
+      ['x/data/0', Uint8Array.of(0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)],
+    ],
+    false,
+  );
+  assert.deepEqual([...((await parsePytorch(bytes)).tensors.get('')?.data ?? [])], [1, -2]);
+});
+
 test('tensors that reach beyond their storage, and storages that are not there', async () => {
   const refused = (bytes: Uint8Array, pattern: RegExp): Promise<void> =>
     assert.rejects(parsePytorch(bytes), (e) => e instanceof FileError && pattern.test(e.message));
