@@ -32,6 +32,8 @@ export interface CpuOptions {
 
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
 const PARALLEL_WORK = 200_000;
+/** Programs with no more work than this take one thread some milliseconds, less than it takes to start others. */
+const LIGHT_WORK = 100_000_000;
 
 function bytesOf({ shape, dtype }: TensorType): number {
   return sizeOf(shape) * DTYPES[dtype].bytes;
@@ -266,6 +268,7 @@ class CpuExecutable implements Executable {
   /** The contents of all inputs in the last run: what the prepared results in the arena are of. Undefined: of nothing. */
   #prepared: readonly number[] | undefined;
   readonly #pool: ThreadPool;
+  readonly #light: boolean;
   readonly #program: ProgramHandle;
   readonly #table: number;
   readonly #arena: number;
@@ -277,7 +280,7 @@ class CpuExecutable implements Executable {
   /** @param single whether `code` is one step alone: it has no preparations, and runs in an arena that is lent to it. */
   constructor(
     device: CpuDevice,
-    { program, memory: plan }: Plan,
+    { program, memory: plan, work }: Plan,
     code: EmittedCode,
     parallel: boolean,
     single = false,
@@ -288,6 +291,7 @@ class CpuExecutable implements Executable {
     this.#updated = new Set([...writtenInputs(program)].map((buffer) => buffer.input as number));
     this.#preparations = single ? [] : preparationsOf(program.steps);
     this.#pool = device.pool(parallel);
+    this.#light = !single && work <= LIGHT_WORK;
     const { memory } = device;
     const layout = tableLayout(this.#inputs, this.#outputs.length, this.#preparations.length);
     this.#table = memory.allocate(layout.bytes);
@@ -402,7 +406,7 @@ class CpuExecutable implements Executable {
     let run: Run | undefined;
     try {
       run = this.#begin(binding);
-      this.#pool.runSync(this.#program, this.#table);
+      this.#pool.runSync(this.#program, this.#table, this.#light);
       this.#finish(run);
     } catch (error) {
       for (const output of outputs) output.dispose();

@@ -117,6 +117,26 @@ test('with one thread a blocking run needs no worker', (t) => {
   assert.equal(spawned.length, before);
 });
 
+test('light runs are done by the calling thread until the others are up, which start beside the second one', async (t) => {
+  for (const { source } of KINDS) {
+    const { pool, table } = bench(t, 3);
+    const before = spawned.length;
+    const program = pool.load(source);
+    const { address, words } = table();
+    pool.runSync(program, address, true);
+    assert.equal(words[RESULT], 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(spawned.length, before);
+    pool.runSync(program, address, true);
+    assert.equal(words[RESULT], 2);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(spawned.length > before);
+    await pool.ready();
+    pool.runSync(program, address, true);
+    assert.equal(words[RESULT], 2 + sumTo(3));
+  }
+});
+
 test('runs of several callers and programs happen in the order of the calls', async (t) => {
   const { pool, table } = bench(t, 2);
   const compiled = new wasm.Module(sumProgram(true));

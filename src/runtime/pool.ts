@@ -59,6 +59,8 @@ export class ThreadPool {
   /** The first one may be running. */
   readonly #queue: Run[] = [];
   #busy = false;
+  /** Whether a light program ran without other threads. */
+  #lightRun = false;
   #serving: Promise<void> | undefined;
   #team: Team | undefined;
   /** Until all threads of a failed team have ended. */
@@ -124,12 +126,25 @@ export class ThreadPool {
    * does not (a trap of another thread could leave it in a barrier for ever). Threads that are not up yet start meanwhile.
    * @throws GaborError as {@link run}. After a failure that needs new threads the old ones end only when the event loop
    *   turns; until then this throws, too: `await pool.ready()` first.
+   * @param light whether one thread has done it before others are up: it then runs on the calling one as long as they are not. They
+   *   start beside the second such run, since many a process has only one.
    */
-  runSync(handle: ProgramHandle, table: number): void {
+  runSync(handle: ProgramHandle, table: number, light = false): void {
     const program = this.#find(handle);
     if (this.#queue.length > 0) this.#drain();
-    if (this.threads === 1) this.#runHere(program, table);
+    if (this.threads === 1 || (light && !this.#isUp(program))) this.#runHere(program, table);
     else this.#runTogether(program, table);
+  }
+
+  /** Whether a light run is to use all threads. */
+  #isUp({ exports }: Program): boolean {
+    // Of a team that is being stopped some threads may still be inside a program.
+    if (this.#stopping !== undefined) return true;
+    if (this.#team === undefined && !this.#lightRun) {
+      this.#lightRun = true;
+      return false;
+    }
+    return this.#startTeam().start(exports.abort === undefined ? 0 : 1);
   }
 
   /** Starts all threads and waits until they are up. Never necessary, but the first run is faster after it. */

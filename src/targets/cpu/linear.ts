@@ -90,9 +90,15 @@ function joinColumns(
 
 /** Whether two rows agree in some columns and differ in the sign in others. */
 function isMirrored(a: readonly number[], b: readonly number[]): boolean {
-  const used = a.map((c, k) => [c, b[k]]).filter(([c, d]) => c !== 0 || d !== 0);
-  const equal = used.filter(([c, d]) => c === d).length;
-  return used.every(([c, d]) => Math.abs(c) === Math.abs(d)) && equal > 0 && equal < used.length;
+  let used = 0;
+  let equal = 0;
+  for (let k = 0; k < a.length; k++) {
+    if (a[k] === 0 && b[k] === 0) continue;
+    if (Math.abs(a[k]) !== Math.abs(b[k])) return false;
+    used++;
+    if (a[k] === b[k]) equal++;
+  }
+  return equal > 0 && equal < used;
 }
 
 /** Σ coefficients[k] · x[k] */
