@@ -495,6 +495,11 @@ await single('', 11, 'OneHot', { axis: 1 }, [
   constant(given('float', [2], [-0.5, 2])),
 ]);
 
+await single('with given constants', 13, 'NonZero', {}, [constant(given('float', [2, 3], [1, 0, 2, 0, 0, 3]))]);
+await single('', 10, 'Scatter', { axis: 1 }, [floats([2, 5]), given('int64', [2, 2], [1, 3, 0, 4]), floats([2, 2])]);
+await single('', 19, 'CastLike', {}, [given('float', [3], [1.7, -2.2, 0]), given('int32', [1], [0])]);
+await single('', 24, 'Swish', { alpha: float(1.5) }, [image()]);
+
 // Resizing
 for (const coordinate_transformation_mode of ['half_pixel', 'pytorch_half_pixel', 'align_corners', 'asymmetric']) {
   for (const mode of ['nearest', 'linear', 'cubic']) {

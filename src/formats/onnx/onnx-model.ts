@@ -85,6 +85,13 @@ export class OnnxModel extends Module {
     }
   }
 
+  /** @throws OptionError: a graph is no configuration. */
+  override config(): never {
+    throw new OptionError(
+      'OnnxModel: an imported network is no configuration of layers; save it as ONNX (saveOnnx), or its weights alone (writeSafetensors)',
+    );
+  }
+
   override get inputDType(): 'f32' | 'i32' {
     const [first] = this.inputs;
     return first?.type !== undefined && rowOf(first.type).dtype === 'i32' ? 'i32' : 'f32';
