@@ -28,9 +28,12 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
         const schedule = kernel.role === 'filter' ? filterGradient : groupedGather;
         return schedule(step, kernel, machine, padded);
       }
-      const narrow = narrowed(machine, kernel.role === 'input' ? channelsIn : channelsOut);
+      const choice = machine.choices?.(kernel, step.scope);
+      const narrow = choice
+        ? { ...machine, ...choice }
+        : narrowed(machine, kernel.role === 'input' ? channelsIn : channelsOut);
       const steps = (kernel.role === 'filter' ? filterGradient : gather)(step, kernel, narrow, padded);
-      return narrow === machine ? steps : steps.map((made) => withLanes(made, narrow.lanes));
+      return narrow.lanes === machine.lanes ? steps : steps.map((made) => withLanes(made, narrow.lanes));
     }),
   };
 }
@@ -73,7 +76,8 @@ function gather(
   const tiling = whole.every(([axis, ...more]) => more.length === 0 && axis.stride === 1)
     ? chooseWinograd(
         {
-          repeats: g.batch * g.groups,
+          batch: g.batch,
+          groups: g.groups,
           channelsIn: reduceChannels,
           channelsOut: outChannels,
           width,
@@ -226,13 +230,13 @@ function filterGradient(
     together === 1 && g.axes.every((a) => a.stride === 1 && a.output > 0)
       ? chooseWinogradFilter(
           {
-            repeats: g.batch * g.groups,
+            batch: g.batch,
+            groups: g.groups,
             channelsIn: g.channelsIn,
             channelsOut: g.channelsOut,
             width: tileWidth(g.channelsOut, machine),
             axes: g.axes.map((a) => ({ count: a.output, taps: a.kernel, dilation: a.dilation })),
           },
-          g.batch,
           machine,
         )
       : undefined;

@@ -4,8 +4,8 @@ import type { MachineDescription } from './machine.js';
 
 /** A stride-1 contraction as far as the choice of algorithm depends on it; channels are those of one group. */
 export interface DenseProblem {
-  /** How often everything happens: batch elements, groups. */
-  readonly repeats: number;
+  readonly batch: number;
+  readonly groups: number;
   readonly channelsIn: number;
   readonly channelsOut: number;
   /** Channels of one panel of the filter. */
@@ -34,9 +34,12 @@ export function chooseWinograd(problem: DenseProblem, machine: MachineDescriptio
   if (!possible(problem, machine)) return undefined;
   let best: { cost: number; choice: WinogradChoice } | undefined;
   for (const m of candidates(problem, machine)) {
-    const choice = tilingOf(problem, machine, m);
-    const cost = winogradCost(problem, machine, choice);
-    if (best === undefined || cost < best.cost) best = { cost, choice };
+    // Blocks whose inputs stay in the second-level cache, or larger ones that read large filters less often.
+    for (const share of [SHARE, 4 * SHARE]) {
+      const choice = tilingOf(problem, machine, m, share);
+      const cost = winogradCost(problem, machine, choice);
+      if (best === undefined || cost < best.cost) best = { cost, choice };
+    }
   }
   const always = typeof machine.winograd === 'number';
   return best !== undefined && (always || best.cost < directCost(problem, machine)) ? best.choice : undefined;
@@ -50,18 +53,20 @@ export interface WinogradFilterChoice extends WinogradSums {
 /** Elements that the sums of all chunks together may have. */
 const SUMS = 2 ** 20;
 
-/** As {@link chooseWinograd}, for the filter gradient; `batch` elements and `groups` make the problem's repeats. */
+/** As {@link chooseWinograd}, for the filter gradient. */
 export function chooseWinogradFilter(
   problem: DenseProblem,
-  batch: number,
   machine: MachineDescription,
 ): WinogradFilterChoice | undefined {
   if (!possible(problem, machine)) return undefined;
   let best: { cost: number; choice: WinogradFilterChoice } | undefined;
   for (const m of candidates(problem, machine)) {
-    const choice = filterTiling(problem, batch, machine, m);
-    const cost = filterCost(problem, batch, machine, choice);
-    if (best === undefined || cost < best.cost) best = { cost, choice };
+    // Blocks whose tiles stay in the second-level cache, or larger ones that add to large sums less often.
+    for (const share of [SHARE, 4 * SHARE, 16 * SHARE]) {
+      const choice = filterTiling(problem, machine, m, share);
+      const cost = filterCost(problem, machine, choice);
+      if (best === undefined || cost < best.cost) best = { cost, choice };
+    }
   }
   const always = typeof machine.winograd === 'number';
   return best !== undefined && (always || best.cost < directCost(problem, machine)) ? best.choice : undefined;
@@ -75,13 +80,13 @@ function candidates({ axes }: DenseProblem, { winograd: wanted }: MachineDescrip
 
 function filterTiling(
   problem: DenseProblem,
-  batch: number,
   machine: MachineDescription,
   m: number,
+  share: number,
 ): WinogradFilterChoice {
+  const { batch, groups } = problem;
   const outputs = problem.axes.map(({ taps }) => (taps === 3 ? m : 1));
   const { tileCount, phases, points } = extents(problem, outputs);
-  const groups = problem.repeats / batch;
   const sums = groups * points * problem.channelsIn * problem.channelsOut;
   let chunks = 1;
   for (let n = 1; n <= Math.min(ITEMS, SUMS / sums); n++) if (batch % n === 0) chunks = n;
@@ -97,21 +102,21 @@ function filterTiling(
     parts[columns >= rows ? 1 : 0] *= 2;
   }
   const channels = problem.channelsIn / parts[0] + problem.channelsOut / parts[1];
-  const cached = Math.floor((SHARE * machine.caches.l2) / (4 * points * channels));
-  const tiles = Math.min((tileCount * phases * batch) / chunks, Math.max(16, Math.min(cached, 64)));
-  return { outputs, tiles: Math.ceil(tiles), parts, chunks };
+  const cached = Math.floor((share * machine.caches.l2) / (4 * points * channels));
+  const all = Math.ceil((tileCount * phases) / chunks);
+  const blocks = Math.ceil(all / Math.max(16, Math.min(cached, 64)));
+  return { outputs, tiles: Math.ceil(all / blocks), parts, chunks };
 }
 
 function filterCost(
   problem: DenseProblem,
-  batch: number,
   machine: MachineDescription,
   { outputs, tiles, parts, chunks }: WinogradFilterChoice,
 ): number {
-  const { repeats, channelsIn, channelsOut } = problem;
+  const { groups, channelsIn, channelsOut } = problem;
   const { lanes } = machine;
   const { tileCount, phases, points } = extents(problem, outputs);
-  const all = repeats * phases * tileCount;
+  const all = groups * phases * tileCount;
   const vectorsIn = Math.ceil(channelsIn / lanes);
   const vectorsOut = Math.ceil(channelsOut / lanes);
   const tiledAxes = outputs.filter((n) => n > 1).length;
@@ -119,18 +124,21 @@ function filterCost(
   const products = all * points * channelsIn * vectorsOut;
   // Sums are read and written for every block of tiles, and once more at the end by Gᵀ.
   const sums = 4 * points * channelsIn * channelsOut;
-  const streamed = (2 * sums * (all / tiles + 2 * chunks * (repeats / batch))) / FAR_BYTES;
+  const tileBytes = 4 * points * (channelsIn * parts[1] + channelsOut * parts[0]);
+  const near = (tileBytes * tiles) / (parts[0] * parts[1]) <= SHARE * machine.caches.l2;
+  const streamed =
+    (2 * sums * (all / tiles + 2 * chunks * groups)) / FAR_BYTES + (all * tileBytes) / (near ? NEAR_BYTES : FAR_BYTES);
   return overlap(products, streamed) + all * transform * (parts[1] * vectorsIn + parts[0] * vectorsOut);
 }
 
 /** Axes with three taps compute `m` outputs together; an axis with dilation d falls apart into d. */
-function tilingOf(problem: DenseProblem, machine: MachineDescription, m: number): WinogradChoice {
+function tilingOf(problem: DenseProblem, machine: MachineDescription, m: number, share: number): WinogradChoice {
   const outputs = problem.axes.map(({ taps }) => (taps === 3 ? m : 1));
   const { tileCount, phases, points } = extents(problem, outputs);
   const { rows: maxRows } = machine.tile;
-  const cached = Math.floor((SHARE * machine.caches.l2) / (4 * points * problem.channelsIn));
-  const most = Math.max(maxRows, Math.min(cached, 4 * maxRows));
-  const units = problem.repeats * phases;
+  const cached = Math.floor((share * machine.caches.l2) / (4 * points * problem.channelsIn));
+  const most = machine.winogradTiles ?? Math.max(maxRows, Math.min(cached, 4 * maxRows));
+  const units = problem.groups * phases;
   let parts = Math.ceil(tileCount / most);
   // More and smaller blocks for the threads, as long as registers stay full.
   while (units * parts < ITEMS && Math.ceil(tileCount / (parts + 1)) >= maxRows) parts++;
@@ -152,11 +160,12 @@ function possible({ axes }: DenseProblem, machine: MachineDescription): boolean 
   return axes.every(({ taps }) => taps === 1 || taps === 3) && axes.some(({ taps }) => taps === 3);
 }
 
+/** Tiles of all batch elements in one phase; phases; points of a tile. */
 function extents(
-  { axes }: DenseProblem,
+  { batch, axes }: DenseProblem,
   outputs: readonly number[],
 ): { tileCount: number; phases: number; points: number } {
-  let tileCount = 1;
+  let tileCount = batch;
   let phases = 1;
   let points = 1;
   axes.forEach(({ count, taps, dilation }, s) => {
@@ -169,7 +178,7 @@ function extents(
 }
 
 function winogradCost(problem: DenseProblem, machine: MachineDescription, choice: WinogradChoice): number {
-  const { repeats, channelsIn, channelsOut, width, axes } = problem;
+  const { batch, groups, channelsIn, channelsOut, width, axes } = problem;
   const { lanes } = machine;
   const { tileCount, phases, points } = extents(problem, choice.outputs);
   const parts = Math.ceil(tileCount / choice.tiles);
@@ -180,22 +189,29 @@ function winogradCost(problem: DenseProblem, machine: MachineDescription, choice
   const rowTiles = parts * Math.ceil(choice.tiles / choice.rows) * choice.rows;
   const products = points * rowTiles * channelsIn * vectorsOut;
   const filterBytes = 4 * points * channelsIn * channelsOut;
-  const streamed = (parts * filterBytes) / (filterBytes > machine.caches.l2 / 2 ? FAR_BYTES : NEAR_BYTES);
+  const blockBytes = 4 * points * choice.tiles * channelsIn;
+  const rate = (bytes: number): number => (bytes > SHARE * machine.caches.l2 ? FAR_BYTES : NEAR_BYTES);
+  // Filters for every block of tiles, the block's inputs for every panel of filters.
+  const panels = Math.ceil(channelsOut / width);
+  const streamed = parts * (filterBytes / rate(filterBytes) + (panels * blockBytes) / rate(blockBytes));
   // Adds and multiplications of a transform, and its loads and stores.
   const transform = points * (2.5 * tiledAxes + 2);
   const transforms = tileCount * transform * (splits * vectorsIn + vectorsOut);
-  const padding = axes.reduce((n, axis) => n * (axis.count + 2), 1) * vectorsIn;
-  return repeats * phases * (overlap(products, streamed) + transforms) + repeats * padding;
+  const padding = batch * axes.reduce((n, axis) => n * (axis.count + 2), 1) * vectorsIn;
+  return groups * (phases * (overlap(products, streamed) + transforms) + padding);
 }
 
-function directCost({ repeats, channelsIn, channelsOut, axes }: DenseProblem, machine: MachineDescription): number {
+function directCost(
+  { batch, groups, channelsIn, channelsOut, axes }: DenseProblem,
+  machine: MachineDescription,
+): number {
   const vectorsOut = Math.ceil(channelsOut / machine.lanes);
   const taps = axes.reduce((n, axis) => n * axis.taps, 1);
   const positions = axes.reduce((n, axis) => n * axis.count, 1);
   const filterBytes = 4 * taps * channelsIn * channelsOut;
   const rows = axes.slice(0, -1).reduce((n, axis) => n * axis.count, 1);
   const streamed = filterBytes / (filterBytes > machine.caches.l2 / 2 ? FAR_BYTES : NEAR_BYTES);
-  return repeats * overlap(positions * taps * channelsIn * vectorsOut, streamed * Math.max(1, rows / 16));
+  return batch * groups * overlap(positions * taps * channelsIn * vectorsOut, streamed * Math.max(1, rows / 16));
 }
 
 /** Loads that hardware fetches ahead hide behind arithmetic, but not wholly. */

@@ -11,8 +11,8 @@ import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View 
 import type { Register, VectorMachine } from './machine.js';
 
 /**
- * Generates code for a contraction by Winograd's algorithm (kernel/winograd.ts). An item is (phase, batch element, group, block of
- * tiles, range of filter panels). In the thread's own memory it transforms the block's inputs, then for each panel multiplies them by
+ * Generates code for a contraction by Winograd's algorithm (kernel/winograd.ts). An item is (phase, group, block of tiles,
+ * range of filter panels); tiles are those of all batch elements. In the thread's own memory it transforms the block's inputs, then for each panel multiplies them by
  * the transformed filters, one matrix product for each point, and transforms the products back. A block is chosen so
  * that all of this stays in the second-level cache.
  */
@@ -50,7 +50,7 @@ export function winogradCode(
 interface PhasePlan {
   readonly phase: TilePhase;
   readonly transforms: readonly Winograd[];
-  /** Tiles along each axis, and all of them. */
+  /** Batch elements, then tiles along each axis; and all of them. */
   readonly tiles: readonly number[];
   readonly tileCount: number;
   readonly tilesPerItem: number;
@@ -62,10 +62,10 @@ interface PhasePlan {
 
 function planPhase(k: TileKernel, tiling: WinogradTiling, phase: TilePhase): PhasePlan {
   const transforms = phase.axes.map((axis, s) => winograd(tiling.outputs[s], axis.taps));
-  const tiles = phase.axes.map((axis, s) => Math.ceil(axis.count / tiling.outputs[s]));
+  const tiles = [k.batch, ...phase.axes.map((axis, s) => Math.ceil(axis.count / tiling.outputs[s]))];
   const tileCount = tiles.reduce((a, b) => a * b, 1);
   const blocks = Math.ceil(k.channelsOut / k.width);
-  const itemExtents = [k.batch, k.groups, Math.ceil(tileCount / tiling.tiles), Math.ceil(blocks / tiling.blocks)];
+  const itemExtents = [k.groups, Math.ceil(tileCount / tiling.tiles), Math.ceil(blocks / tiling.blocks)];
   const items = itemExtents.reduce((a, b) => a * b, 1);
   return {
     phase,
@@ -145,11 +145,11 @@ class WinogradEmitter {
     const plan = this.#plan;
     const { strides } = this.#input;
     const own = pointers[pointers.length - 1];
-    const [n, group, tileItem, blockItem] = a.decode(a.plus(item, -first), plan.itemExtents);
+    const [group, tileItem, blockItem] = a.decode(a.plus(item, -first), plan.itemExtents);
     const firstTile = a.times(tileItem, plan.tilesPerItem);
     const endTile = a.atMost(a.plus(firstTile, plan.tilesPerItem), plan.tileCount);
     const start = plan.phase.axes.reduce((sum, axis, s) => sum + axis.inStart * strides[2 + s], 0);
-    let image = a.plus(a.plus(pointers[0], start * 4), a.times(n, strides[0] * 4));
+    let image = a.plus(pointers[0], start * 4);
     if (k.groups > 1) image = a.plus(image, a.times(group, k.channelsIn * strides[1] * 4));
 
     const inputs = m.copy(own);
@@ -158,7 +158,7 @@ class WinogradEmitter {
       m.bump(inputs, this.#memory.inputRow * 4);
     });
 
-    const values = FormValues.start(m, this.#analysis.forms, pointers).enter(0, n);
+    const values = FormValues.start(m, this.#analysis.forms, pointers);
     const panel = this.#points() * k.channelsIn * k.width * 4;
     const filter = a.plus(pointers[plan.phase.filter], a.times(group, plan.blocks * panel));
     const firstBlock = a.times(blockItem, plan.blocksPerItem);
@@ -200,8 +200,9 @@ class WinogradEmitter {
     const a = this.#a;
     const { phase, tiles, transforms } = this.#plan;
     const { strides } = this.#input;
-    let corner = image;
-    a.decode(tile, tiles).forEach((t, s) => {
+    const [n, ...position] = a.decode(tile, tiles);
+    let corner = a.plus(image, a.times(n, strides[0] * 4));
+    position.forEach((t, s) => {
       const step = phase.axes[s].stride * transforms[s].outputs * strides[2 + s] * 4;
       corner = a.plus(corner, a.times(t, step));
     });
@@ -268,8 +269,9 @@ class WinogradEmitter {
     const m = this.#m;
     const a = this.#a;
     const { phase, tiles, transforms } = this.#plan;
-    const corners = a.decode(tile, tiles).map((t, s) => a.times(t, transforms[s].outputs));
-    let place = values;
+    const [n, ...position] = a.decode(tile, tiles);
+    const corners = position.map((t, s) => a.times(t, transforms[s].outputs));
+    let place = values.enter(0, n);
     corners.forEach((corner, s) => {
       place = place.enter(2 + s, this.#outPosition(phase.axes[s], corner));
     });
