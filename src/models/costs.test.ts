@@ -1,7 +1,10 @@
 import '../runtime/default-device.js';
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { modelCosts } from '../inspect/index.js';
+import { fileURLToPath } from 'node:url';
+import { formatExtents } from '../inspect/format.js';
+import { type ModelCosts, modelCosts } from '../inspect/index.js';
 import type { Module } from '../nn/index.js';
 import type { Shape } from '../tensor/shape.js';
 import { findModel, MODELS, unet2d, unet3d } from './index.js';
@@ -57,9 +60,9 @@ const OTHERS: readonly Published[] = [
   ['resnet56', 853_018, 0.12549],
   // Howard et al., 2017, table 4: 4.2 million, 569 million multiply-adds; exactly: tf.keras.applications.MobileNet, trainable.
   ['mobilenet_v1', 4_231_976, 0.569],
-  // Zoph et al. and others quote α = 0.5: 1.3 million, 149 million (Howard et al., 2017, table 6).
+  // Howard et al., 2017, table 6: α = 0.5 has 1.3 million, 149 million.
   ['mobilenet_v1', 1_331_592, 0.149, { widthMult: 0.5 }],
-  // Sandler et al., 2018, table 4 for 1.4: 6.9 million, 585 million.
+  // TF-Slim's list of MobileNets, v2 1.4 at 224: 582 million; the parameters are torchvision's.
   ['mobilenet_v2', 6_108_776, 0.582, { widthMult: 1.4 }],
   // For the 101 classes of UCF101, as MMAction2 lists it: 78.4 million, 38.5 billion.
   ['c3d', 78_409_573, 38.5, { classes: 101 }],
@@ -73,11 +76,21 @@ const OTHERS: readonly Published[] = [
   ['wavenet', 40 * (4096 + 8192) + 39 * 1024 + 8192 + 2 * 65_792],
 ];
 
+/** Of every model as it is by default. */
+const usual = new Map<string, ModelCosts>();
+
+function costsOf(name: string, options?: object): ModelCosts {
+  const { create, inputShape } = findModel(name);
+  const known = options === undefined ? usual.get(name) : undefined;
+  const costs = known ?? modelCosts(() => create(options), inputShape);
+  if (options === undefined) usual.set(name, costs);
+  return costs;
+}
+
 for (const [source, rows] of Object.entries({ torchvision: TORCHVISION, papers: OTHERS })) {
   test(`parameters and multiply-adds are those of ${source}`, () => {
     for (const [name, parameters, billions, options] of rows) {
-      const { create, inputShape } = findModel(name);
-      const costs = modelCosts(() => create(options as object), inputShape);
+      const costs = costsOf(name, options);
       assert.equal(costs.parameters, parameters, name);
       if (billions === undefined) continue;
       const counted = costs.multiplyAdds / 1e9;
@@ -116,4 +129,38 @@ test('the U-Nets have as many parameters as published', () => {
   const channels = 32 + 64 + 64 + 128 + 128 + 256 + 256 + 512 + 256 + 256 + 128 + 128 + 64 + 64;
   const volumes = modelCosts(() => unet3d({ inChannels: 3, classes: 3 }), [3, 16, 16, 16]);
   assert.equal(volumes.parameters - 2 * channels, 19_069_955);
+});
+
+const START = '<!-- written by `npm run models` -->';
+const END = '<!-- end -->';
+
+/** `docs/models.md` of the checkout, wherever the tests were compiled to. */
+function pagePath(): string | undefined {
+  for (let folder = new URL('.', import.meta.url); folder.pathname !== '/'; folder = new URL('..', folder)) {
+    const path = fileURLToPath(new URL('docs/models.md', folder));
+    if (existsSync(path)) return path;
+  }
+  return undefined;
+}
+
+test('docs/models.md lists all models with their costs', (t) => {
+  const path = pagePath();
+  if (path === undefined) return t.skip('docs/models.md is not here');
+  const rows = Object.values(MODELS).map(({ name, task, inputShape, create }) => {
+    const { parameters, multiplyAdds, outputShape } = costsOf(name);
+    const shapes = `${formatExtents(inputShape)} | ${formatExtents(outputShape)}`;
+    const numbers = `${parameters.toLocaleString('en')} | ${(multiplyAdds / 1e6).toLocaleString('en', { maximumSignificantDigits: 4 })}`;
+    return `| \`${name}\` | \`${create.name}\` | ${task} | ${shapes} | ${numbers} |`;
+  });
+  const table = [
+    '| name | function | for | input | output | parameters | multiply-adds, millions |',
+    '|---|---|---|---|---|--:|--:|',
+    ...rows,
+  ].join('\n');
+  const text = readFileSync(path, 'utf8');
+  const [before, after] = [text.indexOf(START), text.indexOf(END)];
+  assert.ok(before >= 0 && after > before, `${path} has no place for the table`);
+  const wanted = `${text.slice(0, before)}${START}\n\n${table}\n\n${text.slice(after)}`;
+  if (process.env.GABOR_MODELS === 'write') writeFileSync(path, wanted);
+  else assert.equal(text, wanted, 'docs/models.md is out of date; npm run models writes it');
 });

@@ -66,11 +66,11 @@ const BLOCKS: Readonly<Record<string, readonly number[]>> = {
  * with batch normalisation, and 3×3 in the place of 5×5. As `torchvision.models.googlenet`: 6,624,904 parameters; 13,004,888 with
  * the auxiliary heads (`auxLogits`, default false), which torchvision's file has.
  *
- * [n, inChannels, height, width] → [n, classes]; any size, meant for 224. Dropout 0.2.
+ * [n, inChannels, height, width] → [n, classes]; sides of at least 15, meant for 224. Dropout 0.2.
  */
 export function googlenet(options: GooglenetOptions = {}): Trunk {
   const known = [...INCEPTION_OPTIONS, 'dropoutAux'];
-  const { classes, inChannels, random } = modelOptions('googlenet', options, known, IMAGENET);
+  const { classes, inChannels, random } = modelOptions('googlenet', options, known, { ...IMAGENET, least: 15 });
   const { dropout = 0.2, dropoutAux = 0.7, auxLogits = false } = options;
   const scale = channelScale('googlenet', options);
   const after = (name: string): number => {

@@ -184,7 +184,7 @@ function onResnet50(where: 'fcnResnet50' | 'deeplabv3Resnet50', options: Segment
 /**
  * Fully convolutional network (Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation", CVPR 2015) on a
  * ResNet-50 with dilations in the place of the last two strides. As `torchvision.models.segmentation.fcn_resnet50`: 35,322,218
- * parameters with the auxiliary head, 32,958,549 without.
+ * parameters with the auxiliary head, 32,957,013 without.
  *
  * [n, inChannels, height, width] → logits [n, classes, height, width]; any size, meant for 520.
  */

@@ -26,7 +26,11 @@ const window = fc
     countIncludePad: fc.boolean(),
     seed: fc.integer({ min: 0, max: 1000 }),
   })
-  .filter(({ input, kernel, padding }) => padding <= kernel / 2 && kernel <= input + 2 * padding);
+  .filter(({ input, kernel, stride, padding, ceilMode }) => {
+    // In ceil mode less than a stride may be missing.
+    const missing = kernel - (input + 2 * padding);
+    return padding <= kernel / 2 && (ceilMode ? missing < stride : missing <= 0);
+  });
 
 /** Elements of every window, padding as zeros, and how many of them lie in the input. */
 function windows(data: readonly number[], kernel: number, stride: number, padding: number, ceilMode: boolean) {
@@ -233,6 +237,10 @@ test('padding by name, by hand', () => {
   assert.deepEqual(show(avgPool(x, 2, { padding: 'same', countIncludePad: false })), [1.5, 3.5, 5]);
   assert.deepEqual(show(maxPool(x, 2, { padding: 'valid' })), [2, 4]);
   assert.deepEqual(show(maxPool(x, 2, { padding: 'valid', ceilMode: true })), [2, 4, 5]);
+  // Less than a stride is missing: one window, larger than the input. With more than that there is none.
+  assert.deepEqual(show(maxPool(x, 6, { stride: 2, ceilMode: true })), [5]);
+  assert.deepEqual(show(avgPool(x, 6, { stride: 2, ceilMode: true })), [3]);
+  assert.throws(() => maxPool(x, 7, { stride: 2, ceilMode: true }), /kernel 7 does not fit/);
   assert.deepEqual(show(maxPool(x, 3, { stride: 1, padding: [[1, 0]] })), [2, 3, 4, 5]);
   // Taps 2 apart around every position.
   assert.deepEqual(show(maxPool(x, 3, { stride: 2, dilation: 2, padding: 'same' })), [3, 5, 5]);

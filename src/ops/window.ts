@@ -112,7 +112,8 @@ export function windowOutputs(where: string, inputs: Shape, options: WindowOptio
     const [low, high] = padding[axis];
     const span = windowSpan(kernel[axis], dilation[axis]);
     const room = input + low + high - span;
-    if (room < 0) {
+    // With ceilMode one window may also be the whole input and more, as long as a stride is not missing (as in PyTorch).
+    if (room < 0 && !(ceilMode && room > -stride[axis])) {
       const size =
         dilation[axis] === 1 ? `${kernel[axis]}` : `${kernel[axis]} with dilation ${dilation[axis]} spans ${span}`;
       const padded = low === high ? (low === 0 ? '' : ` + 2·${low}`) : ` + ${low} + ${high}`;
