@@ -10,9 +10,15 @@ const root = resolve(process.env.GABOR_BUILD ?? fileURLToPath(new URL('../dist',
 const out = join(root, 'bundle');
 const { exports, bin } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
-const entries = new Map([[basename(bin.gabor, '.js'), 'cli/main.js']]);
+const entries = new Map();
+const enter = (name, file) => {
+  if ((entries.get(name) ?? file) !== file) throw new Error(`bundle: two entries are named ${name}`);
+  entries.set(name, file);
+};
+enter(basename(bin.gabor, '.js'), 'cli/main.js');
 for (const { types, default: file } of Object.values(exports)) {
-  entries.set(basename(file, '.js'), types.replace('./dist/', '').replace(/\.d\.ts$/, '.js'));
+  if (!/^\.\/dist\/bundle\/[\w-]+\.js$/.test(file)) throw new Error(`package.json: ${file} is not in dist/bundle`);
+  enter(basename(file, '.js'), types.replace('./dist/', '').replace(/\.d\.ts$/, '.js'));
 }
 // Files beside a module that it names by a URL: all files of the bundle lie in one folder, so that such names stay right.
 const BESIDE = /new URL\((['"])\.\/([\w-]+)\.js\1, import\.meta\.url\)/g;
@@ -22,8 +28,7 @@ const modules = readdirSync(root, { recursive: true })
 for (const file of modules) {
   for (const [, , name] of readFileSync(join(root, file), 'utf8').matchAll(BESIDE)) {
     const worker = join(dirname(file), `${name}.js`);
-    if ((entries.get(name) ?? worker) !== worker) throw new Error(`bundle: two entries are named ${name}`);
-    if (existsSync(join(root, worker))) entries.set(name, worker);
+    if (existsSync(join(root, worker))) enter(name, worker);
   }
 }
 

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as library from './index.js';
 import * as keras from './keras/index.js';
+import * as models from './models/index.js';
 
 const folder = new URL('./bundle/', import.meta.url);
 const skip = existsSync(fileURLToPath(folder)) ? false : 'this build has no bundle: npm run build makes it';
@@ -22,8 +23,12 @@ const IMPORT = `
 
 test('the bundle exports what the modules export', { skip }, () => {
   const names = output(`${IMPORT}
-    console.log(JSON.stringify([Object.keys(library), Object.keys(keras)]));`);
-  assert.deepEqual(names, [Object.keys(library), Object.keys(keras)]);
+    const models = await import('${new URL('models.js', folder)}');
+    console.log(JSON.stringify([library, keras, models].map((entry) => Object.keys(entry))));`);
+  assert.deepEqual(
+    names,
+    [library, keras, models].map((entry) => Object.keys(entry)),
+  );
 });
 
 test('the entries of the bundle share their classes', { skip }, () => {
