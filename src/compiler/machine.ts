@@ -1,3 +1,5 @@
+import type { Contraction } from '../kernel/contraction.js';
+
 /** What the passes need to know of the machine that will run the program. */
 export interface MachineDescription {
   /** f32 elements of a vector register. */
@@ -13,7 +15,17 @@ export interface MachineDescription {
    * F(2, 3) or F(4, 3) wherever it is possible.
    */
   readonly winograd?: boolean | 2 | 4;
+  /** Of Winograd's algorithm: how many tiles are worked on together at most; default: as many as fit into the caches. */
+  readonly winogradTiles?: number;
+  /** Register tiles that a search may try instead of `tile`; default: none. */
+  readonly tiles?: readonly MachineDescription['tile'][];
+  /** Asked before the model for every dense contraction; undefined: the model decides. `scope` is the layer. */
+  readonly choices?: (contraction: Contraction, scope: string) => ScheduleChoice | undefined;
 }
+
+/** How one contraction is scheduled: what it is to see of the machine. `winograd` is a number or false, so that the model decides nothing. */
+export type ScheduleChoice = Required<Pick<MachineDescription, 'lanes' | 'tile'>> &
+  Pick<MachineDescription, 'winogradTiles'> & { readonly winograd: false | 2 | 4 };
 
 /** The machine as kernels with so few channels should see it: with the narrowest vectors that hold all of them. */
 export function narrowed(machine: MachineDescription, channels: number): MachineDescription {
