@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { decodeImage } from '../../data/image/decode.js';
+import { preprocessImage } from '../../data/image/preprocess.js';
 import { setDevice } from '../../graph/device.js';
 import { summary } from '../../inspect/summary.js';
 import { tensor } from '../../ops/create.js';
@@ -83,4 +85,35 @@ test('an imported network has a summary like any other', async (t) => {
   assert.equal(totals.parameters, 1_235_496);
   assert.equal(rows.filter(({ type }) => type === 'Conv').length, 26);
   assert.ok(totals.multiplyAdds > 340e6 && totals.multiplyAdds < 360e6, `${totals.multiplyAdds}`);
+});
+
+test('SqueezeNet names photos as well as ONNX Runtime does', async (t) => {
+  const [models, photos] = [sharedPath('models'), sharedPath('data/imagenet-samples')];
+  if (models === undefined || photos === undefined) {
+    t.skip('shared/models or shared/data/imagenet-samples is not there');
+    return;
+  }
+  setDevice(TEST_DEVICES[TEST_DEVICES.length - 1].make());
+  const classes = readFileSync(`${photos}/classes.txt`, 'utf8').trim().split('\n');
+  const model = await loadOnnx(`${models}/squeezenet1.1/model.onnx`);
+  const [mean, std] = [
+    [0.485, 0.456, 0.406],
+    [0.229, 0.224, 0.225],
+  ];
+  const plane = 224 * 224;
+  let [first, five] = [0, 0];
+  for (const file of readdirSync(photos).filter((name) => name.endsWith('.JPEG'))) {
+    const image = decodeImage(readFileSync(`${photos}/${file}`), file);
+    const bytes = preprocessImage(image, { channels: 3, height: 224, width: 224 });
+    const x = Float32Array.from(bytes, (v, i) => (v / 255 - mean[Math.floor(i / plane)]) / std[Math.floor(i / plane)]);
+    const { out } = await model.run([tensor(x, { shape: [1, 3, 224, 224] })]);
+    const scores = out.data();
+    const best = Array.from(scores.keys()).sort((i, j) => scores[j] - scores[i]);
+    const wanted = classes.indexOf(file.replace(/^n\d+_|\.JPEG$/g, '').replaceAll('_', ' '));
+    if (best[0] === wanted) first++;
+    if (best.slice(0, 5).includes(wanted)) five++;
+  }
+  t.diagnostic(`${first} of 20 right, ${five} among the first five`);
+  // ONNX Runtime 1.30 with the same pixels: 15 and 17.
+  assert.ok(first >= 15 && five >= 17, `${first} and ${five} of 20`);
 });
