@@ -1,9 +1,11 @@
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DType, TypedArray } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 /** What tests use of ONNX Runtime. */
 interface OnnxRuntime {
@@ -80,4 +82,31 @@ export async function runOnnx(
   } finally {
     await session.release();
   }
+}
+
+/** Asserts that ONNX Runtime computes `expected`, to 1e-4 of its largest element. */
+export async function assertSame(
+  bytes: Uint8Array | string,
+  inputs: readonly Tensor[],
+  expected: readonly Tensor[],
+): Promise<void> {
+  const results = await runOnnx(
+    bytes,
+    inputs.map((x) => ({
+      dtype: x.dtype,
+      shape: x.shape,
+      data: x.dtype === 'f32' ? Float32Array.from(x.data()) : x.data(),
+    })),
+  );
+  assert.equal(results.length, expected.length);
+  expected.forEach((y, i) => {
+    assert.deepEqual([...results[i].shape], [...y.shape], 'shape');
+    const data = Array.from(y.data());
+    const scale = data.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-3);
+    for (let j = 0; j < data.length; j++) {
+      const difference = Math.abs(Number(results[i].data[j]) - data[j]);
+      if (Object.is(Number(results[i].data[j]), data[j])) continue;
+      assert.ok(difference <= 1e-4 * scale, `element ${j} is ${results[i].data[j]}, expected ${data[j]}`);
+    }
+  });
 }

@@ -20,7 +20,7 @@ import type { Tensor } from '../../../tensor/tensor.js';
 import { convNet } from '../../../testing/conv-net.js';
 import { assertClose, type FixtureArray, fixturePath, fixtureTensor, readFixtures } from '../../../testing/fixtures.js';
 import type { LayerCase } from '../../../testing/layer-fixtures.js';
-import { NO_ONNX_RUNTIME, onnxRuntime, runOnnx } from '../../../testing/onnxruntime.js';
+import { assertSame, NO_ONNX_RUNTIME, onnxRuntime, runOnnx } from '../../../testing/onnxruntime.js';
 import { loadWeights } from '../../weights.js';
 import { MODEL, type ModelProto } from '../messages.js';
 import { decode } from '../proto.js';
@@ -37,40 +37,11 @@ const FIXTURES: readonly string[] = [
   'padding-layers',
   'pooling',
   'normalization',
-  'unpooling',
   'convolutions',
   'options',
-  'gather',
 ];
 
 const SKIP = onnxRuntime() === undefined && NO_ONNX_RUNTIME;
-
-/** Asserts that ONNX Runtime computes `expected`, to 1e-4 of its largest element. */
-async function assertSame(
-  bytes: Uint8Array | string,
-  inputs: readonly Tensor[],
-  expected: readonly Tensor[],
-): Promise<void> {
-  const results = await runOnnx(
-    bytes,
-    inputs.map((x) => ({
-      dtype: x.dtype,
-      shape: x.shape,
-      data: x.dtype === 'f32' ? Float32Array.from(x.data()) : x.data(),
-    })),
-  );
-  assert.equal(results.length, expected.length);
-  expected.forEach((y, i) => {
-    assert.deepEqual([...results[i].shape], [...y.shape], 'shape');
-    const data = Array.from(y.data());
-    const scale = data.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-3);
-    for (let j = 0; j < data.length; j++) {
-      const difference = Math.abs(Number(results[i].data[j]) - data[j]);
-      if (Object.is(Number(results[i].data[j]), data[j])) continue;
-      assert.ok(difference <= 1e-4 * scale, `element ${j} is ${results[i].data[j]}, expected ${data[j]}`);
-    }
-  });
-}
 
 /** The same sample twice as often. */
 function doubled(x: Tensor): Tensor {

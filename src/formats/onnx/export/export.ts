@@ -260,6 +260,9 @@ function buildModel(model: Module, options: OnnxExportOptions): ModelProto {
 
 const RULES: Readonly<Record<string, ExportRule>> = { ...ELEMENTWISE_RULES, ...SHAPE_RULES, ...WINDOW_RULES };
 
+/** The operators of graphs that have a counterpart in ONNX; those without inputs are computed beforehand. */
+export const EXPORTED_OPERATORS: readonly string[] = Object.keys(RULES);
+
 function ruleOf(node: Node, graph: Graph): ExportRule {
   const { name } = node.operator;
   if (name === 'maxPool') {

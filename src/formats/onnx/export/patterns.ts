@@ -217,7 +217,42 @@ const gelu: Pattern = (node, { writer }) => {
   return undefined;
 };
 
-const PATTERNS: readonly Pattern[] = [biased, batchNorm, mean, softmax, logSoftmax, clip, prelu, softplus, gelu];
+/** Transpositions in a row: one, or none. */
+const transposed: Pattern = (node) => {
+  if (node.operator.name !== 'transpose') return undefined;
+  let { order } = node.attributes as { order: readonly number[] };
+  let [x] = node.inputs;
+  for (let inner = made(x, 'transpose'); inner !== undefined; inner = made(x, 'transpose')) {
+    const before = (inner.attributes as { order: readonly number[] }).order;
+    order = order.map((axis) => before[axis]);
+    [x] = inner.inputs;
+  }
+  return x === node.inputs[0] ? undefined : { inputs: [x], write: (w) => w.transpose(w.name(x), order) };
+};
+
+/** Reshapes in a row: the last. */
+const reshaped: Pattern = (node) => {
+  const [before] = node.inputs;
+  if (node.operator.name !== 'reshape' || made(before, 'reshape') === undefined) return undefined;
+  const [y] = node.outputs;
+  const x = unshaped(before);
+  const same = `${x.type.shape}` === `${y.type.shape}`;
+  return { inputs: [x], write: (w) => (same ? w.name(x) : w.reshape(w.name(x), w.extents(y))) };
+};
+
+const PATTERNS: readonly Pattern[] = [
+  biased,
+  batchNorm,
+  mean,
+  softmax,
+  logSoftmax,
+  clip,
+  prelu,
+  softplus,
+  gelu,
+  transposed,
+  reshaped,
+];
 
 /** The composition that ends with this node, if it is a known one. */
 export function findPattern(node: Node, context: PatternContext): Match | undefined {
