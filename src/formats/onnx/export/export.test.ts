@@ -22,6 +22,7 @@ import { assertClose, type FixtureArray, fixturePath, fixtureTensor, readFixture
 import type { LayerCase } from '../../../testing/layer-fixtures.js';
 import { assertSame, NO_ONNX_RUNTIME, onnxRuntime, runOnnx } from '../../../testing/onnxruntime.js';
 import { loadWeights } from '../../weights.js';
+import { loadOnnx } from '../load.js';
 import { MODEL, type ModelProto } from '../messages.js';
 import { decode } from '../proto.js';
 import { exportOnnx, type OnnxExportOptions, saveOnnx } from './export.js';
@@ -102,6 +103,17 @@ test('PyTorch → safetensors → Gabor → ONNX → ONNX Runtime: the same logi
     ]);
     assertClose(tensor(Array.from(result.data), { shape: result.shape }), expected.output, 1e-5, `opset ${opset}`);
   }
+});
+
+test('what is exported is imported again under the same names', async () => {
+  const net = convNet();
+  await loadWeights(net, fixture('net.safetensors'));
+  const imported = (await loadOnnx(exportOnnx(net, { inputs: [expected.input.shape], dynamicBatch: true }))).eval();
+  assertClose(imported.forward(fixtureTensor(expected.input)), expected.output, 1e-5, 'imported');
+  const report = await loadWeights(imported, fixture('net.pt'), { strict: false });
+  assert.deepEqual(report.unexpected, ['1.num_batches_tracked']);
+  assert.deepEqual(report.mismatched, []);
+  assert.equal(report.loaded.length, Object.keys(net.stateDict()).length - 1);
 });
 
 test('initializers have the names of the state, compositions become operators', () => {
