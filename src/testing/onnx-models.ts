@@ -24,6 +24,7 @@ export interface TestModel {
   readonly outputs: readonly string[];
   readonly initialisers?: readonly TensorProto[];
   readonly opset?: number;
+  readonly functions?: readonly object[];
 }
 
 /** The bytes of a model. */
@@ -34,11 +35,13 @@ export function onnxBytes({
   outputs,
   initialisers = [],
   opset = 17,
+  functions = [],
 }: TestModel): Uint8Array {
   return encode(MODEL, {
     irVersion: 8,
     producerName: 'tests',
     opsetImport: [{ version: opset }],
+    functions,
     graph: {
       name: 'test',
       node: nodes.map(({ type, inputs: input, outputs: output, name, domain, attributes = {} }) => ({

@@ -27,7 +27,7 @@ const TAIL = `## What there is not
 - Strings and what works on them; complex numbers; sparse tensors.
 - Shapes that depend on data: \`NonZero\`, \`Compress\`, \`Range\` and their kin work on what follows from shapes and constants; \`NonMaxSuppression\` and \`Unique\`
   are not there.
-- Training operators (domain \`ai.onnx.preview.training\`) and functions defined in the file.
+- Training operators (domain \`ai.onnx.preview.training\`). (Functions that a file defines are there.)
 
 ## How numbers are held
 

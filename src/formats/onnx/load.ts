@@ -4,6 +4,7 @@ import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
 import { type Uses, unknownOperators, usesOf, weightConstants } from './analysis.js';
 import { type ElementType, rowOf } from './element-types.js';
 import { ExternalData } from './external-data.js';
+import { inlineFunctions } from './functions.js';
 import { type OnnxGraph, readGraph, subgraphs } from './graph.js';
 import { MODEL, type ModelProto, type TensorProto } from './messages.js';
 import { type OnnxContent, OnnxModel } from './onnx-model.js';
@@ -47,7 +48,7 @@ async function readModel(
 ): Promise<OnnxContent> {
   if (proto.graph === undefined) throw new FileError(`${where}: this is no ONNX model: it has no graph`);
   const opset = opsetOf(proto, where);
-  const graph = readGraph(proto.graph, where);
+  const graph = readGraph(inlineFunctions(proto, proto.graph, where), where);
   if (graph.outputs.length === 0) throw new FileError(`${where}: the graph has no outputs`);
   checkDims(graph, dims);
   checkOperators(graph, opset, where);

@@ -54,6 +54,8 @@ export interface FunctionProto {
   readonly node: readonly NodeProto[];
   readonly domain?: string;
   readonly opsetImport: readonly OperatorSetId[];
+  /** Attributes with defaults. */
+  readonly attributeProto: readonly AttributeProto[];
 }
 
 export interface AttributeProto {
@@ -193,6 +195,7 @@ const FUNCTION: Schema = schema('FunctionProto', {
   node: [7, () => NODE, 'repeated'],
   opsetImport: [9, () => OPERATOR_SET_ID, 'repeated'],
   domain: [10, 'string'],
+  attributeProto: [11, () => ATTRIBUTE, 'repeated'],
 });
 
 export const MODEL: Schema = schema('ModelProto', {
