@@ -1,6 +1,6 @@
 // Files may hold any network of the models: this makes their blocks known.
 import '../models/index.js';
-import { type LayerConfig, type Module, moduleFromConfig } from '../nn/index.js';
+import { init, type LayerConfig, type Module, moduleFromConfig } from '../nn/index.js';
 import { FileError, GaborError } from '../tensor/errors.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -168,7 +168,8 @@ function checkLayerSizes(path: string, config: unknown, available: number): void
 export function buildModel(path: string, config: LayerConfig, available: number): Module {
   checkLayerSizes(path, config, available);
   try {
-    return moduleFromConfig(config);
+    // The file has the weights.
+    return init.skipInit(() => moduleFromConfig(config));
   } catch (error) {
     // TypeError: arguments of other types than the layer expects. RangeError: more memory or nesting than there can be.
     if (!(error instanceof GaborError || error instanceof TypeError || error instanceof RangeError)) throw error;

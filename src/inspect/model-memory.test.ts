@@ -69,13 +69,19 @@ for (const { device, backend } of devices) {
     assert.ok(one.forward.inputs >= own + 4 * 144);
     assert.equal(many.forward.inputs - one.forward.inputs, 31 * 4 * 144);
     // Backward needs the features of the forward pass.
+    assert.ok(many.training !== undefined);
     assert.ok(many.training.arena >= 4 * 32 * 6 * 144, String(many.training.arena));
     assert.ok(many.training.peak > many.forward.peak && many.forward.peak > one.forward.peak);
     assert.ok(net.training, 'the mode is as before');
     const lenet = modelMemory(findModel('lenet').create({ classes: 10, inChannels: 1, size: [28, 28] }), [1, 28, 28]);
     assert.ok(lenet.forward.inputs >= 4 * (61_706 + 784));
     const total = ({ inputs, outputs, arena, scratch }: ProgramMemory): number => inputs + outputs + arena + scratch;
+    assert.ok(lenet.training !== undefined);
     assert.equal(lenet.training.peak, total(lenet.training));
+    // One value per channel has no variance to normalise with.
+    const flat = new Sequential(new BatchNorm2d(2));
+    assert.equal(modelMemory(flat, [2, 1, 1]).training, undefined);
+    assert.ok(modelMemory(flat, [2, 1, 1], { batch: 2 }).training !== undefined);
   });
 }
 

@@ -5,7 +5,7 @@ import { formatBytes, formatCount, formatExtents, formatLarge } from '../../insp
 import { type ModelMemory, type ModelSummary, modelMemory, type SummaryRow, summary } from '../../inspect/index.js';
 import { receptiveText } from '../../inspect/summary-text.js';
 import { findModel, MODELS } from '../../models/index.js';
-import type { Module } from '../../nn/index.js';
+import { init, type Module } from '../../nn/index.js';
 import type { ProgramMemory } from '../../runtime/cpu-device.js';
 import { FileError } from '../../tensor/errors.js';
 import { describeDevice, useDevice } from '../devices.js';
@@ -41,11 +41,11 @@ function builtIn(name: string, { input, classes }: SummaryFlags): { model: Modul
         `--input is for networks on images; ${name} is for ${task} and takes ${formatExtents(inputShape)}`,
       );
     }
-    return { model: create(own), input: inputShape };
+    return { model: init.skipInit(() => create(own)), input: inputShape };
   }
   const shape = input ?? inputShape;
   const [inChannels, height, width] = shape;
-  return { model: create({ ...own, inChannels, size: [height, width] }), input: shape };
+  return { model: init.skipInit(() => create({ ...own, inChannels, size: [height, width] })), input: shape };
 }
 
 async function fromFile(path: string, { input }: SummaryFlags): Promise<{ model: Module; input: readonly number[] }> {
@@ -103,7 +103,9 @@ function printMemory({ batch, forward, training }: ModelMemory, device: Device, 
   output.print();
   output.print(`Peak memory for ${batch} at once on ${describeDevice(device)}:`);
   output.print(`${colours.dim('forward'.padEnd(16))}${parts(forward)}`);
-  output.print(`${colours.dim('training step'.padEnd(16))}${parts(training)}, without optimizer state`);
+  const step =
+    training === undefined ? 'needs more than that at once: --batch' : `${parts(training)}, without optimizer state`;
+  output.print(`${colours.dim('training step'.padEnd(16))}${step}`);
 }
 
 function amount(row: SummaryRow, value: number): string {
