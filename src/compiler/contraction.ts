@@ -7,6 +7,7 @@ import { groupedGather, groupedPadding, groupedRows, groupsBeside, groupsTogethe
 import { type MachineDescription, narrowed } from './machine.js';
 import { channelsLast, PaddedCopies } from './padded-copies.js';
 import { type GatherAxis, gatherPhases, paddingOf, product } from './phases.js';
+import { writtenInputs } from './prepare.js';
 import { type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
 import { chooseWinograd, chooseWinogradFilter, type WinogradChoice } from './winograd.js';
 
@@ -16,6 +17,7 @@ import { chooseWinograd, chooseWinogradFilter, type WinogradChoice } from './win
  */
 export function scheduleContractions(program: Steps, machine: MachineDescription): Steps {
   const padded = new PaddedCopies();
+  const written = writtenInputs(program);
   return {
     ...program,
     steps: program.steps.flatMap((step) => {
@@ -28,7 +30,7 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
         const schedule = kernel.role === 'filter' ? filterGradient : groupedGather;
         return schedule(step, kernel, machine, padded);
       }
-      const choice = machine.choices?.(kernel, step.scope);
+      const choice = machine.choices?.(kernel, { scope: step.scope, learning: learns(kernel, step, written) });
       const narrow = choice
         ? { ...machine, ...choice }
         : narrowed(machine, kernel.role === 'input' ? channelsIn : channelsOut);
@@ -36,6 +38,13 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
       return narrow.lanes === machine.lanes ? steps : steps.map((made) => withLanes(made, narrow.lanes));
     }),
   };
+}
+
+/** Whether the filter that a contraction reads changes from run to run: certain for inputs, likely for what is computed where anything is learnt. */
+function learns({ role }: Contraction, { operands }: Step, written: ReadonlySet<Buffer>): boolean {
+  if (role === 'filter') return false;
+  const filter = operands[role === 'output' ? 1 : 0];
+  return filter.input === undefined ? written.size > 0 : written.has(filter);
 }
 
 function withLanes(step: Step, lanes: number): Step {

@@ -19,8 +19,16 @@ export interface MachineDescription {
   readonly winogradTiles?: number;
   /** Register tiles that a search may try instead of `tile`; default: none. */
   readonly tiles?: readonly MachineDescription['tile'][];
-  /** Asked before the model for every dense contraction; undefined: the model decides. `scope` is the layer. */
-  readonly choices?: (contraction: Contraction, scope: string) => ScheduleChoice | undefined;
+  /** Asked before the model for every contraction that is scheduled densely; undefined: the model decides. */
+  readonly choices?: (contraction: Contraction, place: Place) => ScheduleChoice | undefined;
+}
+
+/** Where a contraction is. */
+export interface Place {
+  /** The layer. */
+  readonly scope: string;
+  /** Whether its filter may change from run to run, so that transforming it is part of the work. */
+  readonly learning: boolean;
 }
 
 /** How one contraction is scheduled: what it is to see of the machine. `winograd` is a number or false, so that the model decides nothing. */

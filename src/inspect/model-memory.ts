@@ -1,9 +1,10 @@
 import { getDevice } from '../graph/device.js';
+import type { Graph } from '../graph/graph.js';
 import type { Module } from '../nn/module.js';
 import { CpuDevice, type ProgramMemory } from '../runtime/cpu-device.js';
 import { checkOptions, GaborError, OptionError, ShapeError } from '../tensor/errors.js';
 import type { Shape } from '../tensor/shape.js';
-import { forwardGraph, trainingGraph } from './program-graphs.js';
+import { forwardGraph, type ProgramInput, trainingGraph } from './program-graphs.js';
 import { checkInput, type InputOptions } from './trace-network.js';
 
 export interface ModelMemoryOptions extends InputOptions {
@@ -41,5 +42,16 @@ export function modelMemory(model: Module, inputShape: Shape, options: ModelMemo
   }
   const input = { dtype: checkInput('modelMemory', model, inputShape, rest), shape: [batch, ...inputShape] };
   const forward = device.memoryOf(forwardGraph(model, input));
-  return { batch, forward, training: device.memoryOf(trainingGraph(model, input)) };
+  const training = trainingGraphOf(model, input);
+  return { batch, forward, training: training && device.memoryOf(training) };
+}
+
+/** Undefined where so few examples cannot be trained on. */
+function trainingGraphOf(model: Module, input: ProgramInput): Graph | undefined {
+  try {
+    return trainingGraph(model, input);
+  } catch (error) {
+    if (error instanceof ShapeError) return undefined;
+    throw error;
+  }
 }
