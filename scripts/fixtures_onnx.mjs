@@ -591,6 +591,19 @@ for (const mode of ['linear', 'nearest', 'cubic']) {
   }
 }
 
+for (const align_corners of [0, 1]) {
+  await single(`2-D ${align_corners}`, 20, 'AffineGrid', { align_corners }, [floats([2, 2, 3]), ints(2, 1, 3, 4)]);
+  await single(`3-D ${align_corners}`, 20, 'AffineGrid', { align_corners }, [floats([1, 3, 4]), ints(1, 1, 2, 3, 2)]);
+}
+await single('', 18, 'CenterCropPad', {}, [floats([5, 4, 3]), ints(2, 7, 3)]);
+await single('axes', 18, 'CenterCropPad', { axes: [-1, 0] }, [floats([3, 2, 6]), ints(3, 6)]);
+for (const [exclusive, reverse] of [
+  [0, 0],
+  [1, 1],
+]) {
+  await single(`${exclusive}${reverse}`, 26, 'CumProd', { exclusive, reverse }, [floats([2, 5]), scalar(1, 'int64')]);
+}
+
 // Shapes that are computed: flatten by Shape, Gather, Concat; a branch; an input declared with its initialiser.
 await model(
   'flatten by Shape',

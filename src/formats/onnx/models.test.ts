@@ -84,6 +84,7 @@ test('an imported network has a summary like any other', async (t) => {
   // As published: 1,235,496 parameters; multiply-adds of the convolutions.
   assert.equal(totals.parameters, 1_235_496);
   assert.equal(rows.filter(({ type }) => type === 'Conv').length, 26);
+  assert.equal(rows.find(({ type }) => type === 'Conv')?.kernel, '3×3 stride 2');
   assert.ok(totals.multiplyAdds > 340e6 && totals.multiplyAdds < 360e6, `${totals.multiplyAdds}`);
 });
 

@@ -75,6 +75,7 @@ test('parameters have the names of the file, running statistics are buffers', as
     ['features.1.running_mean', 'features.1.running_var'],
   );
   assert.equal(model.submodule('features.0').type, 'Conv');
+  assert.deepEqual(model.submodule('head_2').parameters(), [model.stateDict().head]);
   assert.equal(model.opset, 17);
   assert.equal(model.producer, 'tests');
   assert.deepEqual(model.inputs, [{ name: 'image', type: 'float', shape: ['batch', 1, 6, 6] }]);

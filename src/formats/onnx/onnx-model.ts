@@ -1,11 +1,12 @@
 import { type Compiled, compile } from '../../graph/compile.js';
 import { assign } from '../../graph/trace.js';
+import type { Json } from '../../nn/config.js';
 import { Module } from '../../nn/module.js';
 import { iota, tensor } from '../../ops/create.js';
 import { add, cast } from '../../ops/elementwise.js';
 import { GaborError, InternalError, OptionError, ShapeError } from '../../tensor/errors.js';
 import { Random } from '../../tensor/random.js';
-import { formatShape, sizeOf } from '../../tensor/shape.js';
+import { formatShape, type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { Uses } from './analysis.js';
 import { type OnnxNode, OperatorContext, type Results } from './context.js';
@@ -18,18 +19,22 @@ import { OnnxPart } from './part.js';
 import { type HostArray, readTensor } from './tensor-proto.js';
 import { OnnxValue } from './value.js';
 
+/** A tensor of the network. */
+interface Weight {
+  readonly name: string;
+  readonly tensor: Tensor;
+  /** otherwise it is a buffer */
+  readonly trained: boolean;
+  readonly type: ElementType;
+}
+
 /** What the loader found in a file. */
 export interface OnnxContent {
   readonly graph: OnnxGraph;
   readonly opset: number;
   readonly uses: Uses;
   /** Parameters and buffers, in the order of the file. */
-  readonly weights: readonly {
-    readonly name: string;
-    readonly tensor: Tensor;
-    readonly trained: boolean;
-    readonly type: ElementType;
-  }[];
+  readonly weights: readonly Weight[];
   /** Constants and all that must be known while tracing. */
   readonly constants: ReadonlyMap<string, HostArray>;
   /** Values of symbolic dimensions. */
@@ -59,7 +64,7 @@ export class OnnxModel extends Module {
   readonly #content: OnnxContent;
   readonly #root: OnnxPart;
   readonly #parts = new Map<OnnxNode, OnnxPart>();
-  readonly #weights: ReadonlyMap<string, { readonly tensor: Tensor; readonly type: ElementType }>;
+  readonly #weights: ReadonlyMap<string, Weight>;
   readonly #graphs = new Map<GraphProto, OnnxGraph>();
   /** By their names, what the state calls them; differs where a name cannot be one of a state. */
   readonly parameterPaths: ReadonlyMap<string, string>;
@@ -78,7 +83,17 @@ export class OnnxModel extends Module {
     this.parameterPaths = new Map(
       content.weights.map(({ name, tensor: t, trained }) => [name, this.#place(name, t, trained)]),
     );
-    for (const node of content.graph.nodes) if (!isConstant(node)) this.#parts.set(node, this.#partOf(node));
+    for (const node of content.graph.nodes) {
+      if (isConstant(node)) continue;
+      const part = this.#partOf(node);
+      part.describe(windowFacts(node, this.#weights.get(node.inputs[1] ?? '')?.tensor.shape));
+      part.use(
+        node.inputs.flatMap((name) =>
+          this.#weights.get(name)?.trained ? [(this.#weights.get(name) as Weight).tensor] : [],
+        ),
+      );
+      this.#parts.set(node, part);
+    }
     for (const [name, part] of this.#root.namedChildren()) this.child(name, part);
     if (content.graph.nodes.some((node) => node.type === 'Dropout')) {
       this.#random = this.randomState('random', tensor(Int32Array.of(new Random(0).integer(2 ** 30), 0)));
@@ -365,6 +380,27 @@ export class OnnxModel extends Module {
     this.#program?.dispose();
     super.dispose();
   }
+}
+
+/** The window of a convolution or pool, for summaries; nothing for other nodes. */
+function windowFacts({ type, attributes }: OnnxNode, filter: Shape | undefined): Record<string, Json> {
+  const filtered = type.startsWith('Conv');
+  const ints = (name: string): number[] | undefined => {
+    const list = attributes.get(name)?.ints;
+    return list && Array.from(list);
+  };
+  const kernelSize = ints('kernel_shape') ?? (filtered ? filter?.slice(2) : undefined);
+  if (kernelSize === undefined) return {};
+  const ones = kernelSize.map(() => 1);
+  const auto = Buffer.from(attributes.get('auto_pad')?.s ?? 'NOTSET').toString('utf8');
+  const same = auto.startsWith('SAME');
+  return {
+    kernelSize: [...kernelSize],
+    stride: ints('strides') ?? ones,
+    padding: same ? auto : (ints('pads') ?? []).slice(0, kernelSize.length),
+    dilation: ints('dilations') ?? ones,
+    ...(filtered ? { groups: attributes.get('group')?.i ?? 1 } : {}),
+  };
 }
 
 function isConstant(node: OnnxNode): boolean {

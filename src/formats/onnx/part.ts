@@ -1,4 +1,5 @@
 import { withScope } from '../../graph/trace.js';
+import type { Json, LayerConfig } from '../../nn/config.js';
 import { Module } from '../../nn/module.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
@@ -13,6 +14,8 @@ export class OnnxPart extends Module {
   readonly #names = new Set<string>();
   readonly #parts = new Map<string, OnnxPart>();
   #run: (() => Tensor) | undefined;
+  #used: readonly Tensor[] = [];
+  #facts: Readonly<Record<string, Json>> = {};
 
   override get type(): string {
     return this.#type;
@@ -48,6 +51,26 @@ export class OnnxPart extends Module {
     if (this.#type !== 'OnnxGroup') return false;
     this.#type = type;
     return true;
+  }
+
+  /** Names the parameters that the node computes with and that are the network's own by their names. */
+  use(tensors: readonly Tensor[]): void {
+    this.#used = tensors;
+  }
+
+  /** Those of the node, wherever their names have put them. */
+  override parameters(): Tensor[] {
+    return [...new Set([...super.parameters(), ...this.#used])];
+  }
+
+  /** Facts for summaries, as layers have them in their configuration: the window and its steps. */
+  describe(facts: Readonly<Record<string, Json>>): void {
+    this.#facts = facts;
+  }
+
+  /** What is known of the node; no layer is made from it. */
+  override config(): LayerConfig {
+    return { ...this.#facts, type: this.#type };
   }
 
   /** Runs `body` as a call of this module with `x`, or, without one, under its name only. */

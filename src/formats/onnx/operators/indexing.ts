@@ -131,24 +131,23 @@ function oneHot(c: OperatorContext): Results {
   return [OnnxValue.of(c.value(2).type, where(on, value(1), value(0)))];
 }
 
-/** Sums up to each element by doubling distances (Hillis and Steele, 1986). */
-function cumulativeSum(c: OperatorContext): Results {
-  const axis = c.axis(c.number(1), c.x(0).rank);
-  const backwards = c.flag('reverse');
-  let y = backwards ? flip(c.x(0), axis) : c.x(0);
-  const shift = (t: Tensor, by: number): Tensor => {
-    const low = t.shape.map((_, i) => (i === axis ? by : 0));
-    return pad(
-      t,
-      low,
-      low.map((n) => -n),
-    );
+/** Sums or products up to each element by doubling distances (Hillis and Steele, 1986). */
+const cumulative =
+  (join: (a: Tensor, b: Tensor) => Tensor, neutral: number) =>
+  (c: OperatorContext): Results => {
+    const axis = c.axis(c.number(1), c.x(0).rank);
+    const backwards = c.flag('reverse');
+    let y = backwards ? flip(c.x(0), axis) : c.x(0);
+    const shift = (t: Tensor, by: number): Tensor => {
+      const low = t.shape.map((_, i) => (i === axis ? by : 0));
+      const high = low.map((n) => -n);
+      return pad(t, low, high, neutral);
+    };
+    const extent = y.shape[axis];
+    if (c.flag('exclusive')) y = shift(y, 1);
+    for (let d = 1; d < extent; d *= 2) y = join(y, shift(y, d));
+    return c.like(backwards ? flip(y, axis) : y);
   };
-  const extent = y.shape[axis];
-  if (c.flag('exclusive')) y = shift(y, 1);
-  for (let d = 1; d < extent; d *= 2) y = add(y, shift(y, d));
-  return c.like(backwards ? flip(y, axis) : y);
-}
 
 /** Comparing all pairs is quick up to so many elements. */
 const MOST_PAIRED = 2048;
@@ -198,7 +197,18 @@ function byPicking(c: OperatorContext, x: Tensor, axis: number, k: number): Tens
 }
 
 export const INDEXING: OperatorTable = {
-  CumSum: { attributes: ['exclusive', 'reverse'], statics: [1], since: 11, run: cumulativeSum },
+  CumProd: {
+    attributes: ['exclusive', 'reverse'],
+    statics: [1],
+    since: 26,
+    run: cumulative((a, b) => mul(a, b), 1),
+  },
+  CumSum: {
+    attributes: ['exclusive', 'reverse'],
+    statics: [1],
+    since: 11,
+    run: cumulative((a, b) => add(a, b), 0),
+  },
   Gather: {
     attributes: ['axis'],
     run: (c) => c.like(gather(c.x(0), c.x(1), { axis: c.axis(c.int('axis', 0), c.x(0).rank) })),

@@ -12,6 +12,7 @@ function batchNormalization(c: OperatorContext): Results {
   const x = c.x(0);
   const [weight, bias, mean, variance] = [1, 2, 3, 4].map((i) => c.x(i));
   const eps = c.float('epsilon', 1e-5);
+  if (!c.flag('spatial', true) && x.rank > 2) c.refuse('statistics for every position (spatial = 0) are not supported');
   // Until version 14 a node with more outputs than one was for training.
   const training = c.opset >= 14 ? c.flag('training_mode') : c.opset >= 7 ? c.wants(1) : !c.flag('is_test');
   if (!training || (c.opset < 14 && !c.wants(1))) {

@@ -27,6 +27,25 @@ function padded(c: OperatorContext): Results {
   return c.like(cast(pad(cast(x, 'i32'), low, high, value, c.where), 'bool'));
 }
 
+/** The middle of each axis, or zeros around it; of odd differences the smaller half comes first. */
+function centred(c: OperatorContext): Results {
+  const x = c.x(0);
+  const shape = c.numbers(1);
+  const axes = c.axes(c.ints('axes') ?? x.shape.map((_, axis) => axis), x.rank);
+  if (shape.length !== axes.length) c.broken(`${shape.length} extents for ${axes.length} axes`);
+  const low = x.shape.map(() => 0);
+  const high = x.shape.map(() => 0);
+  axes.forEach((axis, i) => {
+    const extra = shape[i] - x.shape[axis];
+    // As positive numbers: what is cut off, or put on, in front.
+    const first = Math.floor(Math.abs(extra) / 2) * Math.sign(extra);
+    low[axis] = first;
+    high[axis] = extra - first;
+  });
+  return c.like(pad(x, low, high, 0, c.where));
+}
+
 export const PADDING: OperatorTable = {
+  CenterCropPad: { attributes: ['axes'], statics: [1], since: 18, run: centred },
   Pad: { attributes: ['mode', 'pads', 'paddings', 'value'], statics: [1, 2, 3], run: padded },
 };

@@ -193,5 +193,5 @@ export const RESIZING: OperatorTable = {
     since: 10,
     run: resize,
   },
-  Upsample: { attributes: ['mode', 'scales', 'height_scale', 'width_scale'], statics: [1], run: resize },
+  Upsample: { attributes: ['mode', 'scales'], statics: [1], run: resize },
 };

@@ -1,4 +1,5 @@
-import { iota } from '../../../ops/create.js';
+import { iota, tensor } from '../../../ops/create.js';
+import { batchedMatmul } from '../../../ops/einsum.js';
 import {
   abs,
   add,
@@ -124,6 +125,31 @@ function combinations(axes: readonly (readonly Tap[])[]): Tap[][] {
   return axes.reduce<Tap[][]>((lists, taps) => lists.flatMap((list) => taps.map((tap) => [...list, tap])), [[]]);
 }
 
+/** Places for `GridSample`: the corners of the output, −1 to 1, moved by a matrix for each sample. */
+function affineGrid(c: OperatorContext): Results {
+  const theta = c.x(0);
+  const [batch, , ...extents] = c.numbers(1);
+  const rank = extents.length;
+  if (theta.rank !== 3 || theta.shape[1] !== rank || theta.shape[2] !== rank + 1) {
+    c.broken(`needs matrices [batch, ${rank}, ${rank + 1}], got ${c.shapes()}`);
+  }
+  const align = c.flag('align_corners');
+  const count = sizeOf(extents);
+  // Rows of the base: place along the last axis, …, along the first, 1.
+  const base = new Float32Array(count * (rank + 1)).fill(1);
+  const strides = stridesOf(extents);
+  for (let flat = 0; flat < count; flat++) {
+    extents.forEach((extent, s) => {
+      const i = Math.floor(flat / strides[s]) % extent;
+      const place = align ? (extent === 1 ? -1 : (2 * i) / (extent - 1) - 1) : (2 * i + 1) / extent - 1;
+      base[flat * (rank + 1) + rank - 1 - s] = place;
+    });
+  }
+  const grid = batchedMatmul(tensor(base, { shape: [count, rank + 1] }), transpose(theta, [0, 2, 1]), c.where);
+  return c.like(reshape(grid, [batch, ...extents, rank]));
+}
+
 export const SAMPLING: OperatorTable = {
+  AffineGrid: { attributes: ['align_corners'], statics: [1], since: 20, run: affineGrid },
   GridSample: { attributes: ['align_corners', 'mode', 'padding_mode'], since: 16, run: gridSample },
 };
