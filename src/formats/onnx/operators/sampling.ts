@@ -1,4 +1,6 @@
-import { iota, tensor } from '../../../ops/create.js';
+import { broadcastTo } from '../../../ops/broadcast.js';
+import { concat } from '../../../ops/concat.js';
+import { full, iota } from '../../../ops/create.js';
 import { batchedMatmul } from '../../../ops/einsum.js';
 import {
   abs,
@@ -135,17 +137,22 @@ function affineGrid(c: OperatorContext): Results {
   }
   const align = c.flag('align_corners');
   const count = sizeOf(extents);
-  // Rows of the base: place along the last axis, …, along the first, 1.
-  const base = new Float32Array(count * (rank + 1)).fill(1);
-  const strides = stridesOf(extents);
-  for (let flat = 0; flat < count; flat++) {
-    extents.forEach((extent, s) => {
-      const i = Math.floor(flat / strides[s]) % extent;
-      const place = align ? (extent === 1 ? -1 : (2 * i) / (extent - 1) - 1) : (2 * i + 1) / extent - 1;
-      base[flat * (rank + 1) + rank - 1 - s] = place;
-    });
-  }
-  const grid = batchedMatmul(tensor(base, { shape: [count, rank + 1] }), transpose(theta, [0, 2, 1]), c.where);
+  const along = (s: number): Tensor => {
+    const extent = extents[s];
+    const i = cast(
+      iota(
+        extents.map((n, d) => (d === s ? n : 1)),
+        s,
+      ),
+      'f32',
+    );
+    const [factor, shift] = align ? [extent === 1 ? 0 : 2 / (extent - 1), -1] : [2 / extent, 1 / extent - 1];
+    return reshape(broadcastTo(add(mul(i, factor), shift), extents), [count, 1]);
+  };
+  // Columns of the base: place along the last axis, …, along the first, 1.
+  const places = extents.map((_, s) => along(rank - 1 - s));
+  const base = concat([...places, full([count, 1], 1)], 1);
+  const grid = batchedMatmul(base, transpose(theta, [0, 2, 1]), c.where);
   return c.like(reshape(grid, [batch, ...extents, rank]));
 }
 
