@@ -184,6 +184,7 @@ export { transpose } from './ops/transpose.js';
 export type { Padding, PerAxis } from './ops/window.js';
 export * from './optim/index.js';
 export { CpuDevice, type CpuOptions, cpuDevice, type KernelTime, type ProgramMemory } from './runtime/cpu-device.js';
+export type { TunedContraction } from './runtime/tuner.js';
 export { ReferenceDevice, type ReferenceOptions } from './targets/reference/device.js';
 export type { DType, TypedArray } from './tensor/dtype.js';
 export { FileError, GaborError, InternalError, OptionError, ShapeError } from './tensor/errors.js';

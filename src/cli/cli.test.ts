@@ -259,6 +259,44 @@ test('summary of a network by name and of a file', async () => {
   assertFails(wrong, 1, /features\.conv1/, /3/);
 });
 
+test('tune measures a model once, and says what is fastest for every layer', async (t) => {
+  const before = process.env.GABOR_CACHE;
+  process.env.GABOR_CACHE = temporaryFolder();
+  t.after(() => {
+    if (before === undefined) delete process.env.GABOR_CACHE;
+    else process.env.GABOR_CACHE = before;
+  });
+  const model = join(trained, 'model.safetensors');
+  const args = ['tune', model, '--batch', '4', '--threads', '1'];
+  const result = await inside(...args, '--json');
+  assert.equal(result.status, 0, result.stderr);
+  const events = result.events();
+  const rows = events.filter(({ event }) => event === 'tuned');
+  assert.deepEqual(events.at(-1), {
+    event: 'total',
+    count: rows.length,
+    modelMilliseconds: rows.reduce((sum, row) => sum + (row.modelMilliseconds as number), 0),
+    milliseconds: rows.reduce((sum, row) => sum + (row.milliseconds as number), 0),
+  });
+  assert.ok(rows.some(({ scope }) => scope === 'features.conv2'));
+  for (const { role, model, best, milliseconds, modelMilliseconds } of rows) {
+    assert.equal(role, 'output');
+    for (const schedule of [model, best] as string[])
+      assert.match(schedule, /^(direct|F\([24], 3\) by \d+,) \d+×\d of \d+$/);
+    assert.ok((milliseconds as number) > 0 && (milliseconds as number) <= (modelMilliseconds as number));
+  }
+  assert.deepEqual((await inside(...args, '--json')).stdout, result.stdout, 'measured again');
+  const table = await inside(...args);
+  assert.match(table.stdout, /^features\.conv2 +output .*(direct|F\()/m);
+  assert.match(table.stdout, /^Together [\d.]+ → [\d.]+ ms/m);
+  assertFails(await inside('tune', model, '--device', 'reference'), 2, /only cpu devices/);
+  assertFails(await inside('predict', model, 'x.png', '--tune', '--device', 'reference'), 2, /only cpu devices/);
+  const tuned = await inside('evaluate', model, '--data', bars, '--tune', '--threads', '1', '--json');
+  const plain = await inside('evaluate', model, '--data', bars, '--threads', '1', '--json');
+  const [a, b] = [tuned, plain].map((evaluated) => evaluated.events().pop()!);
+  assert.ok(Math.abs((a.loss as number) - (b.loss as number)) < 1e-4, `${a.loss} and ${b.loss}`);
+});
+
 test('models lists all networks with their costs; summary and train know which are for images', async () => {
   const listed = await inside('models', '--json');
   const text = await inside('models');

@@ -29,6 +29,10 @@ function device(): Option[] {
   ];
 }
 
+function tuned(): Option {
+  return new Option('--tune', 'take schedules measured on this processor, and measure those that are missing');
+}
+
 /** Commands are loaded when they run, so that help and wrong options answer at once. */
 export function createProgram(output: Output, finish: Finish): Command {
   const program = new Command('gabor')
@@ -95,6 +99,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       .option('--strict', 'stop at files that are no readable images instead of skipping them')
       .addOption(device()[0])
       .addOption(device()[1])
+      .addOption(tuned())
       .addOption(json())
       .action(async (options) => finish(await (await import('./commands/train.js')).train(options, output))),
     [
@@ -114,6 +119,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       .addOption(whole('--top <n>', 'how many classes to list', 1).default(3))
       .addOption(device()[0])
       .addOption(device()[1])
+      .addOption(tuned())
       .addOption(json())
       .action(async (model, images, options) =>
         finish(await (await import('./commands/predict.js')).predict(model, images, options, output)),
@@ -142,6 +148,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       .option('--strict', 'stop at files that are no readable images instead of skipping them')
       .addOption(device()[0])
       .addOption(device()[1])
+      .addOption(tuned())
       .addOption(json())
       .action(async (model, options) =>
         finish(await (await import('./commands/evaluate.js')).evaluateModel(model, options, output)),
@@ -177,6 +184,31 @@ export function createProgram(output: Output, finish: Finish): Command {
 
   withExamples(
     program
+      .command('tune')
+      .summary('measure which schedules are fastest for a model')
+      .description(
+        'Times schedules of every convolution and matrix product on this processor and keeps the fastest for commands with --tune. ' +
+          `<model> is a model file or a name: ${NETWORKS}.`,
+      )
+      .addArgument(new Argument('<model>', 'a model file, or the name of a built-in network'))
+      .option('--input <shape>', 'channels x height x width of the image, for example 1x28x28', parseInput)
+      .addOption(whole('--classes <n>', 'outputs of a built-in network (default: its own)', 2))
+      .addOption(whole('--batch <n>', 'images at once; every number is measured by itself', 1).default(1))
+      .option('--training', 'a training step instead of the output alone')
+      .addOption(device()[0])
+      .addOption(device()[1])
+      .addOption(json())
+      .action(async (model, options) =>
+        finish(await (await import('./commands/tune.js')).tune(model, options, output)),
+      ),
+    [
+      ['gabor tune resnet18', 'before gabor predict --tune'],
+      ['gabor tune lenet --batch 64 --training', 'before gabor train --tune'],
+    ],
+  );
+
+  withExamples(
+    program
       .command('models')
       .summary('list the built-in networks')
       .description(
@@ -201,7 +233,7 @@ export function createProgram(output: Output, finish: Finish): Command {
 
   program.addHelpText(
     'after',
-    '\nMore about a command: gabor <command> --help\nEnvironment: NO_COLOR (no colours), GABOR_THREADS (threads), GABOR_NATIVE=0 (no machine code: WebAssembly),\nGABOR_DEBUG=stack (stack traces)',
+    '\nMore about a command: gabor <command> --help\nEnvironment: NO_COLOR (no colours), GABOR_THREADS (threads), GABOR_NATIVE=0 (no machine code: WebAssembly),\nGABOR_CACHE (folder of\nmeasured schedules), GABOR_DEBUG=stack (stack traces)',
   );
   return program;
 }

@@ -32,6 +32,7 @@ export interface TrainFlags {
   readonly testCount?: number;
   readonly strict?: boolean;
   readonly threads?: number;
+  readonly tune?: boolean;
   readonly device: DeviceName;
 }
 

@@ -17,3 +17,4 @@ export { collectReport, type RunFacts } from './report/collect.js';
 export { type ReportData, type ReportImage, renderReport } from './report/report.js';
 export { type ModelSummary, type SummaryRow, summary } from './summary.js';
 export type { InputOptions, Network } from './trace-network.js';
+export { type TuneOptions, tuneModel } from './tune-model.js';

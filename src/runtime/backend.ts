@@ -3,10 +3,10 @@ import { type MachineDescription, USUAL_CACHES } from '../compiler/machine.js';
 import { emitProgram } from '../targets/cpu/program.js';
 import { WasmAssembler } from '../targets/cpu/wasm/emitter.js';
 import { enableRelaxedSimd, wasmFeatures } from '../targets/cpu/wasm/features.js';
-import { wasmTile } from '../targets/cpu/wasm/tiles.js';
+import { otherWasmTiles, wasmTile } from '../targets/cpu/wasm/tiles.js';
 import { BARRIER_YIELD } from '../targets/cpu/x64/barrier.js';
 import { X64Assembler, type X64Options } from '../targets/cpu/x64/emitter.js';
-import { x64Tile } from '../targets/cpu/x64/tiles.js';
+import { otherX64Tiles, x64Tile } from '../targets/cpu/x64/tiles.js';
 import { GaborError, OptionError } from '../tensor/errors.js';
 import { environmentVariable } from './host.js';
 import { nativeLibrary } from './native/library.js';
@@ -59,6 +59,7 @@ export function wasmBackend(options: WasmBackendOptions = {}): Backend {
     machine: {
       lanes: assembler().lanes,
       tile,
+      tiles: otherWasmTiles(),
       caches: options.caches ?? USUAL_CACHES,
       winograd: options.winograd ?? true,
     },
@@ -96,6 +97,7 @@ export function x64Backend({ features, tile, winograd = true }: X64BackendOption
       lanes: assembler().lanes,
       widths: features === 'avx512' ? [4, 8, 16] : [4, 8],
       tile: tile ?? x64Tile(features),
+      tiles: otherX64Tiles(features),
       caches: { l1: caches.l1 || USUAL_CACHES.l1, l2: caches.l2 || USUAL_CACHES.l2 },
       winograd,
     },

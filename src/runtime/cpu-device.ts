@@ -1,17 +1,21 @@
 import { compileGraph, type Plan, workOf } from '../compiler/compile.js';
+import type { MachineDescription } from '../compiler/machine.js';
 import { writtenInputs } from '../compiler/prepare.js';
 import { type Preparation, preparationsOf } from '../compiler/steps.js';
 import type { Device, Executable } from '../graph/device.js';
 import type { Graph } from '../graph/graph.js';
 import { OWN_SLOTS, scratchOf, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
 import { DTYPES, type TypedArray } from '../tensor/dtype.js';
-import { checkOptions, GaborError, invariant } from '../tensor/errors.js';
+import { checkOptions, GaborError, invariant, OptionError } from '../tensor/errors.js';
 import { formatType, sizeOf, type TensorType } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
 import { type Backend, chooseBackend, type EmittedCode, type Instructions } from './backend.js';
 import { DeviceMemory } from './memory.js';
 import { type ProgramHandle, ThreadPool } from './pool.js';
 import { checkThreads, defaultThreads } from './threads.js';
+import { type TunedContraction, Tuner } from './tuner.js';
+import { TuningCache } from './tuning-cache.js';
+import { tuningKey } from './tuning-key.js';
 
 export interface CpuOptions {
   /** Threads that run programs; default: the processors available, or GABOR_THREADS. Results do not depend on it. */
@@ -28,6 +32,12 @@ export interface CpuOptions {
    * or F(4, 3) wherever it is possible. F(4, 3) loses about one decimal digit.
    */
   readonly winograd?: boolean | 2 | 4;
+  /**
+   * Whether programs take the fastest schedules of contractions that were measured on this processor, and measure those that are missing
+   * when they are compiled (docs/decisions/tuning.md); default false. Results are rounded otherwise than without, and may be after the
+   * cache was lost.
+   */
+  readonly tune?: boolean;
 }
 
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
@@ -124,6 +134,7 @@ export class CpuDevice implements Device {
   readonly name: string = 'cpu';
   readonly memory: DeviceMemory = new DeviceMemory();
   readonly #backend: Backend;
+  readonly #tuner: Tuner | undefined;
   readonly #team: ThreadPool;
   readonly #solo: ThreadPool;
   #running = 0;
@@ -132,7 +143,7 @@ export class CpuDevice implements Device {
   #released: number[] = [];
 
   constructor(options: CpuOptions = {}) {
-    checkOptions('cpu device', options, ['threads', 'instructions', 'relaxedSimd', 'winograd']);
+    checkOptions('cpu device', options, ['threads', 'instructions', 'relaxedSimd', 'winograd', 'tune']);
     this.#backend = chooseBackend({
       instructions: options.instructions,
       relaxedSimd: options.relaxedSimd,
@@ -143,6 +154,21 @@ export class CpuDevice implements Device {
     checkThreads('cpu device: threads', threads);
     this.#team = new ThreadPool(this.memory, threads);
     this.#solo = new ThreadPool(this.memory, 1);
+    if (options.tune) this.#tuner = this.#makeTuner(options);
+  }
+
+  #makeTuner(options: CpuOptions): Tuner {
+    const { machine } = this.#backend;
+    // All threads, as for a contraction inside of a large program.
+    const load = (plan: Plan): Executable =>
+      new CpuExecutable(this, { ...plan, work: Number.POSITIVE_INFINITY }, this.#backend.emit(plan), true);
+    const allocate = (type: TensorType): Storage => this.allocate(type);
+    const touch = (storage: Storage): void => (storage as CpuStorage).changed();
+    return new Tuner({ machine, allocate, load, touch }, new TuningCache(tuningKey(this.#backend, options)));
+  }
+
+  get #machine(): MachineDescription {
+    return this.#tuner?.machine ?? this.#backend.machine;
   }
 
   get threads(): number {
@@ -170,13 +196,22 @@ export class CpuDevice implements Device {
   }
 
   compile(graph: Graph): Executable {
-    const plan = compileGraph(graph, this.#backend.machine);
+    const plan = compileGraph(graph, this.#machine);
     return new CpuExecutable(this, plan, this.#backend.emit(plan), plan.work > PARALLEL_WORK);
   }
 
-  /** The memory that the program of a graph would take. Plans it; nothing is allocated, nothing runs. */
+  /**
+   * Measures the contractions of a graph that were not measured before, and says for all of them what is fastest.
+   * @throws OptionError where the device was made without `tune: true`.
+   */
+  tune(graph: Graph): TunedContraction[] {
+    if (this.#tuner === undefined) throw new OptionError('this cpu device does not tune; make it with { tune: true }');
+    return this.#tuner.tune(graph);
+  }
+
+  /** The memory that the program of a graph would take. Plans it; nothing is allocated, nothing runs unless a tuning device has to measure. */
   memoryOf(graph: Graph): ProgramMemory {
-    const plan = compileGraph(graph, this.#backend.machine);
+    const plan = compileGraph(graph, this.#machine);
     const { threads } = this.pool(plan.work > PARALLEL_WORK);
     const total = (values: Graph['inputs']): number => values.reduce((sum, { type }) => sum + bytesOf(type), 0);
     const inputs = total(graph.inputs);
@@ -191,7 +226,7 @@ export class CpuDevice implements Device {
    * included. Inputs that the graph updates change.
    */
   profile(graph: Graph, inputs: readonly Storage[], repetitions = 10): KernelTime[] {
-    const plan = compileGraph(graph, this.#backend.machine);
+    const plan = compileGraph(graph, this.#machine);
     const executables = plan.program.steps.map(
       (_, i) => new CpuExecutable(this, plan, this.#backend.emit(plan, i), true, true),
     );

@@ -1,6 +1,9 @@
 /** Everything that the runtime needs from Node and that a browser does in another way. */
-import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads';
 import type { Control } from './control.js';
 import type { ProgramCode } from './program-code.js';
@@ -124,4 +127,80 @@ function cpuQuota(): number {
   }
   const processors = Number(quota) / Number(period);
   return processors > 0 ? processors : Number.POSITIVE_INFINITY;
+}
+
+/** The processor's name as the operating system has it. */
+export function processorName(): string {
+  return cpus()[0]?.model.trim() ?? 'unknown';
+}
+
+/** The version of the JavaScript engine, which compiles WebAssembly. */
+export function engineVersion(): string {
+  return process.versions.v8;
+}
+
+/** Tells the user something that is no error. */
+export function warn(message: string): void {
+  process.emitWarning(message, 'GaborWarning');
+}
+
+/** Where files lie that can be made again: GABOR_CACHE, or where this system wants them. */
+export function cacheFolder(): string {
+  const { GABOR_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (GABOR_CACHE) return GABOR_CACHE;
+  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'gabor', 'cache');
+  return join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'gabor');
+}
+
+export function joinPath(...parts: readonly string[]): string {
+  return join(...parts);
+}
+
+/** The text of a file; undefined if there is none. Throws what the system says otherwise. */
+export function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** Replaces a file as a whole, without waiting for the disk: others see the old text or the new one. Makes missing folders. */
+export function replaceText(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    writeFileSync(temporary, text, { flag: 'wx' });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+export function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/**
+ * A hash of the compiled files that decide which code programs become. In a bundle, where they are not apart, of all its files: it changes
+ * more often than it would have to.
+ */
+export function codeVersion(): string {
+  const here = fileURLToPath(import.meta.url);
+  const apart = /[\\/]runtime[\\/]host\.js$/.test(here);
+  const root = apart ? dirname(dirname(here)) : dirname(here);
+  const hash = createHash('sha256');
+  for (const folder of apart ? ['kernel', 'compiler', 'targets'] : ['.']) {
+    const files = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
+    for (const file of files.sort()) {
+      if (!file.endsWith('.js') || file.endsWith('.test.js')) continue;
+      const name = `${folder}/${file.replaceAll('\\', '/')}`;
+      const content = readFileSync(join(root, folder, file));
+      hash.update(`${name} ${content.length}\n`).update(content);
+    }
+  }
+  return hash.digest('hex');
 }

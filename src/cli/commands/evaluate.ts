@@ -34,10 +34,11 @@ export interface EvaluateFlags {
   readonly strict?: boolean;
   readonly device: DeviceName;
   readonly threads?: number;
+  readonly tune?: boolean;
 }
 
 export async function evaluateModel(modelPath: string, flags: EvaluateFlags, output: Output): Promise<number> {
-  useDevice(flags.device, flags.threads);
+  useDevice(flags.device, flags.threads, flags.tune);
   const classifier = await loadModel(modelPath);
   const dataset = await open(modelPath, classifier, flags, output);
   const part = choosePart(dataset, flags);

@@ -13,6 +13,7 @@ export interface PredictFlags {
   readonly top: number;
   readonly device: DeviceName;
   readonly threads?: number;
+  readonly tune?: boolean;
 }
 
 const BAR = 20;
@@ -24,7 +25,7 @@ export async function predict(
   flags: PredictFlags,
   output: Output,
 ): Promise<number> {
-  useDevice(flags.device, flags.threads);
+  useDevice(flags.device, flags.threads, flags.tune);
   const classifier = await loadModel(modelPath);
   const { colours } = output.terminal;
   const nameWidth = Math.min(

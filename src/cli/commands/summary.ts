@@ -1,28 +1,22 @@
-import { existsSync } from 'node:fs';
-import { loadModel } from '../../formats/index.js';
 import type { Device } from '../../graph/device.js';
 import { formatBytes, formatCount, formatExtents, formatLarge } from '../../inspect/format.js';
 import { type ModelMemory, type ModelSummary, modelMemory, type SummaryRow, summary } from '../../inspect/index.js';
 import { receptiveText } from '../../inspect/summary-text.js';
-import { findModel, MODELS } from '../../models/index.js';
-import { init, type Module } from '../../nn/index.js';
 import type { ProgramMemory } from '../../runtime/cpu-device.js';
-import { FileError } from '../../tensor/errors.js';
 import { describeDevice, useDevice } from '../devices.js';
-import { EXIT, UsageError } from '../failure.js';
+import { EXIT } from '../failure.js';
+import { loadNetwork, type NetworkFlags } from '../load-network.js';
 import type { Output } from '../output.js';
 import { printable, table } from '../terminal.js';
 
-export interface SummaryFlags {
-  readonly input?: readonly [channels: number, height: number, width: number];
-  readonly classes?: number;
+export interface SummaryFlags extends NetworkFlags {
   readonly batch: number;
 }
 
 /** Tells what a model file or a built-in network consists of. */
 export async function summarise(name: string, flags: SummaryFlags, output: Output): Promise<number> {
   const device = useDevice();
-  const { model, input } = Object.hasOwn(MODELS, name) ? builtIn(name, flags) : await fromFile(name, flags);
+  const { model, input } = await loadNetwork(name, flags);
   const result = summary(model, input);
   const memory = modelMemory(model, input, { batch: flags.batch });
   output.event({ event: 'summary', model: name, ...result, memory });
@@ -30,34 +24,6 @@ export async function summarise(name: string, flags: SummaryFlags, output: Outpu
   print(name, result, output);
   printMemory(memory, device, output);
   return EXIT.ok;
-}
-
-function builtIn(name: string, { input, classes }: SummaryFlags): { model: Module; input: readonly number[] } {
-  const { task, inputShape, create } = findModel(name);
-  const own = classes === undefined ? {} : { classes };
-  if (!task.startsWith('image')) {
-    if (input !== undefined) {
-      throw new UsageError(
-        `--input is for networks on images; ${name} is for ${task} and takes ${formatExtents(inputShape)}`,
-      );
-    }
-    return { model: init.skipInit(() => create(own)), input: inputShape };
-  }
-  const shape = input ?? inputShape;
-  const [inChannels, height, width] = shape;
-  return { model: init.skipInit(() => create({ ...own, inChannels, size: [height, width] })), input: shape };
-}
-
-async function fromFile(path: string, { input }: SummaryFlags): Promise<{ model: Module; input: readonly number[] }> {
-  if (!existsSync(path)) {
-    const names = Object.keys(MODELS).join(', ');
-    if (!/[./\\]/.test(path)) {
-      throw new UsageError(`there is no network "${path}"; there are ${names}. For a model file, give its path`);
-    }
-    throw new FileError(`${path}: there is no such file; give a model file, or one of ${names}`);
-  }
-  const { model, preprocessing } = await loadModel(path);
-  return { model, input: input ?? [preprocessing.channels, preprocessing.height, preprocessing.width] };
 }
 
 function print(name: string, { rows, totals, inputShape }: ModelSummary, output: Output): void {

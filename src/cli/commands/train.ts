@@ -64,7 +64,7 @@ export async function train(flags: TrainFlags, output: Output): Promise<number> 
   if (!resumed && flags.data === undefined) {
     throw new UsageError('--data is missing: give a folder of images, or --data strokes for the built-in digits');
   }
-  const device = useDevice(flags.device, flags.threads);
+  const device = useDevice(flags.device, flags.threads, flags.tune);
   const plan = resumed ? await planResume(flags, view) : await planNew(flags, view);
   return runPlan(plan, device, output, view);
 }

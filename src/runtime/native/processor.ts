@@ -11,6 +11,8 @@ export interface Caches {
 /** What the processor says of itself (Intel 64 manual, volume 2, CPUID; AMD64 manual, volume 3, appendix E). */
 export interface Processor {
   readonly vendor: string;
+  /** Family, model and stepping, as one number tells them (leaf 1, EAX). */
+  readonly signature: number;
   /** AVX2 with fused multiply-add, and the system keeps the 256-bit registers. */
   readonly avx2: boolean;
   /** AVX-512 F, BW, DQ and VL, and the system keeps the 512-bit and mask registers. */
@@ -51,7 +53,7 @@ function detect(library: NativeLibrary): Processor {
   const kept = bit(one.ecx, 27) ? Number(library.functionAt(stubs.xgetbv, XGETBV)()) : 0;
   const avx2 = (kept & 6) === 6 && bit(one.ecx, 28) && bit(one.ecx, 12) && bit(seven.ebx, 5);
   const avx512 = avx2 && (kept & 0xe0) === 0xe0 && [16, 17, 30, 31].every((index) => bit(seven.ebx, index));
-  return { vendor, avx2, avx512, caches: caches(vendor, cpuid) };
+  return { vendor, signature: one.eax >>> 0, avx2, avx512, caches: caches(vendor, cpuid) };
 }
 
 /** Cache levels with deterministic parameters: leaf 4 on Intel, 8000001Dh on AMD, in the same format. */

@@ -102,3 +102,8 @@ export function wasmTileRows(
   const free = REGISTERS - columns - product - (1 - broadcasts);
   return Math.max(1, Math.floor(free / (columns + broadcasts)));
 }
+
+/** What a search may try instead. */
+export function otherWasmTiles(): readonly WasmTile[] {
+  return [tileShape(4, 2), tileShape(6, 2), tileShape(3, 3), tileShape(4, 4), tileShape(7, 1)];
+}

@@ -28,3 +28,24 @@ const TILES: Readonly<Record<X64Options['features'], MachineDescription['tile']>
 export function x64Tile(features: X64Options['features']): MachineDescription['tile'] {
   return TILES[features];
 }
+
+/** What a search may try besides: tiles of the table that reach the ceiling, for other numbers of channels and positions. */
+const OTHERS: Readonly<Record<X64Options['features'], readonly MachineDescription['tile'][]>> = {
+  avx512: [
+    { rows: 12, vectors: 2 },
+    { rows: 8, vectors: 3 },
+    { rows: 6, vectors: 4 },
+    { rows: 7, vectors: 4 },
+    { rows: 28, vectors: 1 },
+  ],
+  avx2: [
+    { rows: 4, vectors: 3 },
+    { rows: 5, vectors: 2 },
+    { rows: 12, vectors: 1 },
+    { rows: 7, vectors: 1 },
+  ],
+};
+
+export function otherX64Tiles(features: X64Options['features']): readonly MachineDescription['tile'][] {
+  return OTHERS[features];
+}
