@@ -183,7 +183,7 @@ class FilterEmitter {
 
   /** Bᵀ x of one tile, into plane after plane. */
   #transformInput(x: Register, { image, corner }: Tile, channels: Register, to: Register): void {
-    const { transforms, inputPlane } = this.#plan;
+    const { transforms, inputPlane, channelsIn } = this.#plan;
     const { strides } = this.#x;
     const { axes } = this.#k;
     const a = this.#a;
@@ -195,12 +195,13 @@ class FilterEmitter {
       position.reduce((sum, p, s) => sum + p * axes[s].dilation * strides[2 + s] * 4, 0),
     );
     const matrices = transforms.map((t) => t.input);
-    this.#transform(address, to, channels, inputPlane, (from) => {
+    const counts = tails(this.#k.channelsIn, channelsIn, this.#lanes);
+    this.#transform(address, to, channels, counts, inputPlane, (from, count) => {
       const m = this.#m;
       return applyMatrices(
         m,
         matrices,
-        offsets.map((offset) => m.load('f32', true, from, offset)),
+        offsets.map((offset) => m.load('f32', true, from, offset, count)),
       );
     });
   }
@@ -209,8 +210,9 @@ class FilterEmitter {
   #transformOutput(z: Register, { image, corner }: Tile, channels: Register, to: Register): void {
     const m = this.#m;
     const a = this.#a;
-    const { transforms, outputPlane } = this.#plan;
+    const { transforms, outputPlane, channelsOut } = this.#plan;
     const { strides } = this.#z;
+    const counts = tails(this.#k.channelsOut, channelsOut, this.#lanes);
     const { axes } = this.#k;
     let address = a.plus(z, a.times(image, strides[0] * 4));
     corner.forEach((o, s) => {
@@ -225,13 +227,13 @@ class FilterEmitter {
     m.when(
       inside.reduce((p, q) => m.binary('and', p, q)),
       () =>
-        this.#transform(address, to, channels, outputPlane, (from) =>
+        this.#transform(address, to, channels, counts, outputPlane, (from, count) =>
           applyMatrices(
             m,
             matrices,
             places.map((place) => {
               const offset = place.reduce((sum, p, s) => sum + p * this.#step(s) * strides[2 + s] * 4, 0);
-              return m.load('f32', true, from, offset);
+              return m.load('f32', true, from, offset, count);
             }),
           ),
         ),
@@ -247,10 +249,10 @@ class FilterEmitter {
           return m.binary('mul', m.maskToInt(exists[i]), m.constant('i32', offset));
         });
         const flags = exists.map((mask) => m.maskToInt(mask));
-        this.#transform(address, to, channels, outputPlane, (from) => {
+        this.#transform(address, to, channels, counts, outputPlane, (from, count) => {
           const zero = m.constant('f32', 0, true);
           const values = offsets.map((offset, i) => {
-            const value = m.load('f32', true, m.binary('add', from, offset));
+            const value = m.load('f32', true, m.binary('add', from, offset), 0, count);
             const mask = m.compare('ne', m.splat(flags[i]), m.constant('i32', 0, true));
             return m.select(mask, value, zero);
           });
@@ -260,24 +262,31 @@ class FilterEmitter {
     );
   }
 
-  /** Stores what `values` makes of every vector of channels. */
+  /** Stores what `values` makes of every vector of channels; `counts` are what the last one may hold. */
   #transform(
     address: Register,
     target: Register,
     channels: Register,
+    counts: ReadonlySet<number>,
     plane: number,
-    values: (from: Register) => Register[],
+    values: (from: Register, count: number) => Register[],
   ): void {
     const m = this.#m;
+    const lanes = this.#lanes;
     const from = m.copy(address);
     const to = m.copy(target);
-    m.loop({ from: 0, to: channels, step: this.#lanes }, () => {
-      values(from).forEach((value, point) => {
+    const vector = (count: number): void =>
+      values(from, count).forEach((value, point) => {
         m.store(value, to, point * plane * 4);
       });
-      m.bump(from, this.#lanes * 4);
-      m.bump(to, this.#lanes * 4);
+    const whole = m.divide(channels, lanes);
+    m.loop({ from: 0, to: whole }, () => {
+      vector(lanes);
+      m.bump(from, lanes * 4);
+      m.bump(to, lanes * 4);
     });
+    const rest = m.binary('sub', channels, this.#a.times(whole, lanes));
+    for (const count of counts) m.when(m.compare('eq', rest, m.constant('i32', count)), () => vector(count));
   }
 
   #clear(target: Register, rows: Register, columns: Register): void {
@@ -305,10 +314,7 @@ class FilterEmitter {
   #columns(columns: Register, body: (column: Register, count: number) => void, vectors = 1): void {
     const m = this.#m;
     const width = vectors * this.#lanes;
-    const { channelsOut } = this.#plan;
-    // The last range of channels may be shorter than the others, and neither need be whole vectors.
-    const last = this.#k.channelsOut % channelsOut;
-    const counts = new Set([channelsOut % width, last % width].filter((rest) => rest > 0));
+    const counts = tails(this.#k.channelsOut, this.#plan.channelsOut, width);
     const whole = this.#a.times(m.divide(columns, width), width);
     m.loop({ from: 0, to: whole, step: width }, (column) => body(column, width));
     const rest = m.binary('sub', columns, whole);
@@ -393,6 +399,11 @@ class FilterEmitter {
       });
     });
   }
+}
+
+/** What is left of a range of `part` channels, or of the last one, behind whole pieces of `width`. */
+function tails(channels: number, part: number, width: number): Set<number> {
+  return new Set([part % width, (channels % part) % width].filter((rest) => rest > 0));
 }
 
 /** All positions of an array, row-major. */

@@ -211,15 +211,20 @@ class WinogradEmitter {
     const offsets = positions(transforms.map(({ points }) => points)).map((position) =>
       position.reduce((sum, p, s) => sum + p * phase.axes[s].stride * strides[2 + s] * 4, 0),
     );
-    m.loop({ to: Math.ceil(this.#k.channelsIn / this.#lanes) }, () => {
-      const x = offsets.map((offset) => m.load('f32', true, from, offset));
+    const vector = (count: number): void => {
+      const x = offsets.map((offset) => m.load('f32', true, from, offset, count));
       const matrices = transforms.map(({ input }) => input);
       applyMatrices(m, matrices, x).forEach((value, point) => {
         m.store(value, to, point * this.#memory.inputPlane * 4);
       });
+    };
+    const rest = this.#k.channelsIn % this.#lanes;
+    m.loop({ to: Math.floor(this.#k.channelsIn / this.#lanes) }, () => {
+      vector(this.#lanes);
       m.bump(from, this.#lanes * 4);
       m.bump(to, this.#lanes * 4);
     });
+    if (rest > 0) vector(rest);
   }
 
   /** For each point: products [tile][channel of the panel] = Σ over input channels of inputs · filter. */
