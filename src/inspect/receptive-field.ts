@@ -187,7 +187,7 @@ function throughLoad(axis: TrackedField, index: readonly Subscript[], nest: Nest
   return {
     dimension: moving && outputDimension(nest, moving.axis),
     size: axis.size + Math.abs(axis.stride) * Math.floor((high - low) / divisor),
-    stride: moving ? (axis.stride * moving.factor) / divisor : axis.stride,
+    stride: moving ? (axis.stride * moving.factor) / divisor / outputStep(nest, moving.axis) : axis.stride,
     start: axis.start + axis.stride * (axis.stride >= 0 ? Math.ceil(low / divisor) : Math.floor(high / divisor)),
   };
 }
@@ -211,6 +211,12 @@ function throughRows(axis: AxisField, rows: readonly (readonly number[])[], exte
 function outputDimension(nest: Nest, axis: number): number {
   if (nest.outputIndex === undefined) return axis;
   return nest.outputIndex.findIndex(({ terms }) => terms.some((term) => term.axis === axis));
+}
+
+/** How many output positions a step of a parallel axis is. */
+function outputStep(nest: Nest, axis: number): number {
+  const terms = nest.outputIndex?.[outputDimension(nest, axis)]?.terms;
+  return terms?.find((term) => term.axis === axis)?.factor ?? 1;
 }
 
 /**
