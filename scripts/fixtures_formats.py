@@ -125,6 +125,16 @@ def archive(name, entries, compression):
 
 
 def write():
+    # Checkpoints hold what PyTorch makes by default, whatever the other fixtures are computed in.
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        write_files()
+    finally:
+        torch.set_default_dtype(before)
+
+
+def write_files():
     os.makedirs(FOLDER, exist_ok=True)
     model = net()
     state = model.state_dict()
