@@ -65,7 +65,7 @@ test('the README’s lower-level example does what its comments say', async (t) 
 });
 
 test('the README’s program for users of Keras does what it says', async (t) => {
-  const [, , example] = examples(t);
+  const example = examples(t).find((text) => text.includes('gabor/keras'));
   if (example === undefined) return;
   const stdout = await output(example);
   assert.match(stdout, /conv2d \(Conv2D\) +\[null, 24, 24, 8\] +208\n/);
