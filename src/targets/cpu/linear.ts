@@ -135,3 +135,11 @@ function combine(m: VectorMachine, coefficients: readonly number[], x: readonly 
 function rank(c: number): number {
   return c === 1 ? 0 : Math.abs(c) === 1 ? 2 : 1;
 }
+
+/** All positions of an array, row-major. */
+export function positions(extents: readonly number[]): number[][] {
+  return extents.reduce<number[][]>(
+    (all, extent) => all.flatMap((head) => Array.from({ length: extent }, (_, i) => [...head, i])),
+    [[]],
+  );
+}

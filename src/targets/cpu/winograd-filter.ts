@@ -2,7 +2,7 @@ import type { OuterKernel, WinogradSums } from '../../kernel/tile.js';
 import { transposed, type Winograd, winograd } from '../../kernel/winograd.js';
 import { Arithmetic } from './arithmetic.js';
 import type { KernelCode } from './kernel-code.js';
-import { applyMatrices } from './linear.js';
+import { applyMatrices, positions } from './linear.js';
 import type { View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
 
@@ -404,12 +404,4 @@ class FilterEmitter {
 /** What is left of a range of `part` channels, or of the last one, behind whole pieces of `width`. */
 function tails(channels: number, part: number, width: number): Set<number> {
   return new Set([part % width, (channels % part) % width].filter((rest) => rest > 0));
-}
-
-/** All positions of an array, row-major. */
-function positions(extents: readonly number[]): number[][] {
-  return extents.reduce<number[][]>(
-    (all, extent) => all.flatMap((head) => Array.from({ length: extent }, (_, i) => [...head, i])),
-    [[]],
-  );
 }

@@ -6,7 +6,7 @@ import { Arithmetic } from './arithmetic.js';
 import { emitExpression, Scope } from './expression.js';
 import { addIndex, type Form, FormValues, makeForm } from './form.js';
 import type { KernelCode } from './kernel-code.js';
-import { applyMatrices } from './linear.js';
+import { applyMatrices, positions } from './linear.js';
 import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
 
@@ -351,12 +351,4 @@ class WinogradEmitter {
     const [address, offset] = values.address(this.#output, extra(this.#output));
     storeAs(m, value, this.#result.dtype, address, offset, count);
   }
-}
-
-/** All positions of an array, row-major. */
-function positions(extents: readonly number[]): number[][] {
-  return extents.reduce<number[][]>(
-    (all, extent) => all.flatMap((head) => Array.from({ length: extent }, (_, i) => [...head, i])),
-    [[]],
-  );
 }
