@@ -28,6 +28,11 @@ const SUITES = {
     const result = await runTrain(options);
     return { result, markdown: trainMarkdown(result), goals: trainGoals(result) };
   },
+  nets: async (options) => {
+    const { runNets, netsMarkdown, netsGoals } = await import('./suites/nets.mjs');
+    const result = await runNets(options);
+    return { result, markdown: netsMarkdown(result), goals: netsGoals(result) };
+  },
   start: async (options) => {
     const { runStart, startMarkdown, startGoals } = await import('./suites/start.mjs');
     const result = await runStart(options);
@@ -45,16 +50,17 @@ const SUITES = {
   },
 };
 
-const USAGE = `usage: npm run bench -- [conv] [train] [start] [tiles] [memory] [types] [options]      (default: all six)
+const USAGE = `usage: npm run bench -- [conv] [nets] [train] [start] [tiles] [memory] [types] [options]      (default: all seven)
 
   --threads 1,2     numbers of threads (default: 1 and 2, as far as there are processors)
   --rounds N        interleaved rounds (default 5)
   --seconds S       of each contestant in each round (default 0.1)
   --steps N         of the loop in \`memory\` (default 1000)
   --cases A01,B     only cases that begin so
-  --networks lenet  only these of lenet, vgg, resnet18
+  --networks lenet  only these; train has lenet, vgg, resnet18; nets has squeezenet1_1, mobilenet_v2, resnet18, resnet50, vgg16
   --only gabor,…    only these contestants
   --details         conv: also eight convolutions in a row, and the gradients one by one
+  --steady          nets: without fresh processes
   --slow            also networks that take a contestant minutes
   --quick           one short round: whether everything runs, not how fast
   --json FILE       write the results
@@ -75,6 +81,7 @@ async function main() {
       json: list,
       details: { type: 'boolean' },
       slow: { type: 'boolean' },
+      steady: { type: 'boolean' },
       quick: { type: 'boolean' },
       write: { type: 'boolean' },
       help: { type: 'boolean' },
@@ -103,6 +110,7 @@ async function main() {
     only: split(values.only),
     details: values.details ?? false,
     slow: values.slow ?? false,
+    steady: values.steady ?? false,
     quick: values.quick ?? false,
   };
   if (!options.threads.every((n) => Number.isInteger(n) && n > 0))

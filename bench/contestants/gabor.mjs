@@ -1,4 +1,4 @@
-import { concatenate, readFloats, toChannelsFirst, toChannelsLast } from '../harness/arrays.mjs';
+import { concatenate, readFloats, sizeOf, toChannelsFirst, toChannelsLast } from '../harness/arrays.mjs';
 import { importGabor } from '../harness/gabor.mjs';
 import { packageVersion } from '../harness/peers.mjs';
 import { Unsupported } from '../harness/protocol.mjs';
@@ -22,10 +22,16 @@ export async function open({ threads, instructions }) {
   device(true);
   return {
     version: `${packageVersion('../..')} ${chosen}`,
-    prepare: (task) =>
-      task.kind === 'conv'
-        ? convolution(gabor, device(task.variant !== 'direct'), task)
-        : training(gabor, device(true), task),
+    prepare(task) {
+      switch (task.kind) {
+        case 'conv':
+          return convolution(gabor, device(task.variant !== 'direct'), task);
+        case 'net':
+          return network(gabor, device(true), task);
+        default:
+          return training(gabor, device(true), task);
+      }
+    },
   };
 }
 
@@ -111,6 +117,41 @@ function convolution(gabor, device, { case: c, role, variant, chain, files }) {
       for (const t of [...inputs, w]) t.dispose();
     },
   };
+}
+
+/** Variants: the network as it is imported, or as the zoo has it (`zoo`). The image comes from JavaScript and the outputs go there. */
+async function network(gabor, device, { name, variant, input, state, files }) {
+  gabor.setDevice(device);
+  const model = variant === 'zoo' ? await zooModel(gabor, name, state, files) : await gabor.loadOnnx(files.onnx);
+  model.eval();
+  const predict = gabor.compile((x) => model.call(x));
+  const image = readFloats(files.x);
+  const run = async () => {
+    const x = gabor.tensor(image, { shape: input });
+    const y = await predict(x);
+    const outputs = y.data();
+    x.dispose();
+    y.dispose();
+    return outputs;
+  };
+  return {
+    run,
+    check: run,
+    release() {
+      predict.dispose();
+      model.dispose();
+    },
+  };
+}
+
+async function zooModel(gabor, name, state, files) {
+  const { MODELS } = await importGabor('models/index.js');
+  const model = gabor.init.skipInit(() => MODELS[name].create());
+  const tensors = model.stateDict();
+  const data = readFloats(files.state);
+  let at = 0;
+  for (const entry of state) tensors[entry.name].write(data.subarray(at, (at += sizeOf(entry.shape))));
+  return model;
 }
 
 /** One compiled step: forward pass, loss, gradients and update are one program; the loss is read after every step. */

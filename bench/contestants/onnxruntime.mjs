@@ -3,9 +3,26 @@ import { Unsupported } from '../harness/protocol.mjs';
 import { shapesOf } from '../suites/cases.mjs';
 import { onnxConvolution } from './onnx-model.mjs';
 
-/** Both onnxruntimes: a session over one node with a constant filter, which they pack once. They have no gradients. */
-export async function prepareConvolution(ort, options, { kind, case: c, role, chain, files }) {
-  if (kind !== 'conv') throw new Unsupported(`no ${kind}`);
+/** Both onnxruntimes. */
+export function prepareTask(ort, options, task) {
+  if (task.kind === 'conv') return prepareConvolution(ort, options, task);
+  if (task.kind === 'net') return prepareNetwork(ort, options, task);
+  throw new Unsupported(`no ${task.kind}`);
+}
+
+/** A network from its file; arrays come from and go to JavaScript. */
+async function prepareNetwork(ort, options, { input, files }) {
+  const session = await ort.InferenceSession.create(files.onnx, options);
+  const image = readFloats(files.x);
+  const run = async () => {
+    const { output } = await session.run({ input: new ort.Tensor('float32', image, input) });
+    return output.data;
+  };
+  return { run, check: run, release: () => session.release() };
+}
+
+/** A session over one node with a constant filter, which they pack once. They have no gradients. */
+async function prepareConvolution(ort, options, { case: c, role, chain, files }) {
   if (role !== 'forward' && role !== 'input') throw new Unsupported('no gradients');
   const shapes = shapesOf(c);
   const transposed = c.kind.startsWith('convT');

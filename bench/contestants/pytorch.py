@@ -1,7 +1,8 @@
 """The child's side of harness/protocol.mjs for PyTorch; see contestants/gabor.mjs for what the tasks are.
 
 Variants: nchw (contiguous), nhwc (channels_last memory format); packed (convolutions: oneDNN's own blocked format for filter and
-activations, or, where that does not exist, a frozen graph that torch.jit optimised for inference); jit (training: nhwc, traced).
+activations, or, where that does not exist, a frozen graph that torch.jit optimised for inference); jit (training: nhwc, traced;
+networks: traced and optimised for inference, which fuses and takes oneDNN's formats).
 """
 
 import json
@@ -106,6 +107,38 @@ class Convolution:
         return {}
 
 
+class Network:
+    """A network of torchvision with given weights, one image."""
+
+    def __init__(self, task):
+        import torchvision
+
+        model = getattr(torchvision.models, task["name"])().eval()
+        state, rest = model.state_dict(), floats(task["files"]["state"])
+        for entry in task["state"]:
+            tensor = state[entry["name"]]
+            tensor.copy_(rest[: tensor.numel()].reshape(entry["shape"]))
+            rest = rest[tensor.numel() :]
+        x = floats(task["files"]["x"]).reshape(task["input"])
+        self.order = torch.channels_last if task["variant"] == "nhwc" else torch.contiguous_format
+        self.image = x
+        with torch.no_grad():
+            if task["variant"] == "nhwc":
+                self.model = model.to(memory_format=torch.channels_last)
+            else:
+                self.model = torch.jit.optimize_for_inference(torch.jit.trace(model, x, check_trace=False))
+                for _ in range(3):
+                    self.model(x)
+
+    def run(self):
+        with torch.inference_mode():
+            return self.model(self.image.contiguous(memory_format=self.order))
+
+    def check(self, file):
+        self.run().numpy().ravel().astype("<f4").tofile(file)
+        return {}
+
+
 class Residual(nn.Module):
     def __init__(self, body, shortcut):
         super().__init__()
@@ -180,7 +213,7 @@ def answer(method, p):
         return {"version": torch.__version__}
     key = p["key"]
     if method == "prepare":
-        tasks[key] = {"conv": Convolution, "train": Training}[p["task"]["kind"]](p["task"])
+        tasks[key] = {"conv": Convolution, "net": Network, "train": Training}[p["task"]["kind"]](p["task"])
         return {}
     if method == "check":
         return tasks[key].check(p.get("file"))

@@ -30,3 +30,9 @@ export function atLeast(what, value, wanted, text = times) {
   if (value === undefined || Number.isNaN(value)) return [];
   return [{ what, value: text(value), wanted: `≥ ${text(wanted)}`, met: value >= wanted, short: 1 - value / wanted }];
 }
+
+/** A goal that is met by `wanted` or less; see {@link atLeast}. */
+export function atMost(what, value, wanted, text = times) {
+  if (value === undefined || Number.isNaN(value)) return [];
+  return [{ what, value: text(value), wanted: `≤ ${text(wanted)}`, met: value <= wanted, short: value / wanted - 1 }];
+}
