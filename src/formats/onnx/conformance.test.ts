@@ -8,7 +8,7 @@ import { fixturePath, readFixtures } from '../../testing/fixtures.js';
 import { conformanceCases, factsOf, runConformance } from '../../testing/onnx-conformance.js';
 import { type OnnxResult, renderOnnxPage } from '../../testing/onnx-page.js';
 import { sharedPath } from '../../testing/shared.js';
-import { NEWEST_OPSET } from './load.js';
+import { NEWEST_OPSET } from './check.js';
 import { OPERATORS } from './operators/index.js';
 
 const RANDOM = 'the expected numbers come from the random generator of NumPy';

@@ -1,14 +1,15 @@
 import { tensor } from '../../ops/create.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
-import { type Uses, unknownOperators, usesOf, weightConstants } from './analysis.js';
+import { type Uses, usesOf, weightConstants } from './analysis.js';
+import { checkOperators, opsetOf } from './check.js';
+import type { OnnxContent } from './content.js';
 import { type ElementType, rowOf } from './element-types.js';
 import { ExternalData } from './external-data.js';
 import { inlineFunctions } from './functions.js';
-import { type OnnxGraph, readGraph, subgraphs } from './graph.js';
+import { type OnnxGraph, readGraph } from './graph.js';
 import { MODEL, type ModelProto, type TensorProto } from './messages.js';
-import { type OnnxContent, OnnxModel } from './onnx-model.js';
-import { OPERATORS } from './operators/index.js';
+import { OnnxModel } from './onnx-model.js';
 import { decode } from './proto.js';
 import { type HostArray, isExternal, readTensor } from './tensor-proto.js';
 
@@ -16,9 +17,6 @@ export interface LoadOnnxOptions {
   /** Values of symbolic dimensions, by name; others take what the inputs have. */
   readonly dims?: Readonly<Record<string, number>>;
 }
-
-/** The newest version of the default operator set that the rules were compared with. */
-export const NEWEST_OPSET = 26;
 
 /**
  * Imports a network from an ONNX file: see {@link OnnxModel}. Large tensors may lie in files beside it.
@@ -59,17 +57,8 @@ async function readModel(
   const nodes = graph.nodes.filter(({ type, outputs }) => type !== 'Constant' || !read.has(outputs[0]));
   const rest = { ...graph, nodes, initialisers: new Map() };
   const producer = [proto.producerName, proto.producerVersion].filter(Boolean).join(' ');
-  return { graph: rest, opset, uses, weights, constants, dims, producer };
-}
-
-function opsetOf(proto: ModelProto, where: string): number {
-  const versions = proto.opsetImport.filter(({ domain = '' }) => domain === '' || domain === 'ai.onnx');
-  // Versions of the format before 3 know one set of operators only.
-  if (versions.length === 0 && (proto.irVersion ?? 0) >= 3)
-    throw new FileError(`${where}: does not say which set of operators it uses; cut short?`);
-  const version = versions[0]?.version ?? 1;
-  if (Number.isInteger(version) && version >= 1 && version <= NEWEST_OPSET) return version;
-  throw new FileError(`${where}: operator set ${version}; known are 1 to ${NEWEST_OPSET}`);
+  const metadata = Object.fromEntries(proto.metadataProps.map(({ key = '', value = '' }) => [key, value]));
+  return { graph: rest, opset, uses, weights, constants, dims, producer, metadata };
 }
 
 function checkDims(graph: OnnxGraph, dims: Readonly<Record<string, number>>): void {
@@ -82,41 +71,6 @@ function checkDims(graph: OnnxGraph, dims: Readonly<Record<string, number>>): vo
     }
     if (!Number.isInteger(value) || value < 1)
       throw new OptionError(`loadOnnx: dimension "${name}" must be an integer ≥ 1, got ${value}`);
-  }
-}
-
-/** Throws with everything that is not supported, not only the first. */
-function checkOperators(graph: OnnxGraph, opset: number, where: string): void {
-  const inner = (g: OnnxGraph): OnnxGraph['nodes'] =>
-    g.nodes.flatMap((node) => [
-      node,
-      ...subgraphs(node).flatMap((proto) =>
-        proto.node.map(({ name = '', opType = '', domain = '' }) => ({
-          name,
-          type: domain === '' || domain === 'ai.onnx' ? opType : `${domain}.${opType}`,
-          inputs: [],
-          outputs: [],
-          attributes: new Map(),
-        })),
-      ),
-    ]);
-  const unknown = unknownOperators(inner(graph), opset);
-  if (unknown.size > 0) {
-    const lines = [...unknown].map(([type, names]) => {
-      const shown = names.slice(0, 5).map((name) => `"${name}"`);
-      return `${type} (${shown.join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''})`;
-    });
-    throw new OptionError(`${where}: operators that are not supported: ${lines.join('; ')}`);
-  }
-  for (const node of graph.nodes) {
-    const { attributes = [] } = OPERATORS[node.type];
-    for (const name of node.attributes.keys()) {
-      if (!attributes.includes(name)) {
-        throw new OptionError(
-          `${where}: ${node.type} "${node.name}" has an attribute "${name}" that is not known; known are ${attributes.join(', ') || 'none'}`,
-        );
-      }
-    }
   }
 }
 

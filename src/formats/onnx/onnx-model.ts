@@ -1,45 +1,39 @@
 import { type Compiled, compile } from '../../graph/compile.js';
 import { assign } from '../../graph/trace.js';
-import type { Json } from '../../nn/config.js';
+import { checkCount, type Json, type LayerConfig, type RandomOption } from '../../nn/config.js';
 import { Module } from '../../nn/module.js';
+import { registerModule } from '../../nn/registry.js';
 import { iota, tensor } from '../../ops/create.js';
 import { add, cast } from '../../ops/elementwise.js';
-import { GaborError, InternalError, OptionError, ShapeError } from '../../tensor/errors.js';
+import { checkOptions, GaborError, InternalError, OptionError, ShapeError } from '../../tensor/errors.js';
 import { Random } from '../../tensor/random.js';
 import { formatShape, type Shape, sizeOf } from '../../tensor/shape.js';
+import { nearest } from '../../tensor/suggest.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import type { Uses } from './analysis.js';
+import { configOf, contentOf } from './config.js';
+import type { OnnxContent, Weight } from './content.js';
 import { type OnnxNode, OperatorContext, type Results } from './context.js';
-import { type ElementType, rowOf } from './element-types.js';
+import { cutAt } from './cut.js';
+import { rowOf } from './element-types.js';
 import { fold } from './fold.js';
 import { type OnnxGraph, type OnnxPort, readGraph, subgraphs } from './graph.js';
+import { withOutputs } from './head.js';
 import type { GraphProto } from './messages.js';
 import { OPERATORS } from './operators/index.js';
 import { OnnxPart } from './part.js';
 import { type HostArray, readTensor } from './tensor-proto.js';
 import { OnnxValue } from './value.js';
 
-/** A tensor of the network. */
-interface Weight {
+/** A node of an imported network. */
+export interface OnnxNodeInfo {
   readonly name: string;
-  readonly tensor: Tensor;
-  /** otherwise it is a buffer */
-  readonly trained: boolean;
-  readonly type: ElementType;
-}
-
-/** What the loader found in a file. */
-export interface OnnxContent {
-  readonly graph: OnnxGraph;
-  readonly opset: number;
-  readonly uses: Uses;
-  /** Parameters and buffers, in the order of the file. */
-  readonly weights: readonly Weight[];
-  /** Constants and all that must be known while tracing. */
-  readonly constants: ReadonlyMap<string, HostArray>;
-  /** Values of symbolic dimensions. */
-  readonly dims: Readonly<Record<string, number>>;
-  readonly producer: string;
+  /** its operator */
+  readonly type: string;
+  /** names of tensors; empty for optional inputs that are not there */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** of its module, as in `summary` and `submodule(path)` */
+  readonly path: string;
 }
 
 /** Larger constants are computed when the program runs, where that is possible. */
@@ -59,6 +53,8 @@ export class OnnxModel extends Module {
   readonly opset: number;
   /** what wrote the file */
   readonly producer: string;
+  /** texts that the file holds beside the graph */
+  readonly metadata: Readonly<Record<string, string>>;
   readonly inputs: readonly OnnxPort[];
   readonly outputs: readonly OnnxPort[];
   readonly #content: OnnxContent;
@@ -76,6 +72,7 @@ export class OnnxModel extends Module {
     this.#content = content;
     this.opset = content.opset;
     this.producer = content.producer;
+    this.metadata = content.metadata;
     this.inputs = content.graph.inputs;
     this.outputs = content.graph.outputs;
     this.#weights = new Map(content.weights.map((weight) => [weight.name, weight]));
@@ -100,11 +97,61 @@ export class OnnxModel extends Module {
     }
   }
 
-  /** @throws OptionError: a graph is no configuration. */
-  override config(): never {
-    throw new OptionError(
-      'OnnxModel: an imported network is no configuration of layers; save it as ONNX (saveOnnx), or its weights alone (writeSafetensors)',
-    );
+  /** The graph without its weights, as text: with `stateDict()` all of the network, so that it can be saved as every other. */
+  override config(): LayerConfig {
+    return configOf(this.#content);
+  }
+
+  /** The network's nodes in the order in which they are computed, with the names of the tensors that they read and write. */
+  get nodes(): readonly OnnxNodeInfo[] {
+    return [...this.#parts].map(([{ name, type, inputs, outputs }, part]) => ({
+      name,
+      type,
+      inputs,
+      outputs,
+      path: part.path,
+    }));
+  }
+
+  /**
+   * The network up to one of its tensors, as a module of its own with the same weights (not copies): training one trains the other.
+   * For feature extraction, and for fine-tuning with another head:
+   *
+   *     const squeezenet = await loadOnnx('squeezenet1.1.onnx');
+   *     const features = squeezenet.features('conv22_cat');             // [n, 512, height, width]
+   *     const model = new Sequential(features, new GlobalAvgPool2d(), new Flatten(), new Linear(512, 5));
+   *     await fit(model, flowers, { lr: 0.001 });
+   *
+   * It takes the inputs that the part needs, in their order; its parameters are those of the part. Like every module it saves and
+   * loads as part of others.
+   *
+   * @param at name of a tensor, or of a node or its path in `summary` for the first output of that; {@link nodes} lists them
+   * @throws OptionError where there is none of this name; lists similar ones
+   */
+  features(at: string): OnnxModel {
+    const found = this.nodes.find(({ outputs }) => outputs.includes(at));
+    const node = found ?? this.nodes.find(({ name, path }) => name === at || path === at);
+    if (node === undefined || at === '') {
+      const names = this.nodes.flatMap(({ outputs, path }) => [...outputs.slice(0, 1), path]);
+      const near = nearest(at, [...new Set(names)]);
+      throw new OptionError(
+        `OnnxModel: no node or tensor is named "${at}"; similar ones: ${near.join(', ') || 'none'}. "nodes" lists all`,
+      );
+    }
+    const part = new OnnxModel(cutAt(this.#content, found === undefined ? node.outputs[0] : at));
+    return part.train(this.training);
+  }
+
+  /**
+   * The same network for another number of outputs: its last layer (a convolution or a matrix product) gets new weights, drawn as
+   * PyTorch draws them; all others are shared with this one. For fine-tuning on other classes.
+   *
+   * @throws OptionError where the network does not end in such a layer; {@link features} cuts it anywhere
+   */
+  withOutputs(outputs: number, options: RandomOption = {}): OnnxModel {
+    checkOptions('OnnxModel.withOutputs', options, ['random']);
+    checkCount('OnnxModel.withOutputs', 'outputs', outputs);
+    return new OnnxModel(withOutputs(this.#content, outputs, options.random)).train(this.training);
   }
 
   override get inputDType(): 'f32' | 'i32' {
@@ -406,3 +453,5 @@ function windowFacts({ type, attributes }: OnnxNode, filter: Shape | undefined):
 function isConstant(node: OnnxNode): boolean {
   return node.type === 'Constant';
 }
+
+registerModule('OnnxModel', (config) => new OnnxModel(contentOf(config)));

@@ -21,6 +21,11 @@ export class OnnxPart extends Module {
     return this.#type;
   }
 
+  /** Its name from the network down, as in `submodule(path)`. */
+  get path(): string {
+    return this.#scope;
+  }
+
   /** The part with this name in this one, made where it is missing; undefined where the name is taken or none. */
   part(name: string): OnnxPart | undefined {
     const known = this.#parts.get(name);
