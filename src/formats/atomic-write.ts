@@ -38,17 +38,22 @@ export async function writeFileAtomic(path: string, content: Uint8Array | Iterab
   }
 }
 
-/** The operating system may take fewer bytes than it is given. */
-async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
+/**
+ * Writes all bytes, although the operating system may take fewer than it is given.
+ *
+ * @param position in the file; default: behind what was written before
+ */
+export async function writeAll(handle: FileHandle, chunk: Uint8Array, position?: number): Promise<void> {
   for (let at = 0; at < chunk.length; ) {
-    const { bytesWritten } = await handle.write(chunk, at, Math.min(chunk.length - at, 2 ** 30));
+    const to = position === undefined ? null : position + at;
+    const { bytesWritten } = await handle.write(chunk, at, Math.min(chunk.length - at, 2 ** 30), to);
     if (bytesWritten === 0) throw new Error('the system accepts no more bytes');
     at += bytesWritten;
   }
 }
 
 /** Makes the rename last through a power failure. Not every system lets folders be opened or synced. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => undefined);
   await handle?.sync().catch(() => undefined);
   await handle?.close().catch(() => undefined);

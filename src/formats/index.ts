@@ -15,6 +15,7 @@ export {
   serializeTensor as serializeOnnxTensor,
 } from './onnx/index.js';
 export { type PytorchCheckpoint, parsePytorch, readPytorch } from './pytorch/checkpoint.js';
+export { type FetchFileOptions, type FetchProgress, fetchFile, isRemote, siblingsOf } from './remote/index.js';
 export {
   parseSafetensors,
   readSafetensors,
@@ -25,6 +26,7 @@ export {
   serializeSafetensors,
   writeSafetensors,
 } from './safetensors.js';
+export type { Siblings } from './siblings.js';
 export type { WeightEntry, WeightSource } from './weight-source.js';
 export {
   type LoadWeightsOptions,

@@ -3,6 +3,7 @@ import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve, sep } from 'node:path';
 import { FileError } from '../../tensor/errors.js';
 import { reasonOf } from '../folders.js';
+import type { Siblings } from '../siblings.js';
 import type { TensorProto } from './messages.js';
 import { IN_THIS_FILE, readSkeleton } from './skeleton.js';
 import { tensorHeader } from './tensor-proto.js';
@@ -20,8 +21,14 @@ export class ExternalData implements AsyncDisposable {
 
   readonly #own: string;
 
-  /** @param path of the model */
-  constructor(path: string) {
+  readonly #siblings: Siblings | undefined;
+
+  /**
+   * @param path of the model
+   * @param siblings asked for each file before it is opened
+   */
+  constructor(path: string, siblings?: Siblings) {
+    this.#siblings = siblings;
     this.#own = resolve(path);
     this.#folder = dirname(resolve(path));
   }
@@ -69,6 +76,7 @@ export class ExternalData implements AsyncDisposable {
         `${where}: its data lie in ${JSON.stringify(location)}, which is no file in the model's folder; refused`,
       );
     }
+    await this.#siblings?.(location);
     let handle: FileHandle | undefined;
     try {
       const real = await realpath(resolve(this.#folder, location));

@@ -1,6 +1,7 @@
 import { tensor } from '../../ops/create.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
+import type { Siblings } from '../siblings.js';
 import { type Uses, usesOf, weightConstants } from './analysis.js';
 import { checkOperators, opsetOf } from './check.js';
 import type { OnnxContent } from './content.js';
@@ -16,6 +17,8 @@ import { type HostArray, isExternal, readTensor } from './tensor-proto.js';
 export interface LoadOnnxOptions {
   /** Values of symbolic dimensions, by name; others take what the inputs have. */
   readonly dims?: Readonly<Record<string, number>>;
+  /** Fetches files with the network's tensors that lie beside it: see {@link siblingsOf}. Default: they are there. */
+  readonly siblings?: Siblings;
 }
 
 /**
@@ -29,10 +32,10 @@ export interface LoadOnnxOptions {
  * const { output } = await model.run({ input: image });
  */
 export async function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions = {}): Promise<OnnxModel> {
-  checkOptions('loadOnnx', options, ['dims']);
+  checkOptions('loadOnnx', options, ['dims', 'siblings']);
   const { dims = {} } = options;
   const where = typeof source === 'string' ? source : 'ONNX model';
-  await using external = typeof source === 'string' ? new ExternalData(source) : undefined;
+  await using external = typeof source === 'string' ? new ExternalData(source, options.siblings) : undefined;
   const bytes = typeof source === 'string' ? await external?.skeleton(where) : source;
   const proto = decode<ModelProto>(MODEL, bytes ?? new Uint8Array(0), where);
   return new OnnxModel(await readModel(proto, where, external, dims));

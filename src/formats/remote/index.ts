@@ -1,0 +1,2 @@
+export { isRemote } from './address.js';
+export { type FetchFileOptions, type FetchProgress, fetchFile, siblingsOf } from './fetch-file.js';
