@@ -97,10 +97,8 @@ function gather(
     : undefined;
   const perAxis = tiling === undefined ? whole : whole.map(([axis], s) => residues(axis, tiling.outputs[s]));
   const extents = g.axes.map((a) => (forward ? a.input : a.output));
-  /** Positions computed along an axis: whole tiles. */
-  const computed = (p: GatherAxis, s: number): number =>
-    tiling === undefined ? p.count : Math.ceil(p.count / tiling.outputs[s]) * tiling.outputs[s];
-  const padding = perAxis.map((phases, s) => paddingOf(phases, extents[s], (p) => computed(p, s)));
+  // Winograd's algorithm reads borders by itself.
+  const padding = perAxis.map((phases, s) => (tiling ? { low: 0, high: 0 } : paddingOf(phases, extents[s])));
   const low = padding.map((p) => p.low);
   const high = padding.map((p) => p.high);
   const source = step.operands[forward ? 0 : 1];
@@ -140,7 +138,7 @@ function gather(
     phases,
     width,
     rows: tiling?.rows ?? machine.tile.rows,
-    winograd: tiling && { outputs: tiling.outputs, tiles: tiling.tiles, blocks: tiling.blocks },
+    winograd: tiling && { outputs: tiling.outputs, tiles: tiling.tiles, extents },
     epilogue: reduced(0, 'f32'),
   };
   const order = g.axes.length > 0 ? channelsLast(g.axes.length + 2) : [0, 1];
@@ -252,16 +250,13 @@ function filterGradient(
   const [x, z] = step.operands;
   const phases = gatherPhases({ kind: 'contraction', role: 'output', geometry: g });
   const rows = together > 1 ? groupedRows(phases[phases.length - 1]?.[0].count ?? g.batch, machine) : machine.tile.rows;
-  const { low, high } =
-    together > 1
-      ? groupedPadding(phases, x, g.channelsIn, rows)
-      : {
-          low: g.axes.map((a) => Math.max(0, a.padLow)),
-          high: g.axes.map((a, s) => {
-            const last = sums === undefined ? a.output - 1 : lastOfTiles(a.output, a.dilation, sums.outputs[s]);
-            return Math.max(0, a.stride * last + a.dilation * (a.kernel - 1) - a.padLow - (a.input - 1));
-          }),
-        };
+  const { low, high } = ((): { low: number[]; high: number[] } => {
+    if (together > 1) return groupedPadding(phases, x, g.channelsIn, rows);
+    // Winograd's algorithm reads borders by itself.
+    if (sums !== undefined) return { low: g.axes.map(() => 0), high: g.axes.map(() => 0) };
+    const padding = phases.map((axis, s) => paddingOf(axis, g.axes[s].input));
+    return { low: padding.map((p) => p.low), high: padding.map((p) => p.high) };
+  })();
   const copy = padded.get(x, low, high, step.scope);
   const taps = g.axes.map((a) => a.kernel);
   const filterSize = g.groups * g.channelsIn * g.channelsOut * taps.reduce((n, k) => n * k, 1);
@@ -284,7 +279,7 @@ function filterGradient(
     width: together > 1 ? together * g.channelsOut : tileWidth(g.channelsOut, machine),
     rows,
     grouping: together > 1 ? { together, extents: copy.buffer.type.shape.slice(2) } : undefined,
-    winograd: sums && { outputs: sums.outputs, tiles: sums.tiles, parts: sums.parts },
+    winograd: sums && { outputs: sums.outputs, tiles: sums.tiles, parts: sums.parts, extents: x.type.shape.slice(2) },
   };
   const transforms = g.axes.map((a, s) => winograd(sums?.outputs[s] ?? 1, sums === undefined ? 1 : a.kernel));
   const points = sums === undefined ? taps : transforms.map((t) => t.points);
@@ -318,14 +313,6 @@ function filterGradient(
     resultOrder: rowMajor,
   };
   return [...copy.steps, outer, transform, sumChunks(step, g, chunks, filters)];
-}
-
-/** The last output position of whole tiles, where outputs of one residue of the dilation make tiles of their own. */
-function lastOfTiles(count: number, dilation: number, outputs: number): number {
-  if (outputs === 1) return count - 1;
-  const residues = Math.min(dilation, count);
-  const tiles = Math.ceil(Math.ceil(count / residues) / outputs);
-  return residues - 1 + dilation * (tiles * outputs - 1);
 }
 
 /** W[g · channelsOut + co, ci, …k] = Σ over chunks. */

@@ -61,14 +61,10 @@ function inputPhases(axis: Geometry['axes'][number]): GatherAxis[] {
   return phases;
 }
 
-/** Positions that are read before and behind a source of `extent` elements when the first `computed(phase)` outputs are computed. */
-export function paddingOf(
-  phases: readonly GatherAxis[],
-  extent: number,
-  computed: (phase: GatherAxis) => number = (phase) => phase.count,
-): { low: number; high: number } {
+/** Positions that are read before and behind a source of `extent` elements. */
+export function paddingOf(phases: readonly GatherAxis[], extent: number): { low: number; high: number } {
   const reading = phases.filter((p) => p.taps > 0 && p.count > 0);
-  const end = (p: GatherAxis): number => p.start + p.stride * (computed(p) - 1) + p.dilation * (p.taps - 1);
+  const end = (p: GatherAxis): number => p.start + p.stride * (p.count - 1) + p.dilation * (p.taps - 1);
   return {
     low: Math.max(0, ...reading.map((p) => -p.start)),
     high: Math.max(0, ...reading.map((p) => end(p) - (extent - 1))),

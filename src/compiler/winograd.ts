@@ -13,7 +13,7 @@ export interface DenseProblem {
   readonly axes: readonly { readonly count: number; readonly taps: number; readonly dilation: number }[];
 }
 
-export interface WinogradChoice extends WinogradTiling {
+export interface WinogradChoice extends Pick<WinogradTiling, 'outputs' | 'tiles'> {
   /** Rows of the register tile: tiles are a multiple of it, or nearly. */
   readonly rows: number;
 }
@@ -45,7 +45,7 @@ export function chooseWinograd(problem: DenseProblem, machine: MachineDescriptio
   return best !== undefined && (always || best.cost < directCost(problem, machine)) ? best.choice : undefined;
 }
 
-export interface WinogradFilterChoice extends WinogradSums {
+export interface WinogradFilterChoice extends Omit<WinogradSums, 'extents'> {
   /** Equal parts of the batch with sums of their own. */
   readonly chunks: number;
 }
@@ -138,18 +138,14 @@ function tilingOf(problem: DenseProblem, machine: MachineDescription, m: number,
   const { rows: maxRows } = machine.tile;
   const cached = Math.floor((share * machine.caches.l2) / (4 * points * problem.channelsIn));
   const most = machine.winogradTiles ?? Math.max(maxRows, Math.min(cached, 4 * maxRows));
-  const units = problem.groups * phases;
+  const items = problem.groups * phases * Math.ceil(problem.channelsOut / problem.width);
   let parts = Math.ceil(tileCount / most);
   // More and smaller blocks for the threads, as long as registers stay full.
-  while (units * parts < ITEMS && Math.ceil(tileCount / (parts + 1)) >= maxRows) parts++;
+  while (items * parts < ITEMS && Math.ceil(tileCount / (parts + 1)) >= maxRows) parts++;
   const tiles = Math.ceil(tileCount / parts);
-  const panels = Math.ceil(problem.channelsOut / problem.width);
-  let splits = 1;
-  while (units * parts * splits < ITEMS && splits * 2 <= Math.min(panels, 4)) splits *= 2;
   return {
     outputs,
     tiles,
-    blocks: Math.ceil(panels / splits),
     rows: Math.ceil(tiles / Math.ceil(tiles / maxRows)),
   };
 }
@@ -178,11 +174,10 @@ function extents(
 }
 
 function winogradCost(problem: DenseProblem, machine: MachineDescription, choice: WinogradChoice): number {
-  const { batch, groups, channelsIn, channelsOut, width, axes } = problem;
+  const { groups, channelsIn, channelsOut, width } = problem;
   const { lanes } = machine;
   const { tileCount, phases, points } = extents(problem, choice.outputs);
   const parts = Math.ceil(tileCount / choice.tiles);
-  const splits = Math.ceil(Math.ceil(channelsOut / width) / choice.blocks);
   const vectorsIn = Math.ceil(channelsIn / lanes);
   const vectorsOut = Math.ceil(channelsOut / lanes);
   const tiledAxes = choice.outputs.filter((m) => m > 1).length;
@@ -196,9 +191,8 @@ function winogradCost(problem: DenseProblem, machine: MachineDescription, choice
   const streamed = parts * (filterBytes / rate(filterBytes) + (panels * blockBytes) / rate(blockBytes));
   // Adds and multiplications of a transform, and its loads and stores.
   const transform = points * (2.5 * tiledAxes + 2);
-  const transforms = tileCount * transform * (splits * vectorsIn + vectorsOut);
-  const padding = batch * axes.reduce((n, axis) => n * (axis.count + 2), 1) * vectorsIn;
-  return groups * (phases * (overlap(products, streamed) + transforms) + padding);
+  const transforms = tileCount * transform * (vectorsIn + vectorsOut);
+  return groups * phases * (overlap(products, streamed) + transforms);
 }
 
 function directCost(

@@ -4,7 +4,7 @@ import { sizeOf, stridesOf } from '../tensor/shape.js';
 import { axisIndex, load, rewriteExpression } from './expression.js';
 import { interpretKernel, type KernelArray } from './interpret.js';
 import { mapNest } from './kernel.js';
-import type { Grouping, MixKernel, OuterKernel, TileKernel } from './tile.js';
+import type { MixKernel, OuterKernel, TileKernel } from './tile.js';
 import { winograd } from './winograd.js';
 
 /**
@@ -17,7 +17,8 @@ export function interpretTile(k: TileKernel, inputs: readonly KernelArray[], out
   const written = new Uint8Array(sums.length);
   const blocks = Math.ceil(k.channelsOut / k.width);
   const inside = reader('A', inputs[0]);
-  const image = k.grouping ? withZeros(k.grouping, inputs[0], inside) : inside;
+  const extents = k.grouping?.extents ?? k.winograd?.extents;
+  const image = extents ? withZeros(extents, inputs[0], inside) : inside;
   for (const { axes, filter } of k.phases) {
     const transforms = axes.map((axis, s) => (k.winograd ? winograd(k.winograd.outputs[s], axis.taps) : undefined));
     const taps = axes.map((axis, s) => transforms[s]?.points ?? axis.taps);
@@ -104,7 +105,8 @@ export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], o
   const shape = [k.chunks, k.groups, ...taps, k.channelsIn, k.channelsOut];
   invariant(`${output.type.shape}` === `${shape}`, `the output is [${output.type.shape}], not [${shape}]`);
   const inside = reader('A', a);
-  const image = k.grouping ? withZeros(k.grouping, a, inside) : inside;
+  const extents = k.grouping?.extents ?? k.winograd?.extents;
+  const image = extents ? withZeros(extents, a, inside) : inside;
   const gradient = reader('Z', z);
   const perChunk = k.batch / k.chunks;
   invariant(Number.isInteger(perChunk), `${k.batch} batch elements in ${k.chunks} chunks`);
@@ -142,7 +144,7 @@ export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], o
 
 /** Zeros outside of A's spatial extents. */
 function withZeros(
-  { extents }: Grouping,
+  extents: readonly number[],
   { type: { shape } }: KernelArray,
   read: (position: readonly number[]) => number,
 ): (position: readonly number[]) => number {

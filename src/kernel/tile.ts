@@ -62,14 +62,15 @@ export interface Grouping {
 /**
  * Neighbouring outputs are computed together from transformed inputs and filters (kernel/winograd.ts): the filter operands hold
  * [groups, blocks, …points, channelsIn, width], points = outputs + taps − 1. Where `outputs` is not 1, an axis has stride equal to
- * dilation, and A is padded for whole tiles: a tile reads `points` positions, `dilation` apart.
+ * dilation: a tile reads `points` positions, `dilation` apart. A is not padded: positions outside of `extents` are zeros.
  */
 export interface WinogradTiling {
   /** Neighbouring outputs along each axis. */
   readonly outputs: readonly number[];
-  /** Tiles, and panels of the filter, that one thread works on together. */
+  /** Tiles that one thread works on together. */
   readonly tiles: number;
-  readonly blocks: number;
+  /** Of A's spatial axes. */
+  readonly extents: readonly number[];
 }
 
 /** out[b, …x, r] = Σ over k of Π matrices[s][x_s][k_s] · in[b, …k, r]: constant linear maps along axes. */
@@ -81,7 +82,7 @@ export interface MixKernel {
   readonly run: number;
 }
 
-/** One spatial axis of {@link OuterKernel}: input position start + stride · o + dilation · t, already padded. */
+/** One spatial axis of {@link OuterKernel}: input position start + stride · o + dilation · t. */
 export interface OuterAxis {
   readonly start: number;
   readonly count: number;
@@ -115,7 +116,8 @@ export interface OuterKernel {
 
 /**
  * The kernel leaves sums of transformed inputs times transformed output gradients, out[chunk, g, …points, ci, co], which Gᵀ along every
- * axis turns into the filter's (kernel/winograd.ts). Where `outputs` is not 1, an axis has stride 1, and A is padded for whole tiles.
+ * axis turns into the filter's (kernel/winograd.ts). Where `outputs` is not 1, an axis has stride 1. A is not padded: positions outside of
+ * `extents` are zeros.
  */
 export interface WinogradSums {
   /** Neighbouring outputs along each axis. */
@@ -124,6 +126,8 @@ export interface WinogradSums {
   readonly tiles: number;
   /** Into how many ranges the input and the output channels are divided, for threads. */
   readonly parts: readonly [input: number, output: number];
+  /** Of A's spatial axes. */
+  readonly extents: readonly number[];
 }
 
 /** How many operands a tile kernel reads by itself: A and the filters. Those behind them belong to its epilogue. */

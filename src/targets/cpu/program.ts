@@ -107,7 +107,7 @@ export function emitProgram(
     };
     const runStep = (i: number, hazards: Hazards): void => {
       const step = program.steps[i];
-      const { id, items, scratch: needed } = kernels[i];
+      const { id, items, batch, scratch: needed } = kernels[i];
       if (items === 0) return;
       const solo = workOf(step) <= Math.min(SOLO_WORK, SOLO_PART * work);
       if (hazards.conflict(step, solo)) {
@@ -118,8 +118,15 @@ export function emitProgram(
       // A call for each item: engines that compile twice (fast, then well) switch to the better code between calls.
       const call = (from: Register, to: Register): void => {
         const pointers = [...step.operands.map(pointer), ...step.results.map(pointer), ...(needed > 0 ? own : [])];
-        m.loop({ from, to }, (item) => {
-          m.call(id, [item, m.binary('add', item, m.constant('i32', 1)), ...pointers]);
+        const next = (n: Register): Register => m.binary('add', n, m.constant('i32', 1));
+        if (batch === 1) {
+          m.loop({ from, to }, (item) => m.call(id, [item, next(item), ...pointers]));
+          return;
+        }
+        const start = (n: Register): Register => m.binary('mul', n, m.constant('i32', batch));
+        const last = m.divide(m.binary('add', to, m.constant('i32', batch - 1)), batch);
+        m.loop({ from: m.divide(from, batch), to: last }, (n) => {
+          m.call(id, [m.binary('max', from, start(n)), m.binary('min', to, start(next(n))), ...pointers]);
         });
       };
       if (solo) {
@@ -180,20 +187,21 @@ export function scratchOf(plan: Plan, lanes: number): number {
 interface EmittedKernel {
   readonly id: FunctionId;
   readonly items: number;
+  readonly batch: number;
   readonly scratch: number;
 }
 
 function emitKernel(step: Step, index: number, assembler: Assembler): EmittedKernel {
   const lanes = lanesOf(step, assembler);
   const code = kernelCode(step, lanes);
-  const { items, scratch = 0 } = code;
+  const { items, batch = 1, scratch = 0 } = code;
   const name = `${index}:${step.name}`;
   const pointerCount = step.operands.length + step.results.length + (scratch > 0 ? 1 : 0);
   const body = (m: VectorMachine, [begin, end, ...pointers]: readonly Register[]): void => {
     if (items > 0) code.emit(m, begin, end, pointers);
   };
   const id = assembler.define(name, 2 + pointerCount, body, { lanes });
-  return { id, items, scratch };
+  return { id, items, batch, scratch };
 }
 
 /** Elements of the vectors that a kernel works with. */

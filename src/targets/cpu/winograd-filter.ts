@@ -5,6 +5,7 @@ import type { KernelCode } from './kernel-code.js';
 import { applyMatrices, positions } from './linear.js';
 import type { View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
+import { inWindow, leaves, type WindowAxis } from './window.js';
 
 /**
  * Generates code for the filter gradient by Winograd's algorithm (kernel/winograd.ts): for each point the sum over all tiles of transformed
@@ -20,7 +21,7 @@ export function winogradFilterCode(
   operands: readonly View[],
   result: View,
 ): KernelCode {
-  const plan = planFilter(k, sums, lanes);
+  const plan = planFilter(k, sums, lanes, operands[0]);
   return {
     items: plan.itemExtents.reduce((a, b) => a * b, 1),
     scratch: plan.bytes,
@@ -48,12 +49,15 @@ interface FilterPlan {
   readonly outputs: number;
   readonly outputRow: number;
   readonly outputPlane: number;
+  /** A pixel of zeros. */
+  readonly zeros: number;
   readonly bytes: number;
+  readonly window: readonly WindowAxis[];
 }
 
 const CACHE_LINE = 16;
 
-function planFilter(k: OuterKernel, sums: WinogradSums, lanes: number): FilterPlan {
+function planFilter(k: OuterKernel, sums: WinogradSums, lanes: number, input: View): FilterPlan {
   const transforms = k.axes.map((axis, s) => winograd(sums.outputs[s], axis.taps));
   const residues = k.axes.map((axis, s) => (sums.outputs[s] > 1 ? Math.min(axis.dilation, axis.count) : 1));
   const perAxis = k.axes.map((axis, s) => Math.ceil(Math.ceil(axis.count / residues[s]) / sums.outputs[s]));
@@ -70,6 +74,26 @@ function planFilter(k: OuterKernel, sums: WinogradSums, lanes: number): FilterPl
   const inputPlane = apart(block * inputRow);
   const outputPlane = apart(block * outputRow);
   const outputs = points * inputPlane;
+  const zeros = outputs + points * outputPlane;
+  const window = k.axes.map((axis, s): WindowAxis => {
+    const { dilation, start } = axis;
+    const step = sums.outputs[s] > 1 ? dilation : 1;
+    const firsts = Array.from({ length: residues[s] * perAxis[s] }, (_, i) => {
+      const [tile, residue] = [Math.floor(i / residues[s]), i % residues[s]];
+      return start + tile * sums.outputs[s] * step + residue;
+    });
+    const extent = sums.extents[s];
+    const span = dilation * (transforms[s].points - 1);
+    return {
+      points: transforms[s].points,
+      step: dilation,
+      extent,
+      bytes: input.strides[2 + s] * 4,
+      least: Math.min(...firsts),
+      most: Math.max(...firsts),
+      sometimesInside: firsts.some((first) => first >= 0 && first + span < extent),
+    };
+  });
   return {
     transforms,
     points,
@@ -84,7 +108,9 @@ function planFilter(k: OuterKernel, sums: WinogradSums, lanes: number): FilterPl
     outputs,
     outputRow,
     outputPlane,
-    bytes: 4 * (outputs + points * outputPlane),
+    zeros,
+    bytes: 4 * (zeros + inputRow),
+    window,
   };
 }
 
@@ -150,13 +176,19 @@ class FilterEmitter {
     const columns = a.atMost(m.binary('sub', m.constant('i32', k.channelsOut), firstOut), plan.channelsOut);
 
     this.#clear(target, rows, columns);
+    const zeros = leaves(plan.window) ? a.plus(own, plan.zeros * 4) : undefined;
+    if (zeros !== undefined) {
+      m.loop({ to: plan.inputRow, step: this.#lanes }, (channel) => {
+        m.store(m.constant('f32', 0, true), a.plus(zeros, a.times(channel, 4)));
+      });
+    }
     m.loop({ from: 0, to: plan.tiles, step: plan.block }, (first) => {
       const end = a.atMost(a.plus(first, plan.block), plan.tiles);
       const inputs = m.copy(own);
       const outputs = m.copy(a.plus(own, plan.outputs * 4));
       m.loop({ from: first, to: end }, (index) => {
         const tile = this.#locate(index);
-        this.#transformInput(x, tile, rows, inputs);
+        this.#transformInput(x, tile, rows, zeros, inputs);
         this.#transformOutput(z, tile, columns, outputs);
         m.bump(inputs, plan.inputRow * 4);
         m.bump(outputs, plan.outputRow * 4);
@@ -182,26 +214,23 @@ class FilterEmitter {
   }
 
   /** Bᵀ x of one tile, into plane after plane. */
-  #transformInput(x: Register, { image, corner }: Tile, channels: Register, to: Register): void {
-    const { transforms, inputPlane, channelsIn } = this.#plan;
-    const { strides } = this.#x;
-    const { axes } = this.#k;
+  #transformInput(
+    x: Register,
+    { image, corner }: Tile,
+    channels: Register,
+    zeros: Register | undefined,
+    to: Register,
+  ): void {
+    const { transforms, inputPlane, channelsIn, window } = this.#plan;
+    const m = this.#m;
     const a = this.#a;
-    let address = a.plus(x, a.times(image, strides[0] * 4));
-    corner.forEach((o, s) => {
-      address = a.plus(address, a.times(a.plus(o, axes[s].start), strides[2 + s] * 4));
-    });
-    const offsets = positions(transforms.map((t) => t.points)).map((position) =>
-      position.reduce((sum, p, s) => sum + p * axes[s].dilation * strides[2 + s] * 4, 0),
-    );
+    const base = a.plus(x, a.times(image, this.#x.strides[0] * 4));
+    const first = corner.map((o, s) => a.plus(o, this.#k.axes[s].start));
     const matrices = transforms.map((t) => t.input);
     const counts = tails(this.#k.channelsIn, channelsIn, this.#lanes);
-    this.#transform(address, to, channels, counts, inputPlane, (from, count) => {
-      const m = this.#m;
-      return applyMatrices(
-        m,
-        matrices,
-        offsets.map((offset) => m.load('f32', true, from, offset, count)),
+    inWindow(m, window, base, first, zeros, (load) => {
+      this.#transform(to, channels, counts, inputPlane, (channel, count) =>
+        applyMatrices(m, matrices, load(channel, count)),
       );
     });
   }
@@ -227,16 +256,17 @@ class FilterEmitter {
     m.when(
       inside.reduce((p, q) => m.binary('and', p, q)),
       () =>
-        this.#transform(address, to, channels, counts, outputPlane, (from, count) =>
-          applyMatrices(
+        this.#transform(to, channels, counts, outputPlane, (channel, count) => {
+          const from = a.plus(address, channel);
+          return applyMatrices(
             m,
             matrices,
             places.map((place) => {
               const offset = place.reduce((sum, p, s) => sum + p * this.#step(s) * strides[2 + s] * 4, 0);
               return m.load('f32', true, from, offset, count);
             }),
-          ),
-        ),
+          );
+        }),
       () => {
         // Positions beyond the end read the tile's corner instead, and what they read is dropped.
         const exists = places.map((place) =>
@@ -249,7 +279,8 @@ class FilterEmitter {
           return m.binary('mul', m.maskToInt(exists[i]), m.constant('i32', offset));
         });
         const flags = exists.map((mask) => m.maskToInt(mask));
-        this.#transform(address, to, channels, counts, outputPlane, (from, count) => {
+        this.#transform(to, channels, counts, outputPlane, (channel, count) => {
+          const from = a.plus(address, channel);
           const zero = m.constant('f32', 0, true);
           const values = offsets.map((offset, i) => {
             const value = m.load('f32', true, m.binary('add', from, offset), 0, count);
@@ -262,31 +293,28 @@ class FilterEmitter {
     );
   }
 
-  /** Stores what `values` makes of every vector of channels; `counts` are what the last one may hold. */
+  /** Stores what `values` makes of every vector of channels, by its distance in bytes; `counts` are what the last one may hold. */
   #transform(
-    address: Register,
     target: Register,
     channels: Register,
     counts: ReadonlySet<number>,
     plane: number,
-    values: (from: Register, count: number) => Register[],
+    values: (channel: Register, count: number) => Register[],
   ): void {
     const m = this.#m;
+    const a = this.#a;
     const lanes = this.#lanes;
-    const from = m.copy(address);
-    const to = m.copy(target);
-    const vector = (count: number): void =>
-      values(from, count).forEach((value, point) => {
+    const vector = (channel: Register, count: number): void => {
+      const to = a.plus(target, channel);
+      values(channel, count).forEach((value, point) => {
         m.store(value, to, point * plane * 4);
       });
-    const whole = m.divide(channels, lanes);
-    m.loop({ from: 0, to: whole }, () => {
-      vector(lanes);
-      m.bump(from, lanes * 4);
-      m.bump(to, lanes * 4);
-    });
-    const rest = m.binary('sub', channels, this.#a.times(whole, lanes));
-    for (const count of counts) m.when(m.compare('eq', rest, m.constant('i32', count)), () => vector(count));
+    };
+    const whole = a.times(m.divide(channels, lanes), lanes);
+    const bytes = a.times(whole, 4);
+    m.loop({ from: 0, to: bytes, step: lanes * 4 }, (channel) => vector(channel, lanes));
+    const rest = m.binary('sub', channels, whole);
+    for (const count of counts) m.when(m.compare('eq', rest, m.constant('i32', count)), () => vector(bytes, count));
   }
 
   #clear(target: Register, rows: Register, columns: Register): void {

@@ -9,12 +9,13 @@ import type { KernelCode } from './kernel-code.js';
 import { applyMatrices, positions } from './linear.js';
 import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
+import { inWindow, leaves, type WindowAxis } from './window.js';
 
 /**
  * Generates code for a contraction by Winograd's algorithm (kernel/winograd.ts). An item is (phase, group, block of tiles,
- * range of filter panels); tiles are those of all batch elements. In the thread's own memory it transforms the block's inputs, then for each panel multiplies them by
- * the transformed filters, one matrix product for each point, and transforms the products back. A block is chosen so
- * that all of this stays in the second-level cache.
+ * filter panel); tiles are those of all batch elements. In the thread's own memory the block's inputs are transformed, once for all panels of a call;
+ * then for each panel they are multiplied by the transformed filters, one matrix product for each point, and the products transformed back.
+ * A block is chosen so that all of this stays in the second-level cache.
  */
 export function winogradCode(
   k: TileKernel,
@@ -33,14 +34,17 @@ export function winogradCode(
   const memory = planMemory(k, tiling, lanes);
   return {
     items: plans.reduce((n, plan) => n + plan.items, 0),
+    batch: Math.ceil(k.channelsOut / k.width),
     scratch: memory.bytes,
     emit(m, begin, end, pointers) {
       let first = 0;
       for (const plan of plans) {
         const from = m.binary('max', begin, m.constant('i32', first));
         const to = m.binary('min', end, m.constant('i32', first + plan.items));
-        const emitter = new WinogradEmitter(k, plan, memory, operands[0], result, analysis, shared, m, lanes);
-        m.loop({ from, to }, (item) => emitter.item(item, first, pointers));
+        const emitter = new WinogradEmitter(k, tiling, plan, memory, operands[0], result, analysis, shared, m, lanes);
+        const run = (): void => emitter.items(from, to, first, pointers);
+        if (plans.length === 1) run();
+        else m.when(m.compare('lt', from, to), run);
         first += plan.items;
       }
     },
@@ -55,7 +59,6 @@ interface PhasePlan {
   readonly tileCount: number;
   readonly tilesPerItem: number;
   readonly blocks: number;
-  readonly blocksPerItem: number;
   readonly itemExtents: readonly number[];
   readonly items: number;
 }
@@ -65,7 +68,7 @@ function planPhase(k: TileKernel, tiling: WinogradTiling, phase: TilePhase): Pha
   const tiles = [k.batch, ...phase.axes.map((axis, s) => Math.ceil(axis.count / tiling.outputs[s]))];
   const tileCount = tiles.reduce((a, b) => a * b, 1);
   const blocks = Math.ceil(k.channelsOut / k.width);
-  const itemExtents = [k.groups, Math.ceil(tileCount / tiling.tiles), Math.ceil(blocks / tiling.blocks)];
+  const itemExtents = [k.groups, Math.ceil(tileCount / tiling.tiles), blocks];
   const items = itemExtents.reduce((a, b) => a * b, 1);
   return {
     phase,
@@ -74,18 +77,21 @@ function planPhase(k: TileKernel, tiling: WinogradTiling, phase: TilePhase): Pha
     tileCount,
     tilesPerItem: tiling.tiles,
     blocks,
-    blocksPerItem: tiling.blocks,
     itemExtents,
     items,
   };
 }
 
-/** Strides of a thread's own memory in elements: inputs [point][tile][channel], then products [point][tile][channel of a panel]. */
+/**
+ * Strides of a thread's own memory in elements: inputs [point][tile][channel], then products [point][tile][channel of a panel], then a
+ * pixel of zeros.
+ */
 interface MemoryPlan {
   readonly inputRow: number;
   readonly inputPlane: number;
   readonly products: number;
   readonly productPlane: number;
+  readonly zeros: number;
   readonly bytes: number;
 }
 
@@ -100,7 +106,8 @@ function planMemory(k: TileKernel, tiling: WinogradTiling, lanes: number): Memor
   const inputPlane = apart(rowTiles * inputRow);
   const productPlane = apart(rowTiles * k.width);
   const products = points * inputPlane;
-  return { inputRow, inputPlane, products, productPlane, bytes: 4 * (products + points * productPlane) };
+  const zeros = products + points * productPlane;
+  return { inputRow, inputPlane, products, productPlane, zeros, bytes: 4 * (zeros + inputRow) };
 }
 
 class WinogradEmitter {
@@ -114,9 +121,11 @@ class WinogradEmitter {
   readonly #m: VectorMachine;
   readonly #a: Arithmetic;
   readonly #lanes: number;
+  readonly #window: readonly WindowAxis[];
 
   constructor(
     k: TileKernel,
+    tiling: WinogradTiling,
     plan: PhasePlan,
     memory: MemoryPlan,
     input: View,
@@ -136,33 +145,52 @@ class WinogradEmitter {
     this.#m = m;
     this.#a = new Arithmetic(m);
     this.#lanes = lanes;
+    this.#window = plan.phase.axes.map((axis, s) => {
+      const { outputs, points } = plan.transforms[s];
+      const firsts = Array.from({ length: plan.tiles[1 + s] }, (_, t) => axis.inStart + axis.stride * outputs * t);
+      const extent = tiling.extents[s];
+      return {
+        points,
+        step: axis.stride,
+        extent,
+        bytes: input.strides[2 + s] * 4,
+        least: firsts[0],
+        most: firsts[firsts.length - 1],
+        sometimesInside: firsts.some((first) => first >= 0 && first + axis.stride * (points - 1) < extent),
+      };
+    });
   }
 
-  item(item: Register, first: number, pointers: readonly Register[]): void {
+  /** Items from ≤ i < to of one batch, which is at least one. */
+  items(from: Register, to: Register, first: number, pointers: readonly Register[]): void {
     const m = this.#m;
     const a = this.#a;
     const k = this.#k;
     const plan = this.#plan;
     const { strides } = this.#input;
     const own = pointers[pointers.length - 1];
-    const [group, tileItem, blockItem] = a.decode(a.plus(item, -first), plan.itemExtents);
+    const [group, tileItem, firstBlock] = a.decode(a.plus(from, -first), plan.itemExtents);
+    const endBlock = a.plus(firstBlock, m.binary('sub', to, from));
     const firstTile = a.times(tileItem, plan.tilesPerItem);
     const endTile = a.atMost(a.plus(firstTile, plan.tilesPerItem), plan.tileCount);
-    const start = plan.phase.axes.reduce((sum, axis, s) => sum + axis.inStart * strides[2 + s], 0);
-    let image = a.plus(pointers[0], start * 4);
+    let image = pointers[0];
     if (k.groups > 1) image = a.plus(image, a.times(group, k.channelsIn * strides[1] * 4));
 
+    const zeros = leaves(this.#window) ? a.plus(own, this.#memory.zeros * 4) : undefined;
+    if (zeros !== undefined) {
+      m.loop({ to: this.#memory.inputRow, step: this.#lanes }, (channel) => {
+        m.store(m.constant('f32', 0, true), a.plus(zeros, a.times(channel, 4)));
+      });
+    }
     const inputs = m.copy(own);
     m.loop({ from: firstTile, to: endTile }, (tile) => {
-      this.#transformInput(image, tile, inputs);
+      this.#transformInput(image, tile, zeros, inputs);
       m.bump(inputs, this.#memory.inputRow * 4);
     });
 
     const values = FormValues.start(m, this.#analysis.forms, pointers);
     const panel = this.#points() * k.channelsIn * k.width * 4;
     const filter = a.plus(pointers[plan.phase.filter], a.times(group, plan.blocks * panel));
-    const firstBlock = a.times(blockItem, plan.blocksPerItem);
-    const endBlock = a.atMost(a.plus(firstBlock, plan.blocksPerItem), plan.blocks);
     const products = a.plus(own, this.#memory.products * 4);
     m.loop({ from: firstBlock, to: endBlock }, (block) => {
       this.#multiply(own, a.plus(filter, a.times(block, panel)), products, m.binary('sub', endTile, firstTile));
@@ -195,36 +223,29 @@ class WinogradEmitter {
   }
 
   /** Bᵀ x of one tile, all input channels, into plane after plane. */
-  #transformInput(image: Register, tile: Register, inputs: Register): void {
+  #transformInput(image: Register, tile: Register, zeros: Register | undefined, inputs: Register): void {
     const m = this.#m;
     const a = this.#a;
     const { phase, tiles, transforms } = this.#plan;
-    const { strides } = this.#input;
     const [n, ...position] = a.decode(tile, tiles);
-    let corner = a.plus(image, a.times(n, strides[0] * 4));
-    position.forEach((t, s) => {
-      const step = phase.axes[s].stride * transforms[s].outputs * strides[2 + s] * 4;
-      corner = a.plus(corner, a.times(t, step));
+    const base = a.plus(image, a.times(n, this.#input.strides[0] * 4));
+    const first = position.map((t, s) => {
+      const { inStart, stride } = phase.axes[s];
+      return a.plus(a.times(t, stride * transforms[s].outputs), inStart);
     });
-    const from = m.copy(corner);
-    const to = m.copy(inputs);
-    const offsets = positions(transforms.map(({ points }) => points)).map((position) =>
-      position.reduce((sum, p, s) => sum + p * phase.axes[s].stride * strides[2 + s] * 4, 0),
-    );
-    const vector = (count: number): void => {
-      const x = offsets.map((offset) => m.load('f32', true, from, offset, count));
-      const matrices = transforms.map(({ input }) => input);
-      applyMatrices(m, matrices, x).forEach((value, point) => {
-        m.store(value, to, point * this.#memory.inputPlane * 4);
-      });
-    };
-    const rest = this.#k.channelsIn % this.#lanes;
-    m.loop({ to: Math.floor(this.#k.channelsIn / this.#lanes) }, () => {
-      vector(this.#lanes);
-      m.bump(from, this.#lanes * 4);
-      m.bump(to, this.#lanes * 4);
+    const matrices = transforms.map(({ input }) => input);
+    inWindow(m, this.#window, base, first, zeros, (load) => {
+      const vector = (channel: Register, count: number): void => {
+        const to = a.plus(inputs, channel);
+        applyMatrices(m, matrices, load(channel, count)).forEach((value, point) => {
+          m.store(value, to, point * this.#memory.inputPlane * 4);
+        });
+      };
+      const rest = this.#k.channelsIn % this.#lanes;
+      const whole = (this.#k.channelsIn - rest) * 4;
+      m.loop({ to: whole, step: this.#lanes * 4 }, (channel) => vector(channel, this.#lanes));
+      if (rest > 0) vector(m.constant('i32', whole), rest);
     });
-    if (rest > 0) vector(rest);
   }
 
   /** For each point: products [tile][channel of the panel] = Σ over input channels of inputs · filter. */
