@@ -19,6 +19,8 @@ export const DONE = 48;
 export const FAILED = 64;
 /** 1 after a failure that may have left other threads in a barrier for ever. */
 export const STUCK = 65;
+/** 1 from when the threads are about to be ended: none of them begins to load anything native. */
+export const ENDING = 66;
 
 const THREADS = 80;
 const STRIDE = 16;
@@ -31,6 +33,8 @@ export const asleep = (thread: number): number => THREADS + thread * STRIDE + 1;
 export const posted = (thread: number): number => THREADS + thread * STRIDE + 2;
 /** 0 until the thread has started, then 1; -1: it ended. */
 export const alive = (thread: number): number => THREADS + thread * STRIDE + 3;
+/** 1 while the thread must not be ended, since it loads something native. */
+export const loading = (thread: number): number => THREADS + thread * STRIDE + 4;
 
 export type Control = Int32Array<SharedArrayBuffer>;
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
@@ -8,6 +9,7 @@ import { GaborError, OptionError } from '../tensor/errors.js';
 import { nativeSumProgram } from '../testing/native-programs.js';
 import { emptyProgram, sumProgram, TABLE } from '../testing/programs.js';
 import { DeviceMemory } from './memory.js';
+import { codeBytesInUse } from './native/code.js';
 import { nativeLibrary } from './native/library.js';
 import { ThreadPool } from './pool.js';
 import type { ProgramSource } from './program.js';
@@ -381,6 +383,45 @@ for (const { name, source } of ABORTABLE) {
   });
 }
 
+test('the code of an unloaded program stays until no thread is inside any more', async (t) => {
+  if (typeof library === 'string') return t.skip(library);
+  const { pool, table } = bench(t, 2);
+  const { address, words, clear } = table();
+  const program = pool.load(nativeSumProgram(library.abi), clear);
+  await pool.run(program, address);
+  const loaded = codeBytesInUse();
+  // One thread stays inside, the other one never comes.
+  words[PAUSE] = 1;
+  const lost = spawned.at(-1)!;
+  const ended = once(lost, 'exit');
+  lost.terminate();
+  let over = false;
+  const failed = assert.rejects(pool.run(program, address), /ended unexpectedly/).finally(() => {
+    over = true;
+  });
+  pool.unload(program);
+  await ended;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  // On a busy machine the run may be over before the other thread came to it.
+  if (!over) assert.equal(codeBytesInUse(), loaded);
+  Atomics.store(words, PAUSE, 0);
+  await failed;
+  assert.ok(codeBytesInUse() < loaded);
+});
+
+test('threads can be ended at any moment of their start', async (t) => {
+  if (typeof library === 'string') return t.skip(library);
+  for (let round = 0; round < 24; round++) {
+    const pool = new ThreadPool(new DeviceMemory({ initial: 1 }), 3);
+    pool.load(nativeSumProgram(library.abi));
+    const ready = pool.ready().catch((error: unknown) => error);
+    await new Promise((resolve) => setTimeout(resolve, 4 * round));
+    await pool.close();
+    const failure = await ready;
+    if (failure !== undefined) assert.match((failure as Error).message, /closed/);
+  }
+});
+
 test('modules that do not fit are refused when they are loaded', (t) => {
   const { pool, memory } = bench(t, 1);
   assert.throws(() => pool.load(new Uint8Array([1, 2, 3])), /not a module/);
@@ -421,6 +462,27 @@ test('a pending run keeps the process alive, an idle pool does not', async () =>
     timeout: 20_000,
   });
   assert.equal(stdout, '9\n');
+});
+
+test('the process can end while threads start', async (t) => {
+  if (typeof library === 'string') return t.skip(library);
+  const script = `
+    import { DeviceMemory } from '${new URL('./memory.js', import.meta.url)}';
+    import { ThreadPool } from '${new URL('./pool.js', import.meta.url)}';
+    import { nativeSumProgram } from '${new URL('../testing/native-programs.js', import.meta.url)}';
+    const memory = new DeviceMemory();
+    const pool = new ThreadPool(memory, 3);
+    const program = pool.load(nativeSumProgram('${library.abi}'));
+    const table = memory.allocate(192);
+    memory.view('i32', table, 48).fill(0);
+    pool.run(program, table).catch(() => {});
+    setTimeout(() => process.exit(7), Number(process.argv[1]));`;
+  for (const delay of [10, 20, 30, 40, 60, 80]) {
+    const ended = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, `${delay}`], {
+      timeout: 30_000,
+    });
+    await assert.rejects(ended, (error: { code?: unknown }) => error.code === 7);
+  }
 });
 
 test('the process can end while threads wait in machine code for one that never comes', async (t) => {

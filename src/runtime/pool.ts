@@ -66,6 +66,8 @@ export class ThreadPool {
   /** Until all threads of a failed team have ended. */
   #stopping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  /** Whether machine code was ever loaded. */
+  #native = false;
   #nextId = 1;
 
   constructor(memory: DeviceMemory, threads: number) {
@@ -89,6 +91,7 @@ export class ThreadPool {
     } catch (cause) {
       throw new GaborError(`cannot link a program with the memory: ${(cause as Error).message}`, { cause });
     }
+    this.#native ||= 'machine' in program.loaded.code;
     this.#programs.set(program.id, program);
     abandoned.register(program, program.loaded);
     return program;
@@ -197,7 +200,7 @@ export class ThreadPool {
   }
 
   #startTeam(): Team {
-    this.#team ??= new Team(this.#memory.memory, this.threads, (team) => {
+    this.#team ??= new Team(this.#memory.memory, this.threads, this.#native, (team) => {
       // A run that is pending finds out by itself.
       if (this.#queue.length === 0) this.#discard(team);
     });
@@ -270,8 +273,9 @@ export class ThreadPool {
     if (run.ended) return;
     const { team } = run.begun!;
     const { program, table } = run;
-    this.#leave(run);
     const failure = team.takeFailure();
+    const stopped = failure !== undefined && team.stuck ? this.#discard(team) : undefined;
+    this.#leave(run);
     if (failure === undefined) {
       run.resolve();
       return;
@@ -280,19 +284,20 @@ export class ThreadPool {
       program.onReset?.(table);
       run.reject(failure);
     };
-    if (team.stuck) this.#discard(team).then(settle).catch(run.reject);
+    if (stopped !== undefined) stopped.then(settle).catch(run.reject);
     else settle();
   }
 
   /** Settles a run whose team could not be started or does not respond. */
   #abandon(run: Run, team: Team | undefined, error: unknown): void {
     if (run.ended) return;
+    const stopped = team && this.#discard(team);
     this.#leave(run);
-    if (team === undefined) {
+    if (stopped === undefined) {
       run.reject(error);
       return;
     }
-    this.#discard(team)
+    stopped
       .then(() => {
         if (run.begun !== undefined) run.program.onReset?.(run.table);
         run.reject(error);
@@ -312,8 +317,8 @@ export class ThreadPool {
   #forget(program: Program, team: Team | undefined): void {
     team?.forget(program.id);
     // Threads of a team that is being stopped may still be inside.
-    if (this.#stopping === undefined && team?.stuck !== true) program.loaded.free();
-    else Promise.resolve(this.#stopping).finally(() => program.loaded.free());
+    if (this.#stopping === undefined) program.loaded.free();
+    else this.#stopping.then(() => program.loaded.free());
   }
 
   #runHere(program: Program, table: number): void {

@@ -8,7 +8,9 @@ import {
   command,
   createControl,
   DONE,
+  ENDING,
   FAILED,
+  loading,
   PROGRAM,
   posted,
   REMAINING,
@@ -25,10 +27,13 @@ const RESPONSE_MS = 60_000;
 /** After so many runs in a row that ended before anyone could wait for them, other events get a turn. */
 const RUNS_PER_TURN = 32;
 
-/** Teams with a run; the process ends only when no thread is in machine code any more. */
-const running = new Set<Team>();
+/** How long the end of the process waits for threads that load something native. */
+const LOADING_MS = 10_000;
+
+/** Teams with threads; the process ends only when none of these is in machine code any more. */
+const living = new Set<Team>();
 onProcessExit(() => {
-  for (const team of running) team.abort();
+  for (const team of living) team.beforeExit();
 });
 
 /**
@@ -42,6 +47,7 @@ export class Team {
   readonly #handles: (ThreadHandle | undefined)[];
   /** Programs that a thread was sent. */
   readonly #known: Set<number>[];
+  readonly #native: boolean;
   #run = 0;
   #quick = 0;
   #loss: GaborError | undefined;
@@ -49,9 +55,13 @@ export class Team {
   /** Makes the threads of the current run leave its barriers. */
   #abort: (() => void) | undefined;
 
-  /** @param onLoss called when a thread has ended without being asked to. */
-  constructor(memory: WasmMemory, threads: number, onLoss: (team: Team) => void) {
+  /**
+   * @param native whether the threads will run machine code.
+   * @param onLoss called when a thread has ended without being asked to.
+   */
+  constructor(memory: WasmMemory, threads: number, native: boolean, onLoss: (team: Team) => void) {
     this.#memory = memory;
+    this.#native = native;
     this.#onLoss = onLoss;
     this.#control = createControl(threads);
     this.#handles = new Array(threads).fill(undefined);
@@ -61,10 +71,11 @@ export class Team {
   /** Spawns what is missing of the threads `first`, `first + 1`, …; returns whether all of them are already up. */
   start(first: number): boolean {
     let up = true;
+    living.add(this);
     const threads = this.#handles.length;
     for (let thread = first; thread < threads; thread++) {
       this.#handles[thread] ??= spawnThread(
-        { control: this.#control, memory: this.#memory, thread, threads },
+        { control: this.#control, memory: this.#memory, thread, threads, native: this.#native },
         (what, cause) => this.#lose(thread, what, cause),
       );
       if (Atomics.load(this.#control, alive(thread)) !== 1) up = false;
@@ -77,6 +88,7 @@ export class Team {
     for (let thread = first; thread < this.#handles.length; thread++) {
       await waitAsync(this.#control, alive(thread), 0);
       if (this.#loss !== undefined) throw this.#loss;
+      if (Atomics.load(this.#control, alive(thread)) !== 1) throw new GaborError('this thread pool was closed');
     }
   }
 
@@ -97,7 +109,6 @@ export class Team {
   begin(id: number, code: ProgramCode, table: number, first: number, abort?: () => void): number {
     const control = this.#control;
     this.#abort = abort;
-    running.add(this);
     const threads = this.#handles.length;
     for (let thread = first; thread < threads; thread++) {
       if (this.#known[thread].has(id)) continue;
@@ -173,7 +184,7 @@ export class Team {
   takeFailure(): GaborError | undefined {
     if (this.#loss !== undefined) return this.#loss;
     const thread = Atomics.exchange(this.#control, FAILED, 0) - 1;
-    if (!this.stuck) this.#ended();
+    if (!this.stuck) this.#abort = undefined;
     if (thread < 0) return undefined;
     let first: unknown;
     for (const [index, handle] of this.#handles.entries()) {
@@ -193,33 +204,48 @@ export class Team {
 
   /** Ends all threads wherever they are; fulfils when none of them touches memory any more. */
   stop(): Promise<void> {
-    this.abort();
-    this.#stopped ??= Promise.all(this.#handles.map((handle) => handle?.terminate())).then(() => {});
+    this.#leave();
+    this.#stopped ??= Promise.all(this.#handles.map((handle, thread) => this.#end(handle, thread))).then(() => {
+      living.delete(this);
+    });
     return this.#stopped;
   }
 
-  /** Makes the threads of a run that has not ended leave it as soon as they can. */
-  abort(): void {
-    this.#abort?.();
-    this.#ended();
+  async #end(handle: ThreadHandle | undefined, thread: number): Promise<void> {
+    if (handle === undefined) return;
+    while (Atomics.load(this.#control, loading(thread)) === 1) await waitAsync(this.#control, loading(thread), 1);
+    await handle.terminate();
   }
 
-  #ended(): void {
+  /** The process is about to end all threads, now. */
+  beforeExit(): void {
+    this.#leave();
+    for (let thread = 0; thread < this.#handles.length; thread++) {
+      waitWhile(this.#control, loading(thread), 1, false, LOADING_MS);
+    }
+  }
+
+  /** Makes the threads of a run that has not ended leave it as soon as they can, and none load anything. */
+  #leave(): void {
+    Atomics.store(this.#control, ENDING, 1);
+    this.#abort?.();
     this.#abort = undefined;
-    running.delete(this);
   }
 
   #lose(thread: number, what: string, cause: unknown): void {
-    if (this.#stopped !== undefined) return;
-    const reason = cause instanceof Error ? `: ${cause.message}` : '';
-    this.#loss ??= new GaborError(`${what}${reason}`, { cause });
     const control = this.#control;
-    Atomics.store(control, STUCK, 1);
+    Atomics.store(control, loading(thread), 0);
+    Atomics.notify(control, loading(thread));
+    if (this.#stopped === undefined) {
+      const reason = cause instanceof Error ? `: ${cause.message}` : '';
+      this.#loss ??= new GaborError(`${what}${reason}`, { cause });
+      Atomics.store(control, STUCK, 1);
+      Atomics.store(control, DONE, this.#run);
+      Atomics.notify(control, DONE);
+    }
     Atomics.store(control, alive(thread), -1);
-    Atomics.store(control, DONE, this.#run);
-    Atomics.notify(control, DONE);
     for (let i = 0; i < this.#handles.length; i++) Atomics.notify(control, alive(i));
-    this.#onLoss(this);
+    if (this.#stopped === undefined) this.#onLoss(this);
   }
 }
 

@@ -7,7 +7,9 @@ import {
   asleep,
   command,
   DONE,
+  ENDING,
   FAILED,
+  loading,
   PROGRAM,
   posted,
   REMAINING,
@@ -16,12 +18,39 @@ import {
   TABLE,
 } from './control.js';
 import type { ProgramMessage, WorkerStart } from './host.js';
+import { nativeLibrary } from './native/library.js';
 import { instantiate } from './program.js';
 import type { ProgramExports } from './program-code.js';
 
-const { control, memory, thread, threads, port } = workerData as WorkerStart;
+const { control, memory, thread, threads, port, native } = workerData as WorkerStart;
 const programs = new Map<number, ProgramExports>();
 let received = 0;
+
+function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
+/**
+ * Does what must not be interrupted: a thread that is ended while it loads koffi ends the whole process (a Node-API module cannot go on
+ * where JavaScript no longer runs). Whoever ends threads waits for it, see `Team`.
+ */
+function undisturbed<T>(action: () => T): T {
+  const set = (value: number): void => {
+    Atomics.store(control, loading(thread), value);
+    Atomics.notify(control, loading(thread));
+  };
+  set(1);
+  // This thread says so before it looks, the other one looks after it said that it ends threads: one of the two sees the other.
+  if (Atomics.load(control, ENDING) === 1) {
+    set(0);
+    sleep(Number.POSITIVE_INFINITY);
+  }
+  try {
+    return action();
+  } finally {
+    set(0);
+  }
+}
 
 /** The program with this id, after all messages that were posted before the run. */
 function prepare(id: number): ProgramExports {
@@ -29,11 +58,13 @@ function prepare(id: number): ProgramExports {
     const message = receiveMessageOnPort(port)?.message as ProgramMessage | undefined;
     if (message === undefined) {
       // The port closes first when the thread is ended from outside, which the others notice: no failure of the program.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5000);
+      sleep(5000);
       throw new Error('the program did not arrive');
     }
-    if (message.code === undefined) programs.delete(message.id);
-    else programs.set(message.id, instantiate(message.code, memory));
+    const { id: sent, code } = message;
+    if (code === undefined) programs.delete(sent);
+    else
+      programs.set(sent, 'machine' in code ? undisturbed(() => instantiate(code, memory)) : instantiate(code, memory));
   }
   return programs.get(id)!;
 }
@@ -70,6 +101,7 @@ function execute(run: number): void {
   if (Atomics.sub(control, REMAINING, 1) === 1) end(run);
 }
 
+if (native) undisturbed(nativeLibrary);
 Atomics.store(control, alive(thread), 1);
 Atomics.notify(control, alive(thread));
 for (let last = 0; ; ) {
