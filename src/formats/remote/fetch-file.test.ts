@@ -12,6 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -204,35 +205,42 @@ test('… and in a later call', async () => {
   assert.deepEqual(left(options.cache), []);
 });
 
-/** What a server may do when it is asked for the rest of a file of which the first part has come. */
-const RESUMED: Readonly<Record<string, (file: Buffer) => Parameters<typeof serve>[0]>> = {
-  'the file has changed meanwhile': (file) => (request, response) => sendFile(file, request, response),
-  'the file has changed, and the server does not look at If-Range': (file) => (request, response) => {
-    delete request.headers['if-range'];
-    sendFile(file, request, response);
-  },
-  'the server knows no ranges': (file) => (request, response) => {
-    delete request.headers.range;
-    sendFile(file, request, response);
-  },
-  'the server sends another part': (file) => (request, response) => {
-    if (request.headers.range !== undefined) request.headers.range = 'bytes=5-';
-    sendFile(file, request, response);
-  },
-  'the file has become shorter than what has come': (file) => (request, response) => {
-    delete request.headers['if-range'];
-    sendFile(file.subarray(0, 10), request, response);
-  },
+/** What a server may do when it is asked for the rest of a file of which the first part has come, and what the file must be then. */
+const RESUMED: Readonly<
+  Record<
+    string,
+    (old: Buffer, young: Buffer) => { readonly file: Buffer; readonly spoil: (request: IncomingMessage) => void }
+  >
+> = {
+  'the file has changed meanwhile': (_, young) => ({ file: young, spoil: () => undefined }),
+  'the file has changed, and the server does not look at If-Range': (_, young) => ({
+    file: young,
+    spoil: ({ headers }) => delete headers['if-range'],
+  }),
+  'the file has become shorter than what has come': (_, young) => ({
+    file: young.subarray(0, 10),
+    spoil: ({ headers }) => delete headers['if-range'],
+  }),
+  'the server knows no ranges': (old) => ({ file: old, spoil: ({ headers }) => delete headers.range }),
+  'the server sends another part': (old) => ({
+    file: old,
+    spoil: ({ headers }) => {
+      if (headers.range !== undefined) headers.range = 'bytes=5-';
+    },
+  }),
 };
-for (const [name, answer] of Object.entries(RESUMED)) {
+for (const [name, make] of Object.entries(RESUMED)) {
   test(`resuming: ${name}`, async () => {
-    const [old, young] = [content(200_000, 1), content(190_000, 2)];
+    const old = content(200_000, 1);
     const { server, url, options } = await setUp(old);
     server.handle((_, response) => sendStart(old, 120_000, response));
     await fails(fetchFile(url, { ...options, retries: 0 }), /are kept/);
-    server.handle(answer(young));
-    const shorter = name.includes('shorter');
-    assert.deepEqual(readFileSync(await fetchFile(url, options)), shorter ? young.subarray(0, 10) : young);
+    const { file, spoil } = make(old, content(190_000, 2));
+    server.handle((request, response) => {
+      spoil(request);
+      sendFile(file, request, response);
+    });
+    assert.deepEqual(readFileSync(await fetchFile(url, options)), file);
     assert.deepEqual(left(options.cache), []);
   });
 }

@@ -66,7 +66,7 @@ export async function request(
     };
     if (trusted && token !== undefined) headers.authorization = `Bearer ${token}`;
     const response = await send(url, headers, options.signal);
-    if (trusted) linked ??= linkedFile(response);
+    linked ??= linkedFile(response);
     if (!REDIRECTIONS.includes(response.status) || !follow(linked))
       return { response, linked, hadToken: token !== undefined };
     await response.body?.cancel();
