@@ -8,16 +8,10 @@ import { BARRIER_YIELD } from '../targets/cpu/x64/barrier.js';
 import { X64Assembler, type X64Options } from '../targets/cpu/x64/emitter.js';
 import { otherX64Tiles, x64Tile } from '../targets/cpu/x64/tiles.js';
 import { GaborError, OptionError } from '../tensor/errors.js';
+import { type CompiledProgram, compiledProgram } from './compiled-program.js';
 import { environmentVariable } from './host.js';
 import { nativeLibrary } from './native/library.js';
 import { detectProcessor } from './native/processor.js';
-import type { ProgramSource } from './program.js';
-
-/** A program that can be loaded, and the memory that each of its threads needs for itself, in bytes. */
-export interface EmittedCode {
-  readonly source: ProgramSource;
-  readonly scratch: number;
-}
 
 /** One way from a plan to code that this machine runs. */
 export interface Backend {
@@ -25,8 +19,12 @@ export interface Backend {
   readonly name: Instructions;
   /** What the compiler's passes need to know of it. */
   readonly machine: MachineDescription;
+  /** What the code of a plan depends on beside the plan. */
+  readonly codeOptions: string;
+  /** Roughly how many multiply-adds one thread does in a millisecond. */
+  readonly speed: number;
   /** @param only the one step to emit, for profiling. */
-  emit(plan: Plan, only?: number): EmittedCode;
+  emit(plan: Plan, only?: number): CompiledProgram;
   /** Sets up the 64 bytes of a program's barrier, before its first run and after one that failed. */
   clearBarrier(words: Int32Array): void;
 }
@@ -56,6 +54,8 @@ export function wasmBackend(options: WasmBackendOptions = {}): Backend {
   const assembler = (): WasmAssembler => new WasmAssembler({ relaxed, shared });
   return {
     name: 'wasm',
+    codeOptions: `${relaxed ? 'relaxed' : 'not relaxed'} ${shared ? 'shared' : 'not shared'}`,
+    speed: 2e7,
     machine: {
       lanes: assembler().lanes,
       tile,
@@ -66,7 +66,7 @@ export function wasmBackend(options: WasmBackendOptions = {}): Backend {
     emit(plan, only) {
       const code = assembler();
       const { run, scratch } = emitProgram(plan, code, only);
-      return { source: code.finish(run), scratch };
+      return compiledProgram(plan, { code: code.finish(run), scratch }, only);
     },
     clearBarrier: (words) => words.fill(0),
   };
@@ -93,6 +93,8 @@ export function x64Backend({ features, tile, winograd = true }: X64BackendOption
   const assembler = (): X64Assembler => new X64Assembler({ features, abi });
   return {
     name: features,
+    codeOptions: abi,
+    speed: features === 'avx512' ? 8e7 : 4e7,
     machine: {
       lanes: assembler().lanes,
       widths: features === 'avx512' ? [4, 8, 16] : [4, 8],
@@ -104,7 +106,8 @@ export function x64Backend({ features, tile, winograd = true }: X64BackendOption
     emit(plan, only) {
       const code = assembler();
       const { run, scratch } = emitProgram(plan, code, only);
-      return { source: code.finish(run), scratch };
+      const { code: bytes, entry } = code.finish(run);
+      return compiledProgram(plan, { code: { code: bytes, entry }, scratch }, only);
     },
     clearBarrier(words) {
       words.fill(0);

@@ -1,7 +1,5 @@
 import { compileGraph, type Plan, workOf } from '../compiler/compile.js';
 import type { MachineDescription } from '../compiler/machine.js';
-import { writtenInputs } from '../compiler/prepare.js';
-import { type Preparation, preparationsOf } from '../compiler/steps.js';
 import type { Device, Executable } from '../graph/device.js';
 import type { Graph } from '../graph/graph.js';
 import { OWN_SLOTS, scratchOf, TABLE_POINTERS, tableLayout } from '../targets/cpu/program.js';
@@ -9,9 +7,11 @@ import { DTYPES, type TypedArray } from '../tensor/dtype.js';
 import { checkOptions, GaborError, invariant, OptionError } from '../tensor/errors.js';
 import { formatType, sizeOf, type TensorType } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
-import { type Backend, chooseBackend, type EmittedCode, type Instructions } from './backend.js';
+import { type Backend, chooseBackend, type Instructions } from './backend.js';
+import type { CompiledProgram } from './compiled-program.js';
 import { DeviceMemory } from './memory.js';
 import { type ProgramHandle, ThreadPool } from './pool.js';
+import { keepsPrograms, ProgramCache, programFiles } from './program-cache.js';
 import { checkThreads, defaultThreads } from './threads.js';
 import { type TunedContraction, Tuner } from './tuner.js';
 import { TuningCache } from './tuning-cache.js';
@@ -38,6 +38,11 @@ export interface CpuOptions {
    * cache was lost.
    */
   readonly tune?: boolean;
+  /**
+   * Whether compiled programs are kept on disk for other processes (docs/decisions/startup.md); default true, unless GABOR_CACHE is 0.
+   * Results do not depend on it.
+   */
+  readonly cache?: boolean;
 }
 
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
@@ -135,6 +140,7 @@ export class CpuDevice implements Device {
   readonly memory: DeviceMemory = new DeviceMemory();
   readonly #backend: Backend;
   readonly #tuner: Tuner | undefined;
+  readonly #cache: ProgramCache | undefined;
   readonly #team: ThreadPool;
   readonly #solo: ThreadPool;
   #running = 0;
@@ -143,7 +149,7 @@ export class CpuDevice implements Device {
   #released: number[] = [];
 
   constructor(options: CpuOptions = {}) {
-    checkOptions('cpu device', options, ['threads', 'instructions', 'relaxedSimd', 'winograd', 'tune']);
+    checkOptions('cpu device', options, ['threads', 'instructions', 'relaxedSimd', 'winograd', 'tune', 'cache']);
     this.#backend = chooseBackend({
       instructions: options.instructions,
       relaxedSimd: options.relaxedSimd,
@@ -155,13 +161,14 @@ export class CpuDevice implements Device {
     this.#team = new ThreadPool(this.memory, threads);
     this.#solo = new ThreadPool(this.memory, 1);
     if (options.tune) this.#tuner = this.#makeTuner(options);
+    const files = (options.cache ?? keepsPrograms()) ? programFiles() : undefined;
+    if (files !== undefined) this.#cache = new ProgramCache(this.#backend, files);
   }
 
   #makeTuner(options: CpuOptions): Tuner {
     const { machine } = this.#backend;
     // All threads, as for a contraction inside of a large program.
-    const load = (plan: Plan): Executable =>
-      new CpuExecutable(this, { ...plan, work: Number.POSITIVE_INFINITY }, this.#backend.emit(plan), true);
+    const load = (plan: Plan): Executable => new CpuExecutable(this, this.#backend.emit(plan), true);
     const allocate = (type: TensorType): Storage => this.allocate(type);
     const touch = (storage: Storage): void => (storage as CpuStorage).changed();
     return new Tuner({ machine, allocate, load, touch }, new TuningCache(tuningKey(this.#backend, options)));
@@ -196,8 +203,9 @@ export class CpuDevice implements Device {
   }
 
   compile(graph: Graph): Executable {
-    const plan = compileGraph(graph, this.#machine);
-    return new CpuExecutable(this, plan, this.#backend.emit(plan), plan.work > PARALLEL_WORK);
+    const compiled = (): CompiledProgram => this.#backend.emit(compileGraph(graph, this.#machine));
+    const choices = (): string => this.#tuner?.measurements ?? '';
+    return new CpuExecutable(this, this.#cache?.program(graph, choices, compiled) ?? compiled());
   }
 
   /**
@@ -227,9 +235,7 @@ export class CpuDevice implements Device {
    */
   profile(graph: Graph, inputs: readonly Storage[], repetitions = 10): KernelTime[] {
     const plan = compileGraph(graph, this.#machine);
-    const executables = plan.program.steps.map(
-      (_, i) => new CpuExecutable(this, plan, this.#backend.emit(plan, i), true, true),
-    );
+    const executables = plan.program.steps.map((_, i) => new CpuExecutable(this, this.#backend.emit(plan, i), true));
     const arena = this.memory.allocate(plan.memory.arenaBytes + 1);
     const times = executables.map(() => [] as number[]);
     for (let r = 0; r < repetitions; r++) {
@@ -299,7 +305,8 @@ class CpuExecutable implements Executable {
   readonly #inputs: number;
   /** Which inputs the program overwrites. */
   readonly #updated: ReadonlySet<number>;
-  readonly #preparations: readonly Preparation[];
+  /** For each group of prepared steps the inputs that it depends on. */
+  readonly #preparations: CompiledProgram['preparations'];
   /** The contents of all inputs in the last run: what the prepared results in the arena are of. Undefined: of nothing. */
   #prepared: readonly number[] | undefined;
   readonly #pool: ThreadPool;
@@ -312,28 +319,22 @@ class CpuExecutable implements Executable {
   #waiting = 0;
   #disposed = false;
 
-  /** @param single whether `code` is one step alone: it has no preparations, and runs in an arena that is lent to it. */
-  constructor(
-    device: CpuDevice,
-    { program, memory: plan, work }: Plan,
-    code: EmittedCode,
-    parallel: boolean,
-    single = false,
-  ) {
+  /** @param together whether all threads run it, however little work it is. */
+  constructor(device: CpuDevice, program: CompiledProgram, together = false) {
+    const { inputs, outputs, updated, preparations, work, arenaBytes, scratch, code } = program;
     this.#device = device;
-    this.#inputs = program.inputs.length;
-    this.#outputs = program.outputs.map((buffer) => buffer.type);
-    this.#updated = new Set([...writtenInputs(program)].map((buffer) => buffer.input as number));
-    this.#preparations = single ? [] : preparationsOf(program.steps);
-    this.#pool = device.pool(parallel);
-    this.#light = !single && work <= LIGHT_WORK;
+    this.#inputs = inputs;
+    this.#outputs = outputs;
+    this.#updated = new Set(updated);
+    this.#preparations = preparations;
+    this.#pool = device.pool(together || work > PARALLEL_WORK);
+    this.#light = !together && work <= LIGHT_WORK;
     const { memory } = device;
-    const layout = tableLayout(this.#inputs, this.#outputs.length, this.#preparations.length);
-    this.#table = memory.allocate(layout.bytes);
+    this.#table = memory.allocate(tableLayout(inputs, outputs.length, preparations.length).bytes);
     this.#clearBarrier();
-    this.#arena = memory.allocate(single ? 1 : Math.max(plan.arenaBytes, 1));
-    this.#scratch = memory.allocate(Math.max(code.scratch * this.#pool.threads, 1));
-    this.#program = this.#pool.load(code.source, () => this.#clearBarrier());
+    this.#arena = memory.allocate(Math.max(arenaBytes, 1));
+    this.#scratch = memory.allocate(Math.max(scratch * this.#pool.threads, 1));
+    this.#program = this.#pool.load(code, () => this.#clearBarrier());
   }
 
   #clearBarrier(): void {
@@ -383,7 +384,7 @@ class CpuExecutable implements Executable {
       return copy.address;
     });
     const last = this.#prepared;
-    const flags = this.#preparations.map(({ inputs: needed }) =>
+    const flags = this.#preparations.map((needed) =>
       last === undefined || needed.some((input) => contents[input] !== last[input]) ? 1 : 0,
     );
     const words = flags.length === 0 ? apart : [...apart, Math.max(...flags), ...flags];

@@ -44,7 +44,7 @@ test('measurements are kept for the next process, of this version on this proces
     elsewhere.set('a', { ...ENTRY, milliseconds: 1.5 });
   }
   assert.deepEqual(new TuningCache(KEY, folder).get('a'), ENTRY);
-  assert.equal(readdirSync(dirname(cache.path)).length, 4, 'no temporary files');
+  assert.equal(readdirSync(dirname(cache.path as string)).length, 4, 'no temporary files');
   assert.deepEqual(found, []);
 });
 
@@ -75,11 +75,11 @@ for (const [what, text] of [
     const found = warnings(t);
     const folder = temporaryFolder();
     const cache = new TuningCache(KEY, folder);
-    mkdirSync(dirname(cache.path), { recursive: true });
-    writeFileSync(cache.path, text);
+    mkdirSync(dirname(cache.path as string), { recursive: true });
+    writeFileSync(cache.path as string, text);
     assert.equal(cache.get('a'), undefined);
     assert.equal(found.length, 1);
-    assert.ok(found[0].includes(cache.path) && found[0].includes('ignored'), found[0]);
+    assert.ok(found[0].includes(cache.path as string) && found[0].includes('ignored'), found[0]);
     cache.set('b', ENTRY);
     const next = new TuningCache(KEY, folder);
     assert.deepEqual(next.get('b'), ENTRY);

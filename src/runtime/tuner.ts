@@ -72,6 +72,11 @@ export class Tuner {
     return { ...this.#bench.machine, choices: (contraction, place) => this.choose(contraction, place) };
   }
 
+  /** Identifies what was measured until now. */
+  get measurements(): string {
+    return this.#cache.text;
+  }
+
   choose(contraction: Contraction, place: Place): ScheduleChoice | undefined {
     const choice = this.measured(contraction, place)?.choice ?? null;
     return choice === null ? undefined : candidates(contraction, this.#bench.machine).get(choice);

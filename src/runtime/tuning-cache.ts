@@ -1,4 +1,5 @@
-import { cacheFolder, joinPath, readText, replaceText, sha256, warn } from './host.js';
+import { cacheFolder, isCachingOff } from './cache-files.js';
+import { joinPath, readText, replaceText, sha256, warn } from './host.js';
 
 /** What decides how fast schedules are. Measurements hold for exactly one combination. */
 export interface TuningKey {
@@ -26,17 +27,18 @@ const FORMAT = 'gabor tuning 1';
  * replaced. Where nothing can be written, measurements last as long as the process, also with a warning.
  */
 export class TuningCache {
-  readonly path: string;
+  /** Undefined where caches are switched off. */
+  readonly path: string | undefined;
   readonly #key: TuningKey;
   #entries: Map<string, Measurement> | undefined;
   #warned = false;
 
   /** @param folder default: GABOR_CACHE or the system's place for caches. */
-  constructor(key: TuningKey, folder: string = cacheFolder()) {
+  constructor(key: TuningKey, folder: string | undefined = isCachingOff() ? undefined : cacheFolder()) {
     this.#key = key;
     const { code, processor, instructions } = key;
     const name = sha256(JSON.stringify([FORMAT, code, processor, instructions])).slice(0, 24);
-    this.path = joinPath(folder, 'tuning', `${name}.json`);
+    this.path = folder && joinPath(folder, 'tuning', `${name}.json`);
   }
 
   get(problem: string): Measurement | undefined {
@@ -48,6 +50,7 @@ export class TuningCache {
   set(problem: string, measurement: Measurement): void {
     this.#entries = new Map([...(this.#entries ?? []), ...this.#read(), [problem, measurement]]);
     const content = { format: FORMAT, ...this.#key, entries: Object.fromEntries(this.#entries) };
+    if (this.path === undefined) return;
     try {
       replaceText(this.path, `${JSON.stringify(content, undefined, 1)}\n`);
     } catch (error) {
@@ -55,7 +58,14 @@ export class TuningCache {
     }
   }
 
+  /** Identifies all that was measured. */
+  get text(): string {
+    this.#entries ??= this.#read();
+    return JSON.stringify([...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
   #read(): Map<string, Measurement> {
+    if (this.path === undefined) return new Map(this.#entries);
     try {
       const text = readText(this.path);
       if (text === undefined) return new Map();

@@ -14,7 +14,7 @@ export function tuningKey({ name, machine }: Backend, options: { readonly relaxe
 }
 
 /** What the processor says of itself, and where it cannot be asked, its name. */
-function processorIdentity(): string {
+export function processorIdentity(): string {
   const library = nativeLibrary();
   if (typeof library === 'string') return `${architecture()} ${processorName()}`;
   const { vendor, signature } = detectProcessor(library);

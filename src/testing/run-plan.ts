@@ -35,7 +35,7 @@ export class PlanRunner {
     const memory = this.#memory;
     const { threads = 1, backend = wasmBackend({ shared: memory.shared, winograd: false }) } = options;
     const plan = compileGraph(graph, backend.machine);
-    const code = backend.emit(plan);
+    const compiled = backend.emit(plan);
 
     const blocks: number[] = [];
     const allocate = (size: number): number => {
@@ -46,7 +46,7 @@ export class PlanRunner {
     const layout = tableLayout(graph.inputs.length, graph.outputs.length, preparationsOf(plan.program.steps).length);
     const table = allocate(layout.bytes);
     const arena = allocate(plan.memory.arenaBytes);
-    const scratch = allocate(code.scratch * threads);
+    const scratch = allocate(compiled.scratch * threads);
     const place = (type: TensorType): { address: number; bytes: number; view: () => TypedArray } => {
       const size = sizeOf(type.shape);
       const length = size * DTYPES[type.dtype].bytes;
@@ -56,7 +56,7 @@ export class PlanRunner {
     const ins = graph.inputs.map((value) => place(value.type));
     const outs = graph.outputs.map((value) => place(value.type));
     const pool = this.#pool(threads);
-    const program = pool.load(code.source);
+    const program = pool.load(compiled.code);
     try {
       const all = new Uint8Array(memory.memory.buffer);
       all.fill(255);
@@ -74,7 +74,7 @@ export class PlanRunner {
       const written = [
         { address: table, bytes: layout.bytes },
         { address: arena, bytes: plan.memory.arenaBytes },
-        { address: scratch, bytes: code.scratch * threads },
+        { address: scratch, bytes: compiled.scratch * threads },
         ...outs,
       ];
       for (const { address, bytes } of [...written, ...ins.filter((_, i) => updated.has(i))]) {

@@ -1,0 +1,211 @@
+/**
+ * Files that can be made again. What lies in them may be run, so they are read only where nobody else can have written them, and only whole.
+ * Loaded before anything else of the package: imports nothing of it.
+ */
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  utimesSync,
+  writevSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import * as zlib from 'node:zlib';
+
+/** Where caches lie: GABOR_CACHE, or where this system wants them. */
+export function cacheFolder(): string {
+  const { GABOR_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (GABOR_CACHE && !isCachingOff()) return GABOR_CACHE;
+  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'gabor', 'cache');
+  return join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'gabor');
+}
+
+/** GABOR_CACHE=0: what this package computes again is not kept. */
+export function isCachingOff(): boolean {
+  return process.env.GABOR_CACHE === '0';
+}
+
+/** All entries together take at most so much; then those that were not used for longest go. */
+const LARGEST = 256 * 2 ** 20;
+/** Bytes at the start of each entry, and what every part is aligned to. */
+const MAGIC = 'GABOR c1';
+const ALIGNMENT = 16;
+/** Others' files in the making that are older than this, in milliseconds, are left over from processes that ended. */
+const LEFT_OVER = 3_600_000;
+const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0);
+
+/** Since Node 20.15; before, nothing is kept. */
+const crc32 = (zlib as { crc32?: (data: Uint8Array, before?: number) => number }).crc32;
+
+/**
+ * Entries of bytes under a text as their key, each in a file of its own, in a folder that nobody else can write to. Everything that
+ * goes wrong means that there is no such entry.
+ */
+export class CacheFiles {
+  readonly path: string;
+  readonly #limit: number;
+  #trusted: boolean | undefined;
+  /** Of all entries; undefined before the first was written. */
+  #bytes: number | undefined;
+
+  /** @param limit bytes of all entries together */
+  constructor(path: string, limit: number = LARGEST) {
+    this.path = path;
+    this.#limit = limit;
+  }
+
+  /** The parts of an entry. */
+  read(key: string): Uint8Array[] | undefined {
+    if (crc32 === undefined) return undefined;
+    const bytes = new TextEncoder().encode(key);
+    const file = this.#file(bytes);
+    let descriptor: number | undefined;
+    try {
+      if (!this.#isTrusted()) return undefined;
+      descriptor = openSync(file, READ);
+      const stats = fstatSync(descriptor);
+      if (!stats.isFile() || !isOwn(stats)) return undefined;
+      const content = Buffer.allocUnsafeSlow(stats.size);
+      for (let at = 0; at < content.length; ) {
+        const count = readSync(descriptor, content, at, content.length - at, at);
+        if (count === 0) return undefined;
+        at += count;
+      }
+      const parts = unpack(content);
+      if (parts === undefined || Buffer.compare(parts[0], bytes) !== 0) return undefined;
+      const now = Date.now();
+      // Often enough to know which entries are in use.
+      if (now - stats.mtimeMs > LEFT_OVER) utimesSync(file, now / 1000, now / 1000);
+      return parts.slice(1);
+    } catch {
+      return undefined;
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
+    }
+  }
+
+  /** Replaces an entry as a whole, without waiting for the disk. Says whether it is there now. */
+  write(key: string, parts: readonly Uint8Array[]): boolean {
+    if (crc32 === undefined) return false;
+    const bytes = new TextEncoder().encode(key);
+    const file = this.#file(bytes);
+    const temporary = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
+    let descriptor: number | undefined;
+    try {
+      mkdirSync(this.path, { recursive: true, mode: 0o700 });
+      this.#trusted = undefined;
+      if (!this.#isTrusted()) return false;
+      descriptor = openSync(temporary, 'wx', 0o600);
+      const content = pack([bytes, ...parts]);
+      const total = content.reduce((sum, { length }) => sum + length, 0);
+      if (writevSync(descriptor, content) !== total) throw new Error('no room');
+      closeSync(descriptor);
+      descriptor = undefined;
+      renameSync(temporary, file);
+      this.#bytes = this.#bytes === undefined ? this.usage().bytes : this.#bytes + total;
+      if (this.#bytes > this.#limit) this.#shrink(file);
+      return true;
+    } catch {
+      if (descriptor !== undefined) {
+        closeSync(descriptor);
+        rmSync(temporary, { force: true });
+      }
+      return false;
+    }
+  }
+
+  usage(): { readonly files: number; readonly bytes: number } {
+    const entries = this.#entries();
+    return { files: entries.length, bytes: entries.reduce((sum, { bytes }) => sum + bytes, 0) };
+  }
+
+  #file(key: Uint8Array): string {
+    return join(this.path, `${(crc32?.(key) ?? 0).toString(16).padStart(8, '0')}-${key.length}`);
+  }
+
+  #entries(): { readonly file: string; readonly bytes: number; readonly used: number }[] {
+    try {
+      return readdirSync(this.path).flatMap((name) => {
+        const file = join(this.path, name);
+        const stats = lstatSync(file, { throwIfNoEntry: false });
+        return stats?.isFile() ? [{ file, bytes: stats.size, used: stats.mtimeMs }] : [];
+      });
+    } catch {
+      return [];
+    }
+  }
+
+  /** Makes room, and for some more, without the entry that was just written. */
+  #shrink(written: string): void {
+    const entries = this.#entries().sort((a, b) => a.used - b.used);
+    let bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
+    const now = Date.now();
+    for (const { file, bytes: own, used } of entries) {
+      const leftOver = file.endsWith('.tmp') && now - used > LEFT_OVER;
+      if (file === written || (bytes <= 0.75 * this.#limit && !leftOver)) continue;
+      if (file.endsWith('.tmp') && !leftOver) continue;
+      rmSync(file, { force: true });
+      bytes -= own;
+    }
+    this.#bytes = bytes;
+  }
+
+  #isTrusted(): boolean {
+    if (this.#trusted === undefined) {
+      const stats = lstatSync(this.path, { throwIfNoEntry: false });
+      if (stats === undefined) return false;
+      this.#trusted = stats.isDirectory() && isOwn(stats);
+      // Others may not have written here, but need not look either.
+      if (this.#trusted && process.platform !== 'win32' && (stats.mode & 0o77) !== 0) chmodSync(this.path, 0o700);
+    }
+    return this.#trusted;
+  }
+}
+
+/** Whether nobody but this user can have written it. Windows keeps the folders of users apart by itself. */
+function isOwn({ uid, mode }: Stats): boolean {
+  return process.getuid === undefined || (uid === process.getuid() && (mode & 0o22) === 0);
+}
+
+const aligned = (length: number): number => Math.ceil(length / ALIGNMENT) * ALIGNMENT;
+
+/** Magic, checksum of all that follows, the number of parts and their lengths; then the parts. */
+function pack(parts: readonly Uint8Array[]): Uint8Array[] {
+  const head = Buffer.alloc(aligned(16 + 4 * parts.length));
+  head.write(MAGIC, 'latin1');
+  head.writeUInt32LE(parts.length, 12);
+  parts.forEach(({ length }, i) => {
+    head.writeUInt32LE(length, 16 + 4 * i);
+  });
+  const padded = parts.flatMap((part) => [part, new Uint8Array(aligned(part.length) - part.length)]);
+  // zlib takes an empty array for none, and begins anew.
+  const all = [head, ...padded.filter(({ length }) => length > 0)];
+  const sum = all.slice(1).reduce((before, part) => crc32?.(part, before) ?? 0, crc32?.(head.subarray(12)) ?? 0);
+  head.writeUInt32LE(sum, 8);
+  return all;
+}
+
+function unpack(content: Buffer): Uint8Array[] | undefined {
+  if (content.length < 16 || content.toString('latin1', 0, 8) !== MAGIC) return undefined;
+  if (content.readUInt32LE(8) !== crc32?.(content.subarray(12))) return undefined;
+  const count = content.readUInt32LE(12);
+  let at = aligned(16 + 4 * count);
+  const parts: Uint8Array[] = [];
+  for (let i = 0; i < count; i++) {
+    const length = content.readUInt32LE(16 + 4 * i);
+    if (at + length > content.length) return undefined;
+    parts.push(new Uint8Array(content.buffer, content.byteOffset + at, length));
+    at += aligned(length);
+  }
+  return at === content.length && count > 0 ? parts : undefined;
+}
