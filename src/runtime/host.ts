@@ -1,7 +1,7 @@
 /** Everything that the runtime needs from Node and that a browser does in another way. */
-import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, homedir } from 'node:os';
+import { createRequire } from 'node:module';
+import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads';
@@ -146,13 +146,7 @@ export function warn(message: string): void {
   process.emitWarning(message, 'GaborWarning');
 }
 
-/** Where files lie that can be made again: GABOR_CACHE, or where this system wants them. */
-export function cacheFolder(): string {
-  const { GABOR_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  if (GABOR_CACHE) return GABOR_CACHE;
-  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'gabor', 'cache');
-  return join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'gabor');
-}
+export { cacheFolder } from './cache-files.js';
 
 export function joinPath(...parts: readonly string[]): string {
   return join(...parts);
@@ -172,7 +166,7 @@ export function readText(path: string): string | undefined {
 /** Replaces a file as a whole, without waiting for the disk: others see the old text or the new one. Makes missing folders. */
 export function replaceText(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
   try {
     writeFileSync(temporary, text, { flag: 'wx' });
     renameSync(temporary, path);
@@ -182,20 +176,33 @@ export function replaceText(path: string, text: string): void {
   }
 }
 
-export function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+/** Loaded when it is needed, which takes milliseconds. */
+function createHash(): import('node:crypto').Hash {
+  const crypto = createRequire(import.meta.url)('node:crypto') as typeof import('node:crypto');
+  return crypto.createHash('sha256');
 }
 
-/**
- * A hash of the compiled files that decide which code programs become. In a bundle, where they are not apart, of all its files: it changes
- * more often than it would have to.
- */
+export function sha256(text: string): string {
+  return createHash().update(text).digest('hex');
+}
+
+/** What a bundle writes here of the modules that it is made of (scripts/bundle.mjs). */
+declare const BUNDLED_MODULES: string | undefined;
+
+/** Whether this is the package as users install it. */
+export function isPackaged(): boolean {
+  return typeof BUNDLED_MODULES === 'string';
+}
+
+/** Folders of the modules that decide which code programs become. */
+const COMPILER = ['tensor', 'kernel', 'graph', 'ops', 'compiler', 'targets', 'runtime'];
+
+/** A hash of the compiled files that decide which code programs become; in the package, where they are not apart, of all its files. */
 export function codeVersion(): string {
-  const here = fileURLToPath(import.meta.url);
-  const apart = /[\\/]runtime[\\/]host\.js$/.test(here);
-  const root = apart ? dirname(dirname(here)) : dirname(here);
-  const hash = createHash('sha256');
-  for (const folder of apart ? ['kernel', 'compiler', 'targets'] : ['.']) {
+  if (typeof BUNDLED_MODULES === 'string') return BUNDLED_MODULES;
+  const root = dirname(dirname(fileURLToPath(import.meta.url)));
+  const hash = createHash();
+  for (const folder of COMPILER) {
     const files = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
     for (const file of files.sort()) {
       if (!file.endsWith('.js') || file.endsWith('.test.js')) continue;
