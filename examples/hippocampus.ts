@@ -2,7 +2,6 @@
 // transposed convolutions; what was there before halving is joined to it (Çiçek et al., "3D U-Net", 2016).
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encode } from 'fast-png';
 import {
   add,
   BatchNorm3d,
@@ -10,6 +9,7 @@ import {
   ConvTranspose3d,
   crossEntropy,
   diceLoss,
+  encodePng,
   evaluate,
   fit,
   Identity,
@@ -143,6 +143,6 @@ for (let i = 0; i < rgb.length / 3; i++) {
   );
 }
 mkdirSync('runs', { recursive: true });
-const picture = { width: 3 * width * SCALE, height: ROWS * height * SCALE, channels: 3, data: rgb };
-writeFileSync('runs/hippocampus.png', encode(picture));
+const picture = { width: 3 * width * SCALE, height: ROWS * height * SCALE, channels: 3 as const, data: rgb };
+writeFileSync('runs/hippocampus.png', encodePng(picture));
 console.log('runs/hippocampus.png: scan | parts drawn by hand (orange: anterior, blue: posterior) | parts found');

@@ -3,7 +3,6 @@
 // dilated convolutions", 2016).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encode } from 'fast-png';
 import {
   Adam,
   argmax,
@@ -13,6 +12,7 @@ import {
   cosineSchedule,
   crossEntropy,
   decodeImage,
+  encodePng,
   gradients,
   manualSeed,
   Random,
@@ -141,5 +141,5 @@ for (let i = 0; i < ROWS * SIZE * SIZE; i++) {
   });
 }
 mkdirSync('runs', { recursive: true });
-writeFileSync('runs/membranes.png', encode({ width: 3 * SIZE, height: ROWS * SIZE, channels: 3, data: rgb }));
+writeFileSync('runs/membranes.png', encodePng({ width: 3 * SIZE, height: ROWS * SIZE, channels: 3, data: rgb }));
 console.log('runs/membranes.png: image | membranes drawn by hand | membranes found');

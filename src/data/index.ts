@@ -11,6 +11,7 @@ export {
 } from './dataset.js';
 export { type Background, invertImage, measureBackground, shouldInvert } from './image/background.js';
 export { type DecodedImage, type DecodeOptions, decodeImage } from './image/decode.js';
+export { encodePng } from './image/encode.js';
 export { type ChannelStatistics, channelStatistics, normalizeImages } from './image/normalize.js';
 export { type Fit, type ImageFormat, preprocessImage, toChannels } from './image/preprocess.js';
 export { type Region, resizeImage } from './image/resize.js';

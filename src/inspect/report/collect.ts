@@ -1,17 +1,11 @@
-import { type ImageSplit, normalizeImages } from '../../data/index.js';
+import { type DecodedImage, type ImageSplit, normalizeImages } from '../../data/index.js';
 import { tensor } from '../../ops/create.js';
 import type { Classifier } from '../../train/classifier.js';
 import type { Evaluation } from '../../train/evaluate.js';
 import type { EpochRecord } from '../../train/events.js';
 import { type FeatureMap, type Filters, featureMaps, firstFilters } from '../feature-maps.js';
 import { summary } from '../summary.js';
-import {
-  colourFilterPicture,
-  divergingPicture,
-  type Picture,
-  pictureFromPlanes,
-  sequentialPicture,
-} from './picture.js';
+import { colourFilterPicture, divergingPicture, pictureFromPlanes, sequentialPicture } from './picture.js';
 import type { ReportData, ReportFilters, ReportImage, ReportMaps } from './report.js';
 
 /** What a report says about a trained run beside what it finds out itself. */
@@ -138,7 +132,7 @@ function mapPictures(maps: readonly FeatureMap[]): ReportMaps[] {
 }
 
 /** At most `most` pixels wide and high: means over whole squares of pixels. */
-function shrink(picture: Picture, most: number): Picture {
+function shrink(picture: DecodedImage, most: number): DecodedImage {
   const { channels, data } = picture;
   const factor = Math.ceil(Math.max(picture.width, picture.height) / most);
   if (factor <= 1) return picture;

@@ -1,23 +1,15 @@
-import { encode } from 'fast-png';
-
-/** A small image: 8 bits per sample, rows from top to bottom, channels of a pixel side by side. */
-export interface Picture {
-  readonly width: number;
-  readonly height: number;
-  readonly channels: 1 | 3;
-  readonly data: Uint8Array;
-}
+import type { DecodedImage } from '../../data/image/decode.js';
+import { encodePng } from '../../data/image/encode.js';
 
 /** A PNG as a `data:` address. */
-export function pictureUri({ width, height, channels, data }: Picture): string {
-  const png = encode({ width, height, channels, data, depth: 8 }, { zlib: { level: 9 } });
+export function pictureUri(picture: DecodedImage): string {
   let binary = '';
-  for (const byte of png) binary += String.fromCharCode(byte);
+  for (const byte of encodePng(picture)) binary += String.fromCharCode(byte);
   return `data:image/png;base64,${btoa(binary)}`;
 }
 
 /** From planes [channels, height, width] of 0 … 255, as data sets hold them. */
-export function pictureFromPlanes(planes: Uint8Array, channels: 1 | 3, height: number, width: number): Picture {
+export function pictureFromPlanes(planes: Uint8Array, channels: 1 | 3, height: number, width: number): DecodedImage {
   const plane = height * width;
   const data = new Uint8Array(channels * plane);
   for (let c = 0; c < channels; c++) {
@@ -66,14 +58,24 @@ function interpolate(scale: readonly Colour[], at: number): Colour {
   return [mix(0), mix(1), mix(2)];
 }
 
-function paint(values: ArrayLike<number>, height: number, width: number, colour: (value: number) => Colour): Picture {
+function paint(
+  values: ArrayLike<number>,
+  height: number,
+  width: number,
+  colour: (value: number) => Colour,
+): DecodedImage {
   const data = new Uint8Array(3 * height * width);
   for (let p = 0; p < height * width; p++) data.set(colour(values[p]), 3 * p);
   return { width, height, channels: 3, data };
 }
 
 /** Signed values; the ends of the colour scale stand for ±`limit`. */
-export function divergingPicture(values: ArrayLike<number>, height: number, width: number, limit: number): Picture {
+export function divergingPicture(
+  values: ArrayLike<number>,
+  height: number,
+  width: number,
+  limit: number,
+): DecodedImage {
   const half = limit > 0 ? 0.5 / limit : 0;
   return paint(values, height, width, (value) => interpolate(DIVERGING, 0.5 + half * value));
 }
@@ -84,13 +86,18 @@ export function sequentialPicture(
   height: number,
   width: number,
   [low, high]: readonly [number, number],
-): Picture {
+): DecodedImage {
   const factor = high > low ? 1 / (high - low) : 0;
   return paint(values, height, width, (value) => interpolate(SEQUENTIAL, (value - low) * factor));
 }
 
 /** A filter over red, green and blue [3, height, width] as a colour image; grey is zero, the extremes are ±`limit`. */
-export function colourFilterPicture(values: ArrayLike<number>, height: number, width: number, limit: number): Picture {
+export function colourFilterPicture(
+  values: ArrayLike<number>,
+  height: number,
+  width: number,
+  limit: number,
+): DecodedImage {
   const plane = height * width;
   const data = new Uint8Array(3 * plane);
   const factor = limit > 0 ? 127.5 / limit : 0;

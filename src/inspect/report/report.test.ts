@@ -4,17 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { decode } from 'fast-png';
+import type { DecodedImage } from '../../data/image/decode.js';
 import { Random } from '../../tensor/random.js';
 import { chromium, findChromium } from '../../testing/chromium.js';
 import { perClassMetrics } from '../../train/metrics.js';
 import { lineChart, niceTicks } from './chart.js';
 import { escapeHtml, html } from './html.js';
-import { colourFilterPicture, divergingPicture, type Picture, pictureUri, sequentialPicture } from './picture.js';
+import { colourFilterPicture, divergingPicture, pictureUri, sequentialPicture } from './picture.js';
 import { type ReportData, renderReport } from './report.js';
 
 const random = new Random(1);
 
-function blob(side: number): Picture {
+function blob(side: number): DecodedImage {
   const data = new Uint8Array(side * side);
   const [cx, cy] = [random.uniform(0.3, 0.7) * side, random.uniform(0.3, 0.7) * side];
   for (let i = 0; i < data.length; i++) {
@@ -252,7 +253,7 @@ test('charts place values linearly', () => {
 });
 
 test('pictures are PNGs with the colours of their scale', () => {
-  const pixels = (picture: Picture) => [
+  const pixels = (picture: DecodedImage) => [
     ...decode(Buffer.from(pictureUri(picture).replace(/^[^,]*,/, ''), 'base64')).data,
   ];
   assert.deepEqual(pixels(divergingPicture([-2, 0, 2], 1, 3, 2)), [5, 48, 97, 247, 247, 247, 103, 0, 31]);

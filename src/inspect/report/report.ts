@@ -1,3 +1,4 @@
+import type { DecodedImage } from '../../data/index.js';
 import type { EpochRecord } from '../../train/events.js';
 import type { ClassMetrics } from '../../train/metrics.js';
 import { formatBytes, formatCount, formatDuration, formatExtents, formatLarge, formatPercent } from '../format.js';
@@ -5,13 +6,13 @@ import type { ModelSummary } from '../summary.js';
 import { lineChart } from './chart.js';
 import { commonConfusions, confusionTable } from './confusion.js';
 import { Html, type HtmlPart, html } from './html.js';
-import { type Picture, pictureUri } from './picture.js';
+import { pictureUri } from './picture.js';
 import { STYLE } from './style.js';
 import { summaryTable } from './summary-table.js';
 
 /** A picture that was classified. */
 export interface ReportImage {
-  readonly picture: Picture;
+  readonly picture: DecodedImage;
   /** File name, where there is one. */
   readonly name?: string;
   /** Class indices. */
@@ -26,7 +27,7 @@ export interface ReportFilters {
   readonly layer: string;
   /** [out, in, height, width] */
   readonly shape: readonly number[];
-  readonly pictures: readonly Picture[];
+  readonly pictures: readonly DecodedImage[];
   /** The ends of the colour scale stand for ±limit. */
   readonly limit: number;
   readonly colour: boolean;
@@ -41,7 +42,7 @@ export interface ReportMaps {
     readonly channel: number;
     readonly low: number;
     readonly high: number;
-    readonly picture: Picture;
+    readonly picture: DecodedImage;
   }[];
 }
 
