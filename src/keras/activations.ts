@@ -1,9 +1,13 @@
 import {
+  CELU,
   ELU,
   GELU,
+  Hardsigmoid,
   Hardswish,
+  Hardtanh,
   Identity,
   LeakyReLU,
+  LogSigmoid,
   LogSoftmax,
   Mish,
   ReLU,
@@ -16,19 +20,24 @@ import {
   Softsign,
   Tanh,
 } from '../nn/layers/activation.js';
-import type { Module } from '../nn/module.js';
+import { Module } from '../nn/module.js';
 import { OptionError } from '../tensor/errors.js';
 import { Operation } from './modules.js';
 
 /** Activations by name. */
 export type ActivationIdentifier =
+  | 'celu'
   | 'elu'
+  | 'exponential'
   | 'gelu'
   | 'gelu_new'
   | 'hardSigmoid'
+  | 'hardSigmoid6'
   | 'hardSwish'
+  | 'hardTanh'
   | 'leakyReLU'
   | 'linear'
+  | 'logSigmoid'
   | 'logSoftmax'
   | 'mish'
   | 'relu'
@@ -42,16 +51,25 @@ export type ActivationIdentifier =
   | 'swish'
   | 'tanh';
 
+/** An activation by its name, or any module of the engine that keeps the shape. */
+export type Activation = ActivationIdentifier | Module;
+
 const ACTIVATIONS: Readonly<Record<ActivationIdentifier, () => Module>> = {
+  celu: () => new CELU(),
   elu: () => new ELU(),
+  exponential: () => new Operation('exponential'),
   gelu: () => new GELU(),
   gelu_new: () => new GELU('tanh'),
   /** max(0, min(1, 0.2 x + 0.5)) */
   hardSigmoid: () => new Operation('hardSigmoid'),
+  /** min(max(x + 3, 0), 6) / 6: `hard_sigmoid` since Keras 3 */
+  hardSigmoid6: () => new Hardsigmoid(),
   hardSwish: () => new Hardswish(),
+  hardTanh: () => new Hardtanh(),
   /** slope 0.2 */
   leakyReLU: () => new LeakyReLU(0.2),
   linear: () => new Identity(),
+  logSigmoid: () => new LogSigmoid(),
   logSoftmax: () => new LogSoftmax(-1),
   mish: () => new Mish(),
   relu: () => new ReLU(),
@@ -68,14 +86,15 @@ const ACTIVATIONS: Readonly<Record<ActivationIdentifier, () => Module>> = {
 };
 
 /** The module of an activation; undefined for none and for `linear`. */
-export function activationOf(where: string, name: ActivationIdentifier | undefined): Module | undefined {
+export function activationOf(where: string, name: Activation | undefined): Module | undefined {
   if (name === undefined || name === null || name === 'linear') return undefined;
   return namedActivation(where, name);
 }
 
-export function namedActivation(where: string, name: ActivationIdentifier): Module {
+export function namedActivation(where: string, name: Activation): Module {
+  if (name instanceof Module) return name;
   if (typeof name === 'string' && Object.hasOwn(ACTIVATIONS, name)) return ACTIVATIONS[name]();
   throw new OptionError(
-    `${where}: activation must be one of ${Object.keys(ACTIVATIONS).join(', ')}, got ${JSON.stringify(name)}`,
+    `${where}: activation must be one of ${Object.keys(ACTIVATIONS).join(', ')}, or a module; got ${JSON.stringify(name)}`,
   );
 }

@@ -3,13 +3,24 @@ import '../runtime/default-device.js';
 
 export { manualSeed } from '../nn/init.js';
 export { Tensor } from '../tensor/tensor.js';
-export type { ActivationIdentifier } from './activations.js';
+export type { Activation, ActivationIdentifier } from './activations.js';
 export { type Callback, EarlyStopping, type EarlyStoppingOptions, type History, type Logs } from './callbacks.js';
 export type { ClassWeight } from './examples.js';
+export { type LoadKerasOptions, loadKeras } from './files/load.js';
+export { type KerasFormat, kerasFormat, type LoadKerasWeightsOptions } from './files/load-weights.js';
+export type { InputShapes } from './files/model-config.js';
 export type { BatchDataset, DatasetItem, EvaluateArgs, FitArgs, FitDatasetArgs } from './fit.js';
 export type { TensorData } from './host-data.js';
 export type { Initializer, InitializerName } from './initializers.js';
-export { type InputOptions, input, type KerasDType, Layer, type LayerOptions, SymbolicTensor } from './layer.js';
+export {
+  type CallOptions,
+  type InputOptions,
+  input,
+  type KerasDType,
+  Layer,
+  type LayerOptions,
+  SymbolicTensor,
+} from './layer.js';
 export * as layers from './layers/index.js';
 export type { LossFunction, LossName } from './losses.js';
 export type { MetricFunction, MetricName } from './metrics.js';

@@ -92,6 +92,16 @@ export interface Node {
   readonly layer: Layer;
   readonly inputs: readonly SymbolicTensor[];
   readonly outputs: readonly SymbolicTensor[];
+  /** Whether the layer is in training in this call; undefined: as the model is. */
+  readonly training?: boolean | undefined;
+}
+
+export interface CallOptions {
+  /**
+   * false: the layer works as in use even while the model trains (batch normalisation with its moving statistics, no dropout), true: as
+   * in training even in use; default: as the model does.
+   */
+  readonly training?: boolean;
 }
 
 let nodes = 0;
@@ -255,18 +265,25 @@ export abstract class Layer {
    *
    * @throws ShapeError for inputs that the layer cannot take
    */
-  apply(inputs: SymbolicTensor): SymbolicTensor;
-  apply(inputs: Tensor): Tensor;
-  apply(inputs: readonly SymbolicTensor[]): SymbolicTensor;
-  apply(inputs: readonly Tensor[]): Tensor;
+  apply(inputs: SymbolicTensor, options?: CallOptions): SymbolicTensor;
+  apply(inputs: Tensor, options?: CallOptions): Tensor;
+  apply(inputs: readonly SymbolicTensor[], options?: CallOptions): SymbolicTensor;
+  apply(inputs: readonly Tensor[], options?: CallOptions): Tensor;
   apply(
     inputs: SymbolicTensor | Tensor | readonly SymbolicTensor[] | readonly Tensor[],
+    options: CallOptions = {},
   ): SymbolicTensor | Tensor | SymbolicTensor[] | Tensor[] {
     const list: readonly (SymbolicTensor | Tensor)[] = Array.isArray(inputs) ? inputs : [inputs];
-    if (list.length > 0 && list.every((x) => x instanceof SymbolicTensor)) return one(this.connect(list).outputs);
+    checkOptions(`layer "${this.name}" (${this.className}): apply`, options, ['training']);
+    const { training } = options;
+    if (list.length > 0 && list.every((x) => x instanceof SymbolicTensor)) {
+      return one(this.connect(list, training).outputs);
+    }
     if (list.length > 0 && list.every((x) => x instanceof Tensor)) {
       this.build(list.map(({ shape }) => [null, ...shape.slice(1)]));
-      return one(inLayer(this, () => inMode(this.module, false, () => callModule(this.name, this.module, list))));
+      return one(
+        inLayer(this, () => inMode(this.module, training ?? false, () => callModule(this.name, this.module, list))),
+      );
     }
     throw new OptionError(
       `layer "${this.name}" (${this.className}): apply takes tensors, or what input() and other layers return`,
@@ -274,16 +291,16 @@ export abstract class Layer {
   }
 
   /** Records one call. */
-  connect(inputs: readonly SymbolicTensor[]): Node {
+  connect(inputs: readonly SymbolicTensor[], training?: boolean): Node {
     this.build(inputs.map(({ shape }) => shape));
     const outputs = this.computeOutputShapes(inputs).map(
       ({ shape, dtype }) => new SymbolicTensor(shape, dtype, this.name),
     );
-    return this.record(inputs, outputs);
+    return this.record(inputs, outputs, training);
   }
 
-  protected record(inputs: readonly SymbolicTensor[], outputs: readonly SymbolicTensor[]): Node {
-    const node: Node = { id: nodes++, layer: this, inputs, outputs };
+  protected record(inputs: readonly SymbolicTensor[], outputs: readonly SymbolicTensor[], training?: boolean): Node {
+    const node: Node = { id: nodes++, layer: this, inputs, outputs, training };
     for (const output of outputs) output.node = node;
     this.inboundNodes.push(node);
     return node;

@@ -9,6 +9,7 @@ import { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/forward.js';
 import type { History } from './callbacks.js';
 import { prepareBatch } from './examples.js';
+import type { LoadKerasWeightsOptions } from './files/load-weights.js';
 import {
   type BatchDataset,
   type EvaluateArgs,
@@ -223,6 +224,22 @@ export abstract class LayersModel extends Layer {
     this.build([[null, ...first.shape.slice(1)]]);
   }
 
+  /**
+   * Replaces the weights by those of a file: `.weights.h5`, `.h5` or `.keras` of Keras, or `model.json` of TensorFlow.js, whole models or weights
+   * alone. As in Keras, layers correspond by their order, or for TensorFlow.js by their names.
+   *
+   * @throws FileError where they do not fit; nothing is changed then
+   */
+  async loadWeights(path: string, options: LoadKerasWeightsOptions = {}): Promise<void> {
+    if (!this.built) {
+      throw new GaborError(
+        `model "${this.name}": has no weights yet; give its first layer an inputShape, or call it on data`,
+      );
+    }
+    const { loadWeightsInto } = await import('./files/load-weights.js');
+    await loadWeightsInto(this, path, options);
+  }
+
   /** Copies of all weights; the result puts them back. */
   captureWeights(): () => void {
     const copies = this.weights.map(({ tensor }) => [tensor, tensor.data()] as const);
@@ -322,6 +339,7 @@ export class FunctionalModel extends LayersModel {
         layer: node.layer.name,
         inputs: node.inputs.map(number),
         outputs: node.outputs.map(number),
+        ...(node.training === undefined ? {} : { training: node.training }),
       }),
     );
     return {

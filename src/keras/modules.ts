@@ -5,13 +5,14 @@ import { Module } from '../nn/module.js';
 import { registerModule } from '../nn/registry.js';
 import { iota, ones, tensor, zeros } from '../ops/create.js';
 import { fromChannelsFirst, toChannelsFirst } from '../ops/data-format.js';
-import { add, cos, log, mul, neg, relu, sqrt, sub } from '../ops/elementwise.js';
+import { add, cos, div, log, maximum, mul, neg, relu, sqrt, sub } from '../ops/elementwise.js';
 import { batchNorm, batchNormInference } from '../ops/normalization.js';
 import { uniform } from '../ops/random.js';
 import { transpose } from '../ops/transpose.js';
 import { checkOptions, OptionError } from '../tensor/errors.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { inMode } from '../train/forward.js';
 import { applyOperation, checkOperation } from './operations.js';
 
 // What Keras has and `nn/` has not: modules of several inputs, and layers that differ from PyTorch's.
@@ -137,6 +138,37 @@ export class KerasBatchNormalization extends Module {
   }
 }
 
+/** (x − mean) / deviation with statistics of the data along some axes, which are not trained; or the way back. */
+export class KerasNormalization extends Module {
+  readonly type = 'KerasNormalization';
+  /** of the statistics, with an extent of one for every axis that they do not depend on */
+  readonly statisticsShape: Shape;
+  readonly invert: boolean;
+  readonly mean: Tensor;
+  readonly variance: Tensor;
+  /** How many examples the statistics are of; nothing depends on it. */
+  readonly count: Tensor;
+
+  constructor(statisticsShape: Shape, invert: boolean) {
+    super();
+    this.statisticsShape = [...statisticsShape];
+    this.invert = invert;
+    this.mean = this.buffer('mean', zeros(statisticsShape));
+    this.variance = this.buffer('variance', ones(statisticsShape));
+    this.count = this.buffer('count', zeros([], 'i32'));
+  }
+
+  forward(x: Tensor): Tensor {
+    // As Keras, which keeps the deviation away from zero rather than adding to the variance.
+    const deviation = maximum(sqrt(this.variance), 1e-7);
+    return this.invert ? add(mul(x, deviation), this.mean) : div(sub(x, this.mean), deviation);
+  }
+
+  override config(): LayerConfig {
+    return { type: this.type, statisticsShape: this.statisticsShape, invert: this.invert };
+  }
+}
+
 /** x where positive, alpha · x elsewhere, with a trained alpha for every element, or shared along axes of extent one. */
 export class KerasPReLU extends Module {
   readonly type = 'KerasPReLU';
@@ -192,6 +224,8 @@ export interface GraphStep {
   readonly layer: string;
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
+  /** the mode of the layer in this call; default: that of the graph */
+  readonly training?: boolean;
 }
 
 /** What a {@link KerasGraph} consists of: layers by name, their calls in order, and which tensors come in and go out. */
@@ -228,11 +262,10 @@ export class KerasGraph extends ManyModule {
     }
     const values = new Map<number, Tensor>(plan.inputs.map((id, i) => [id, inputs[i]]));
     for (const step of plan.steps) {
-      const results = callModule(
-        step.layer,
-        plan.layers[step.layer],
-        step.inputs.map((id) => values.get(id) as Tensor),
-      );
+      const module = plan.layers[step.layer];
+      const given = step.inputs.map((id) => values.get(id) as Tensor);
+      const call = (): Tensor[] => callModule(step.layer, module, given);
+      const results = step.training === undefined ? call() : inMode(module, step.training, call);
       step.outputs.forEach((id, i) => {
         values.set(id, results[i]);
       });
@@ -269,6 +302,9 @@ register('KerasBatchNormalization', ['numFeatures', 'axis', 'momentum', 'epsilon
   return new KerasBatchNormalization(
     ...([c.numFeatures, c.axis, c.momentum, c.epsilon] as [number, number, number, number]),
   );
+});
+register('KerasNormalization', ['statisticsShape', 'invert'], (c) => {
+  return new KerasNormalization(c.statisticsShape as Shape, c.invert as boolean);
 });
 register('KerasPReLU', ['alphaShape'], (c) => new KerasPReLU(c.alphaShape as Shape));
 register('KerasGaussianNoise', ['stddev'], (c) => new KerasGaussianNoise(c.stddev as number));

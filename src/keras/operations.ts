@@ -2,7 +2,7 @@ import type { Json } from '../nn/config.js';
 import { hardtanh } from '../ops/activations.js';
 import { broadcastTo, sum } from '../ops/broadcast.js';
 import { concat } from '../ops/concat.js';
-import { add, cast, div, greater, maximum, minimum, mul, sqrt, sub, where } from '../ops/elementwise.js';
+import { add, cast, div, exp, greater, maximum, minimum, mul, sqrt, sub, where } from '../ops/elementwise.js';
 import { reshape } from '../ops/reshape.js';
 import { interpolate, type ResizeMode } from '../ops/resize.js';
 import { pad } from '../ops/slice.js';
@@ -121,6 +121,13 @@ const OPERATIONS: Readonly<Record<string, Function>> = {
     return broadcastTo(reshape(x, [batch, 1, features]), [batch, n as number, features]);
   },
   hardSigmoid: ([x]) => hardtanh(add(mul(x, 0.2), 0.5), 0, 1),
+  exponential: ([x]) => exp(x),
+  reLU([x], { maxValue, negativeSlope, threshold }) {
+    const kept = where(greater(x, threshold as number), x, 0);
+    const positive = maxValue === null ? kept : minimum(kept, maxValue as number);
+    if (negativeSlope === 0) return positive;
+    return add(positive, mul(minimum(sub(x, threshold as number), 0), negativeSlope as number));
+  },
   thresholdedReLU: ([x], { theta }) => where(greater(x, theta as number), x, 0),
   maxValue: ([x], { value }) => minimum(x, value as number),
   zeroPadding: ([x], { padding, channelsLast }) => around(x, padding, channelsLast, 1),

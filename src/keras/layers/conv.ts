@@ -5,7 +5,7 @@ import type { DataFormat } from '../../ops/data-format.js';
 import { type PerAxis, perAxis, windowSpan } from '../../ops/window.js';
 import { OptionError } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { type ActivationIdentifier, activationOf } from '../activations.js';
+import { type Activation, activationOf } from '../activations.js';
 import { getInitializer, type Initializer, type InitializerName } from '../initializers.js';
 import { BasicLayer, type Layer, type LayerOptions, type WeightSpec } from '../layer.js';
 import { getRegularizer, type Regularizer, type RegularizerName } from '../regularizers.js';
@@ -14,7 +14,7 @@ import { channelsOf, engineFormat, type KerasDataFormat } from '../shapes.js';
 /** Weights of layers with a kernel: how they start and what is added to the loss for them. */
 export interface KernelOptions extends LayerOptions {
   /** default none */
-  readonly activation?: ActivationIdentifier;
+  readonly activation?: Activation;
   /** default true */
   readonly useBias?: boolean;
   /** default `glorotUniform` */

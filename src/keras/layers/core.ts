@@ -6,7 +6,7 @@ import { Embedding } from '../../nn/layers/embedding.js';
 import { Linear } from '../../nn/layers/linear.js';
 import type { Module } from '../../nn/module.js';
 import { OptionError, ShapeError } from '../../tensor/errors.js';
-import { type ActivationIdentifier, activationOf, namedActivation } from '../activations.js';
+import { type Activation, activationOf, namedActivation } from '../activations.js';
 import { getInitializer, type Initializer, type InitializerName } from '../initializers.js';
 import { BasicLayer, type Layer, type LayerOptions } from '../layer.js';
 import { ChannelsLast, KerasGaussianNoise, KerasPReLU, Operation } from '../modules.js';
@@ -62,7 +62,7 @@ function plain(
 }
 
 export interface ActivationOptions extends LayerOptions {
-  readonly activation: ActivationIdentifier;
+  readonly activation: Activation;
 }
 
 /** An activation by name. */
@@ -76,17 +76,26 @@ export function activation(options: ActivationOptions): Layer {
 export interface ReLUOptions extends LayerOptions {
   /** Nothing above this comes out; default no limit. */
   readonly maxValue?: number;
+  /** of what is below the threshold; default 0 */
+  readonly negativeSlope?: number;
+  /** What is below counts as negative; default 0. */
+  readonly threshold?: number;
 }
 
-/** max(x, 0), at most `maxValue`. */
+/** x where it is above `threshold`, at most `maxValue`; elsewhere negativeSlope · (x − threshold). */
 export function reLU(options: ReLUOptions = {}): Layer {
-  const { maxValue } = options;
+  const { maxValue, negativeSlope = 0, threshold = 0 } = options;
   if (maxValue !== undefined) checkNumber('reLU', 'maxValue', maxValue, 0);
-  return plain('reLU', 'ReLU', options, ['maxValue'], () =>
-    maxValue === undefined
+  checkNumber('reLU', 'negativeSlope', negativeSlope, -Infinity);
+  checkNumber('reLU', 'threshold', threshold, -Infinity);
+  return plain('reLU', 'ReLU', options, ['maxValue', 'negativeSlope', 'threshold'], () => {
+    if (negativeSlope !== 0 || threshold !== 0) {
+      return new Operation('reLU', { maxValue: maxValue ?? null, negativeSlope, threshold });
+    }
+    return maxValue === undefined
       ? new ReLU()
-      : new Sequential({ relu: new ReLU(), limit: new Operation('maxValue', { value: maxValue }) }),
-  );
+      : new Sequential({ relu: new ReLU(), limit: new Operation('maxValue', { value: maxValue }) });
+  });
 }
 
 export interface AlphaOptions extends LayerOptions {

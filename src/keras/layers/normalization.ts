@@ -4,7 +4,7 @@ import { OptionError, ShapeError } from '../../tensor/errors.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { getInitializer, type Initializer, type InitializerName } from '../initializers.js';
 import { BasicLayer, type Layer, type LayerOptions, type WeightSpec } from '../layer.js';
-import { ChannelsLast, KerasBatchNormalization } from '../modules.js';
+import { ChannelsLast, KerasBatchNormalization, KerasNormalization } from '../modules.js';
 import { getRegularizer, type Regularizer, type RegularizerName } from '../regularizers.js';
 import { extents, formatKerasShape, type KerasShape } from '../shapes.js';
 
@@ -178,4 +178,58 @@ export function groupNormalization(options: GroupNormalizationOptions = {}): Lay
   const epsilon = checkScale(where, options);
   if (options.groups !== -1) checkCount(where, 'groups', options.groups ?? 32);
   return layer;
+}
+
+export interface NormalizationOptions extends LayerOptions {
+  /** the axes with statistics of their own; default −1, the last; `null` (or none) for one mean and variance of all elements */
+  readonly axis?: number | readonly number[] | null;
+  /** the statistics, one for all or one for each position of `axis`, row-major; default: weights, 0 and 1 until they are set */
+  readonly mean?: number | readonly number[];
+  readonly variance?: number | readonly number[];
+  /** x · √variance + mean instead of (x − mean) / √variance; default false */
+  readonly invert?: boolean;
+}
+
+/**
+ * Shifts and scales inputs by the mean and the variance of the data, which training does not change. Weights mean, variance and the count of
+ * examples, unless both are given.
+ */
+export function normalization(options: NormalizationOptions = {}): Layer {
+  const where = 'normalization';
+  const { axis = -1, mean, variance, invert = false } = options;
+  const known = ['axis', 'mean', 'variance', 'invert'];
+  const layer = new BasicLayer(where, 'Normalization', options, known, ([shape]) => {
+    const axes = (axis === null ? [] : typeof axis === 'number' ? [axis] : axis).map((a) => axisOf(where, a, shape));
+    const kept = extents(where, shape).map((extent, i) => (axes.includes(i + 1) ? extent : 1));
+    const module = new KerasNormalization([1, ...kept], invert);
+    if (mean !== undefined && variance !== undefined) {
+      module.mean.write(statistics('mean', mean, module.mean.size));
+      module.variance.write(statistics('variance', variance, module.variance.size));
+      return { module };
+    }
+    const view = kept.filter((_, i) => axes.includes(i + 1));
+    const weight = (name: string, tensor: Tensor): WeightSpec => ({ name, tensor, view, trainable: false });
+    return {
+      module,
+      weights: [
+        weight('mean', module.mean),
+        weight('variance', module.variance),
+        { name: 'count', tensor: module.count, trainable: false },
+      ],
+    };
+  });
+  checkBoolean(where, 'invert', invert);
+  if ((mean === undefined) !== (variance === undefined)) {
+    throw new OptionError(`${where}: mean and variance are given together, or none of them`);
+  }
+  return layer;
+}
+
+/** One number for each position. */
+function statistics(name: string, given: number | readonly number[], size: number): Float32Array {
+  const values = typeof given === 'number' ? [given] : given;
+  if (values.length !== 1 && values.length !== size) {
+    throw new ShapeError(`normalization: ${name} must be one number or ${size}, got ${values.length}`);
+  }
+  return Float32Array.from({ length: size }, (_, i) => values[values.length === 1 ? 0 : i]);
 }

@@ -1,0 +1,445 @@
+import type { Module } from '../../nn/module.js';
+import { FileError, GaborError } from '../../tensor/errors.js';
+import { sizeOf } from '../../tensor/shape.js';
+import type { Activation } from '../activations.js';
+import type { Layer } from '../layer.js';
+import * as layers from '../layers/index.js';
+import type { KerasShape } from '../shapes.js';
+import { type Fields, show } from './json.js';
+import {
+  activationName,
+  type Place,
+  plain,
+  type Reader,
+  readAxis,
+  readDataFormat,
+  readDType,
+  readRegularizer,
+  readShape,
+  serialized,
+} from './serialized.js';
+
+/** Options of a layer, as its factory takes them. */
+export type LayerOptionValues = Readonly<Record<string, unknown>>;
+
+/** How one of Keras's classes becomes a layer. */
+interface LayerRow {
+  readonly make: (options: never) => Layer;
+  /** Keys of the configuration: the option and how its value is read. */
+  readonly keys: Readonly<Record<string, readonly [option: string, read: Reader]>>;
+  /** Keys that change nothing as long as they have one of these values; a key without values never changes anything. */
+  readonly neutral?: Readonly<Record<string, readonly unknown[] | undefined>>;
+  /** At least so many numbers are in the weights. */
+  readonly size?: (options: LayerOptionValues, inputs: readonly KerasShape[]) => number;
+}
+
+/** Keys of every layer that are read elsewhere, or change nothing. */
+const COMMON: Readonly<Record<string, readonly unknown[] | undefined>> = {
+  name: undefined,
+  trainable: undefined,
+  dtype: undefined,
+  batch_input_shape: undefined,
+  batch_shape: undefined,
+  input_shape: undefined,
+  input_dtype: undefined,
+  /** Where random numbers come from is Gabor's own. */
+  seed: undefined,
+  autocast: undefined,
+  lora_rank: [null],
+  lora_alpha: undefined,
+  quantization_config: [null],
+  quantization_mode: [null],
+  /** the dead weight of old versions */
+  updates: [null],
+};
+
+const same = (option: string): readonly [string, Reader] => [option, plain];
+const regularizer = (option: string): readonly [string, Reader] => [option, readRegularizer];
+
+const DATA_FORMAT = { data_format: ['dataFormat', readDataFormat] } as const;
+const ACTIVATION = { activation: ['activation', readActivation] } as const;
+const BIASED = {
+  ...ACTIVATION,
+  use_bias: same('useBias'),
+  bias_regularizer: regularizer('biasRegularizer'),
+  activity_regularizer: regularizer('activityRegularizer'),
+};
+const KERNEL = { ...BIASED, kernel_regularizer: regularizer('kernelRegularizer') };
+const WINDOW = {
+  kernel_size: same('kernelSize'),
+  strides: same('strides'),
+  padding: same('padding'),
+  dilation_rate: same('dilationRate'),
+  ...DATA_FORMAT,
+};
+const DEPTHWISE = {
+  ...BIASED,
+  ...WINDOW,
+  depth_multiplier: same('depthMultiplier'),
+  depthwise_regularizer: regularizer('depthwiseRegularizer'),
+};
+const SCALE = {
+  epsilon: same('epsilon'),
+  center: same('center'),
+  scale: same('scale'),
+  beta_regularizer: regularizer('betaRegularizer'),
+  gamma_regularizer: regularizer('gammaRegularizer'),
+};
+/** Written by Keras 2 for every convolution, whether it has such a kernel or not. */
+const NO_KERNEL = { kernel_regularizer: undefined, kernel_constraint: undefined, groups: [1, null] };
+
+const numbers = (value: unknown): number => (Array.isArray(value) ? sizeOf(value as number[]) : Number(value));
+
+/** The extents of the channels, and of the kernel with all its taps. */
+function window(options: LayerOptionValues, [shape]: readonly KerasShape[]): { channels: number; taps: number } {
+  const channels = Number(options.dataFormat === 'channelsFirst' ? shape[1] : shape.at(-1));
+  const rank = shape.length - 2;
+  const { kernelSize } = options;
+  return { channels, taps: Array.isArray(kernelSize) ? numbers(kernelSize) : Number(kernelSize) ** rank };
+}
+
+function convSize(options: LayerOptionValues, inputs: readonly KerasShape[]): number {
+  const { channels, taps } = window(options, inputs);
+  return (taps * channels * Number(options.filters)) / Number(options.groups ?? 1);
+}
+
+function depthwiseSize(options: LayerOptionValues, inputs: readonly KerasShape[]): number {
+  const { channels, taps } = window(options, inputs);
+  const multiplied = channels * Number(options.depthMultiplier ?? 1);
+  return multiplied * (taps + Number(options.filters ?? 0));
+}
+
+/** Weights along some axes of the input. */
+function alongAxes({ axis = -1 }: LayerOptionValues, [shape]: readonly KerasShape[]): number {
+  if (axis === null) return 1;
+  const axes = (Array.isArray(axis) ? axis : [axis]) as number[];
+  return axes.reduce((product, a) => product * Number(shape.at(a) ?? 1), 1);
+}
+
+const conv = (make: LayerRow['make']): LayerRow => ({
+  make,
+  keys: { ...KERNEL, ...WINDOW, filters: same('filters'), groups: same('groups') },
+  size: convSize,
+});
+const convTranspose = (make: LayerRow['make']): LayerRow => ({
+  make,
+  keys: { ...KERNEL, ...WINDOW, filters: same('filters'), output_padding: same('outputPadding') },
+  neutral: { groups: [1, null] },
+  size: convSize,
+});
+const depthwise = (make: LayerRow['make']): LayerRow => ({
+  make,
+  keys: DEPTHWISE,
+  neutral: { ...NO_KERNEL, filters: undefined, rank: undefined },
+  size: depthwiseSize,
+});
+const separable = (make: LayerRow['make']): LayerRow => ({
+  make,
+  keys: {
+    ...DEPTHWISE,
+    filters: same('filters'),
+    pointwise_regularizer: regularizer('pointwiseRegularizer'),
+  },
+  neutral: { ...NO_KERNEL, rank: undefined },
+  size: depthwiseSize,
+});
+const pooling = (make: LayerRow['make']): LayerRow => ({
+  make,
+  keys: { pool_size: same('poolSize'), strides: same('strides'), padding: same('padding'), ...DATA_FORMAT },
+});
+const globalPooling = (make: LayerRow['make']): LayerRow => ({
+  make,
+  keys: { ...DATA_FORMAT, keepdims: same('keepDims'), keep_dims: same('keepDims') },
+});
+const formatted = (make: LayerRow['make'], keys: LayerRow['keys'] = {}): LayerRow => ({
+  make,
+  keys: { ...DATA_FORMAT, ...keys },
+});
+const simple = (make: LayerRow['make'], keys: LayerRow['keys'] = {}): LayerRow => ({ make, keys });
+
+const LAYERS: Readonly<Record<string, LayerRow>> = {
+  Conv1D: conv(layers.conv1d),
+  Conv2D: conv(layers.conv2d),
+  Conv3D: conv(layers.conv3d),
+  Conv1DTranspose: convTranspose(layers.conv1dTranspose),
+  Conv2DTranspose: convTranspose(layers.conv2dTranspose),
+  Conv3DTranspose: convTranspose(layers.conv3dTranspose),
+  DepthwiseConv1D: depthwise(layers.depthwiseConv1d),
+  DepthwiseConv2D: depthwise(layers.depthwiseConv2d),
+  SeparableConv1D: separable(layers.separableConv1d),
+  SeparableConv2D: separable(layers.separableConv2d),
+  Dense: {
+    make: layers.dense,
+    keys: { ...KERNEL, units: same('units') },
+    size: ({ units }, [shape]) => Number(units) * Number(shape.at(-1)),
+  },
+  Embedding: {
+    make: layers.embedding,
+    keys: {
+      input_dim: same('inputDim'),
+      output_dim: same('outputDim'),
+      input_length: same('inputLength'),
+      embeddings_regularizer: regularizer('embeddingsRegularizer'),
+      activity_regularizer: regularizer('activityRegularizer'),
+    },
+    neutral: { mask_zero: [false, null], sparse: undefined },
+    size: ({ inputDim, outputDim }) => Number(inputDim) * Number(outputDim),
+  },
+
+  BatchNormalization: {
+    make: layers.batchNormalization,
+    keys: { ...SCALE, axis: ['axis', readAxis], momentum: same('momentum') },
+    neutral: {
+      renorm: [false, null],
+      virtual_batch_size: [null],
+      adjustment: [null],
+      fused: undefined,
+      synchronized: [false, null],
+    },
+    size: alongAxes,
+  },
+  LayerNormalization: {
+    make: layers.layerNormalization,
+    keys: { ...SCALE, axis: same('axis') },
+    neutral: { rms_scaling: [false, null] },
+    size: alongAxes,
+  },
+  GroupNormalization: {
+    make: layers.groupNormalization,
+    keys: { ...SCALE, groups: same('groups'), axis: ['axis', readAxis] },
+    size: alongAxes,
+  },
+  Normalization: {
+    make: layers.normalization,
+    keys: {
+      axis: ['axis', (_, value) => value],
+      mean: ['mean', readNumbers],
+      variance: ['variance', readNumbers],
+      invert: same('invert'),
+    },
+    size: alongAxes,
+  },
+
+  Activation: simple(layers.activation, ACTIVATION),
+  ReLU: simple(layers.reLU, {
+    max_value: same('maxValue'),
+    negative_slope: same('negativeSlope'),
+    threshold: same('threshold'),
+  }),
+  LeakyReLU: simple(layers.leakyReLU, { alpha: ['alpha', readNumber], negative_slope: ['alpha', readNumber] }),
+  ELU: simple(layers.elu, { alpha: ['alpha', readNumber] }),
+  ThresholdedReLU: simple(layers.thresholdedReLU, { theta: ['theta', readNumber] }),
+  Softmax: simple(layers.softmax, { axis: ['axis', readAxis] }),
+  PReLU: {
+    make: layers.prelu,
+    keys: { alpha_regularizer: regularizer('alphaRegularizer'), shared_axes: same('sharedAxes') },
+    size({ sharedAxes = [] }, [shape]) {
+      const shared = Array.isArray(sharedAxes) ? sharedAxes : [sharedAxes];
+      return shape.reduce<number>(
+        (size, n, axis) => (axis === 0 || shared.includes(axis) ? size : size * Number(n)),
+        1,
+      );
+    },
+  },
+
+  Dropout: { make: layers.dropout, keys: { rate: same('rate') }, neutral: { noise_shape: [null] } },
+  SpatialDropout1D: { make: layers.spatialDropout1d, keys: { rate: same('rate') }, neutral: { noise_shape: [null] } },
+  SpatialDropout2D: {
+    make: layers.spatialDropout2d,
+    keys: { rate: same('rate'), ...DATA_FORMAT },
+    neutral: { noise_shape: [null] },
+  },
+  SpatialDropout3D: {
+    make: layers.spatialDropout3d,
+    keys: { rate: same('rate'), ...DATA_FORMAT },
+    neutral: { noise_shape: [null] },
+  },
+  GaussianNoise: simple(layers.gaussianNoise, { stddev: same('stddev') }),
+  Identity: simple(layers.identity),
+
+  MaxPooling1D: pooling(layers.maxPooling1d),
+  MaxPooling2D: pooling(layers.maxPooling2d),
+  MaxPooling3D: pooling(layers.maxPooling3d),
+  AveragePooling1D: pooling(layers.averagePooling1d),
+  AveragePooling2D: pooling(layers.averagePooling2d),
+  AveragePooling3D: pooling(layers.averagePooling3d),
+  GlobalMaxPooling1D: globalPooling(layers.globalMaxPooling1d),
+  GlobalMaxPooling2D: globalPooling(layers.globalMaxPooling2d),
+  GlobalMaxPooling3D: globalPooling(layers.globalMaxPooling3d),
+  GlobalAveragePooling1D: globalPooling(layers.globalAveragePooling1d),
+  GlobalAveragePooling2D: globalPooling(layers.globalAveragePooling2d),
+  GlobalAveragePooling3D: globalPooling(layers.globalAveragePooling3d),
+
+  Flatten: formatted(layers.flatten),
+  Reshape: simple(layers.reshape, { target_shape: same('targetShape') }),
+  Permute: simple(layers.permute, { dims: same('dims') }),
+  RepeatVector: simple(layers.repeatVector, { n: same('n') }),
+  ZeroPadding1D: formatted(layers.zeroPadding1d, { padding: same('padding') }),
+  ZeroPadding2D: formatted(layers.zeroPadding2d, { padding: same('padding') }),
+  ZeroPadding3D: formatted(layers.zeroPadding3d, { padding: same('padding') }),
+  Cropping1D: formatted(layers.cropping1d, { cropping: same('cropping') }),
+  Cropping2D: formatted(layers.cropping2d, { cropping: same('cropping') }),
+  Cropping3D: formatted(layers.cropping3d, { cropping: same('cropping') }),
+  UpSampling1D: simple(layers.upSampling1d, { size: same('size') }),
+  UpSampling2D: formatted(layers.upSampling2d, { size: same('size'), interpolation: same('interpolation') }),
+  UpSampling3D: formatted(layers.upSampling3d, { size: same('size') }),
+  Rescaling: simple(layers.rescaling, { scale: ['scale', readNumber], offset: ['offset', readNumber] }),
+  Resizing: {
+    make: layers.resizing,
+    keys: { ...DATA_FORMAT, height: same('height'), width: same('width'), interpolation: same('interpolation') },
+    neutral: {
+      crop_to_aspect_ratio: [false, null],
+      pad_to_aspect_ratio: [false, null],
+      antialias: [false, null],
+      fill_mode: undefined,
+      fill_value: undefined,
+    },
+  },
+
+  Add: simple(layers.add),
+  Subtract: simple(layers.subtract),
+  Multiply: simple(layers.multiply),
+  Average: simple(layers.average),
+  Maximum: simple(layers.maximum),
+  Minimum: simple(layers.minimum),
+  Concatenate: simple(layers.concatenate, { axis: same('axis') }),
+  Dot: simple(layers.dot, { axes: same('axes'), normalize: same('normalize') }),
+};
+
+/** What can be done about layers that are not in the table. */
+const ADVICE: readonly (readonly [RegExp, string])[] = [
+  [/Lambda$/, 'it stands for Python code, which is never run here; in Keras, put layers in its place and save again'],
+  [
+    /^Random|^(AutoContrast|MixUp|CutMix|RandAugment|AugMix)$/,
+    'it changes images at random in training; in Keras, save the model without it, and augment the data with BatchLoader',
+  ],
+  [/RNN$|LSTM|GRU|^Bidirectional$|Attention/, 'recurrent layers and attention are not among the layers of gabor/keras'],
+];
+
+function unknownLayer(where: string, className: string): FileError {
+  const advice =
+    ADVICE.find(([pattern]) => pattern.test(className))?.[1] ??
+    `known ones are ${Object.keys(LAYERS).join(', ')}. With a custom layer, build the model with gabor/keras and take the weights alone: model.loadWeights(path)`;
+  return new FileError(`${where}: there is no layer ${className} here; ${advice}`);
+}
+
+/** A layer of a file: made, but not built. */
+export interface MadeLayer {
+  readonly layer: Layer;
+  /** At least so many numbers are in its weights for inputs of these shapes. */
+  size(inputs: readonly KerasShape[]): number;
+}
+
+export interface LayerReading {
+  readonly where: string;
+  readonly version: number;
+  /** Leave out constraints of weights. */
+  readonly ignoreConstraints: boolean;
+}
+
+/**
+ * The layer of a class with this configuration.
+ *
+ * @param name of the layer; default: the next one of its kind
+ * @throws FileError for an unknown class, and for what the layer cannot do
+ */
+export function makeLayer(reading: LayerReading, className: string, config: Fields, name?: string): MadeLayer {
+  const { where } = reading;
+  if (!Object.hasOwn(LAYERS, className)) throw unknownLayer(where, className);
+  const row = LAYERS[className];
+  const options: Record<string, unknown> = { ...(name === undefined ? {} : { name }) };
+  if (config.trainable !== undefined && config.trainable !== null) options.trainable = config.trainable === true;
+  const dtype = readDType({ ...reading, where: `${where}, dtype` }, config.dtype);
+  if (dtype === 'int32' && className !== 'Embedding') {
+    throw new FileError(`${where}: computes with the dtype ${show(config.dtype)}; layers compute with floats`);
+  }
+  const batchInputShape = readShape({ ...reading, where: `${where}, batch_input_shape` }, config.batch_input_shape);
+  if (batchInputShape !== undefined) options.batchInputShape = batchInputShape;
+  for (const [key, value] of Object.entries(config)) {
+    if (Object.hasOwn(row.keys, key)) {
+      const [option, read] = row.keys[key];
+      const known = read({ where: `${where}, ${key}`, version: reading.version }, value);
+      if (known !== undefined) options[option] = known;
+    } else checkUnread(reading, row, key, value);
+  }
+  const layer = fromFile(where, () => row.make(options as never));
+  return { layer, size: (inputs) => row.size?.(options, inputs) || 0 };
+}
+
+/** Throws for a key that nobody reads, unless it changes nothing. */
+function checkUnread(reading: LayerReading, row: LayerRow, key: string, value: unknown): void {
+  // The weights are in the file; how they began does not matter.
+  if (value === null || value === undefined || key.endsWith('_initializer')) return;
+  const { where } = reading;
+  const neutral = { ...COMMON, ...row.neutral };
+  if (Object.hasOwn(neutral, key)) {
+    const values = neutral[key];
+    if (values === undefined || values.includes(value)) return;
+    throw new FileError(
+      `${where}: ${key} = ${show(value)} cannot be done here; it can be ${values.map(show).join(' or ')}`,
+    );
+  }
+  if (key.endsWith('_constraint')) {
+    if (reading.ignoreConstraints) return;
+    throw new FileError(
+      `${where}: ${key} = ${show(value)}: weights are not constrained in training here; to predict, or to train without, load with { ignoreConstraints: true }`,
+    );
+  }
+  throw new FileError(`${where}: the option ${key} = ${show(value)} is not known`);
+}
+
+/** Runs what a file describes; what goes wrong there is the file's. */
+export function fromFile<T>(where: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof FileError) throw error;
+    // TypeError: values of other types than expected. RangeError: more memory than there can be.
+    if (!(error instanceof GaborError || error instanceof TypeError || error instanceof RangeError)) throw error;
+    throw new FileError(`${where}: ${error.message}`, { cause: error });
+  }
+}
+
+/** By name, or a layer without weights that stands for one. */
+function readActivation(place: Place, value: unknown): Activation | undefined {
+  if (value === null || value === undefined) return undefined;
+  const object = serialized(value);
+  if (object === undefined || typeof value === 'string' || !Object.hasOwn(LAYERS, object.className)) {
+    const name = object?.className === 'function' ? (value as Fields).config : object?.className;
+    return activationName(place, name ?? value);
+  }
+  const reading = { ...place, ignoreConstraints: true };
+  const { layer } = makeLayer(reading, object.className, object.config);
+  return fromFile(place.where, (): Module => {
+    layer.build([[null, 1]]);
+    if (layer.weights.length > 0)
+      throw new FileError(`${place.where}: ${object.className} has weights; an activation has none`);
+    return layer.module;
+  });
+}
+
+/** Numbers that Keras may have written as an array of NumPy. */
+function readNumber({ where }: Place, value: unknown): number | undefined {
+  if (value === null || value === undefined) return undefined;
+  const flat = flatNumbers(value);
+  if (flat?.length === 1) return flat[0];
+  throw new FileError(`${where}: must be one number, got ${show(value)}`);
+}
+
+function readNumbers({ where }: Place, value: unknown): number[] | undefined {
+  if (value === null || value === undefined) return undefined;
+  const flat = flatNumbers(value);
+  if (flat !== undefined) return flat;
+  throw new FileError(`${where}: must be numbers, got ${show(value)}`);
+}
+
+function flatNumbers(value: unknown): number[] | undefined {
+  if (typeof value === 'number') return [value];
+  if (Array.isArray(value)) {
+    const flat = value.flat(8);
+    return flat.every((n) => typeof n === 'number') ? flat : undefined;
+  }
+  const object = serialized(value);
+  const inner = object?.config.value ?? (value as { config?: unknown } | null)?.config;
+  return object !== undefined && Array.isArray(inner) ? flatNumbers(inner) : undefined;
+}
