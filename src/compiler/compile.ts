@@ -10,7 +10,8 @@ import { layOut } from './layout.js';
 import { lowerGraph } from './lower.js';
 import type { MachineDescription } from './machine.js';
 import { type MemoryPlan, planMemory, resolveUpdates } from './memory.js';
-import { prepareFilters } from './prepare.js';
+import { placeResults } from './place.js';
+import { prepareSteps } from './prepare.js';
 import { mergeCommon } from './rewrite-graph.js';
 import { simplify } from './simplify.js';
 import { splitReductions } from './split-reductions.js';
@@ -35,9 +36,10 @@ export const PASSES: readonly Pass[] = [
   ['simplify', simplify],
   ['lay out', layOut],
   ['split reductions', splitReductions],
-  ['prepare', (program) => prepareFilters(program)],
+  ['prepare', (program) => prepareSteps(program)],
   ['combine', combineNests],
   ['resolve updates', resolveUpdates],
+  ['place results', placeResults],
 ];
 
 /** All passes from a traced graph to kernels with memory. `GABOR_DEBUG=graph` prints the program after each. */

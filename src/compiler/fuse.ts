@@ -21,7 +21,7 @@ import { type Buffer, countReads, escaping, removeDeadSteps, type Step, type Ste
 export function fuse(program: Steps): Steps {
   let current = removeDeadSteps(program);
   for (;;) {
-    const next = removeDeadSteps(fuseEpilogues(inlineMaps(current)));
+    const next = removeDeadSteps(inlineMaps(fuseEpilogues(current)));
     if (next.steps.length === current.steps.length) return next;
     current = next;
   }
@@ -100,8 +100,8 @@ function canInline(step: Step, buffer: Buffer): boolean {
   return !step.operands.slice(0, own).includes(buffer);
 }
 
-/** How often each element of `buffer` is evaluated when its map is moved into `step`. */
-function evaluations(step: Step, buffer: Buffer): number {
+/** How often `step` loads each element of `buffer`, or would evaluate it if its map moved into `step`. */
+export function evaluations(step: Step, buffer: Buffer): number {
   const size = sizeOf(buffer.type.shape);
   let count = 0;
   const visit = (e: Expression, domain: number): void =>

@@ -2,13 +2,22 @@ import { axisIndex, isIndirect, load, type Subscript, visitExpression } from '..
 import { mapNest, termsOf } from '../kernel/kernel.js';
 import { DTYPES } from '../tensor/dtype.js';
 import { sizeOf } from '../tensor/shape.js';
-import { type Buffer, makeBuffer, type Preparation, rootBuffer, type Step, type Steps } from './steps.js';
+import {
+  type Buffer,
+  makeBuffer,
+  type Preparation,
+  rootBuffer,
+  type Step,
+  type Steps,
+  stridesOf,
+  wholeOf,
+} from './steps.js';
 
-/** Where a buffer lies: in the arena that the program owns, or in the memory of one of its inputs or outputs. */
+/** Where a buffer lies: `offset` bytes into the arena that the program owns, or into the memory of one of its inputs or outputs. */
 export type Location =
   | { readonly kind: 'arena'; readonly offset: number }
-  | { readonly kind: 'input'; readonly input: number }
-  | { readonly kind: 'output'; readonly output: number };
+  | { readonly kind: 'input'; readonly input: number; readonly offset: number }
+  | { readonly kind: 'output'; readonly output: number; readonly offset: number };
 
 export interface MemoryPlan {
   readonly arenaBytes: number;
@@ -164,10 +173,13 @@ export function planMemory(program: Steps): MemoryPlan {
     temporaryBytes,
     location(buffer): Location {
       const root = rootBuffer(buffer);
-      if (root.input !== undefined) return { kind: 'input', input: root.input };
+      const strides = stridesOf(buffer);
+      const first = wholeOf(buffer).start.reduce((n, position, d) => n + position * strides[d], 0);
+      const offset = first * DTYPES[root.type.dtype].bytes;
+      if (root.input !== undefined) return { kind: 'input', input: root.input, offset };
       const output = outputs.get(root);
-      if (output !== undefined) return { kind: 'output', output };
-      return { kind: 'arena', offset: offsets.get(root) as number };
+      if (output !== undefined) return { kind: 'output', output, offset };
+      return { kind: 'arena', offset: (offsets.get(root) as number) + offset };
     },
   };
 }

@@ -5,14 +5,15 @@ import { assign, trace } from '../graph/trace.js';
 import { conv2d } from '../ops/conv.js';
 import { matmul } from '../ops/convolution.js';
 import { tensor } from '../ops/create.js';
-import { add, mul, relu } from '../ops/elementwise.js';
+import { add, div, mul, relu, sqrt } from '../ops/elementwise.js';
+import { reshape } from '../ops/reshape.js';
 import { ReferenceDevice } from '../targets/reference/device.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { compileGraph } from './compile.js';
 import { type MachineDescription, USUAL_CACHES } from './machine.js';
 import { bytesOf, keptBuffers, planMemory } from './memory.js';
-import { prepareFilters } from './prepare.js';
+import { prepareSteps } from './prepare.js';
 import { preparationsOf, rootBuffer, type Steps } from './steps.js';
 import { verifySteps } from './verify.js';
 
@@ -57,6 +58,17 @@ test('filters are prepared, by the inputs that they are computed from; activatio
   );
 });
 
+test('what is computed of parameters alone and read for every position is prepared', () => {
+  const [x, w, scale, variance] = [zeros(1, 3, 8, 8), zeros(8, 3, 3, 3), zeros(8), zeros(8)];
+  const channels = (t: Tensor): Tensor => reshape(t, [8, 1, 1]);
+  const normalized = (): Tensor => mul(conv2d(x, w), channels(div(scale, sqrt(add(variance, 1e-5)))));
+  const { prepared } = compiled({ x, w, scale, variance }, () => [normalized()]);
+  assert.deepEqual(Object.keys(prepared), ['w', 'scale,variance']);
+  // Not where it is an output, too.
+  const both = compiled({ x, w, scale, variance }, () => [normalized(), div(scale, sqrt(add(variance, 1e-5)))]);
+  assert.deepEqual(Object.keys(both.prepared), ['w']);
+});
+
 test('the transformed filters of Winograd are kept, the packed ones in between are not', () => {
   const [x, w] = [zeros(1, 8, 16, 16), zeros(8, 8, 3, 3)];
   const { program, prepared } = compiled({ x, w }, () => [conv2d(x, w, { padding: 1 })], { ...MACHINE, winograd: 2 });
@@ -97,7 +109,7 @@ test('filters beyond the limit are packed every time', () => {
   const bytes = 8 * 8 * 4;
   const plain = { ...program, steps: program.steps.map((step) => ({ ...step, preparation: undefined })) };
   for (const n of [0, 1, 3, 4]) {
-    const limited = prepareFilters(plain, n * bytes);
+    const limited = prepareSteps(plain, n * bytes);
     verifySteps(limited, 'prepare');
     assert.equal(preparationsOf(limited.steps).length, n);
   }

@@ -1,18 +1,23 @@
+import { ownOperands } from '../kernel/tile.js';
+import { evaluations } from './fuse.js';
 import { bytesOf } from './memory.js';
 import { type Buffer, type Preparation, rootBuffer, type Step, type Steps } from './steps.js';
 
-/** Filters kept between runs take at most so much memory per program; those beyond are packed in every run. */
+/** What is kept between runs takes at most so much memory per program; filters beyond are packed in every run. */
 export const PREPARED_BYTES: number = 2 ** 30;
+/** What is no filter is kept where it is small and each element is read so often, as are the scales of a folded normalisation. */
+const READS = 4;
+const SMALL_BYTES = 2 ** 16;
 
 /**
- * Finds the steps that turn inputs into filters of contractions (packing, transforms, arithmetic on parameters): they only have
- * to run again when one of these inputs has changed. They move to the front, and each gets its {@link Step.preparation}. Equal ones
- * (a filter that several layers share) become one.
+ * Finds the steps that turn inputs into filters of contractions (packing, transforms, arithmetic on parameters) and into what is small
+ * beside its readers (scale and shift of each channel): they only have to run again when one of these inputs has changed. They move to
+ * the front, and each gets its {@link Step.preparation}. Equal ones (a filter that several layers share) become one.
  *
- * Not among them: what depends on an input that this program writes, contractions, and steps that something else than a filter is
- * computed from, which would keep activations.
+ * Not among them: what depends on an input that this program writes, contractions, and steps that something else is computed from,
+ * which would keep activations.
  */
-export function prepareFilters(program: Steps, limit: number = PREPARED_BYTES): Steps {
+export function prepareSteps(program: Steps, limit: number = PREPARED_BYTES): Steps {
   const writes = writtenInputs(program);
   const candidates = program.steps.filter(({ kernel }) => kernel.kind === 'nest' || kernel.kind === 'mix');
   const all = closure(program, writes, new Set(candidates));
@@ -90,39 +95,42 @@ export function writtenInputs({ steps, updates }: Steps): Set<Buffer> {
   return written;
 }
 
-/** Operands of a kernel that are filters in the form that it wants. */
-export function filterOperands({ kernel, operands }: Step): Set<Buffer> {
-  if (kernel.kind !== 'tile') return new Set();
-  const filters = new Set(kernel.phases.map(({ filter }) => filter));
-  const others = new Set(operands.filter((_, i) => !filters.has(i)).map(rootBuffer));
-  return new Set([...filters].map((i) => rootBuffer(operands[i])).filter((buffer) => !others.has(buffer)));
+/** Operands of a kernel that may be kept: filters in the form that it wants, and what its expressions read many times. */
+function keptOperands(step: Step): Set<Buffer> {
+  const { kernel, operands } = step;
+  const filters = new Set(kernel.kind === 'tile' ? kernel.phases.map(({ filter }) => filter) : []);
+  const own = kernel.kind === 'tile' ? ownOperands(kernel) : 0;
+  const small = (operand: Buffer): boolean => bytesOf(operand) <= SMALL_BYTES && evaluations(step, operand) >= READS;
+  const kept = operands.filter((operand, i) => filters.has(i) || (i >= own && small(operand)));
+  const others = new Set(operands.filter((operand) => !kept.includes(operand)).map(rootBuffer));
+  return new Set(kept.map(rootBuffer).filter((buffer) => !others.has(buffer)));
 }
 
-/** The largest part of `steps` that is computed from unwritten inputs and itself, and read as filters and by itself alone. */
+/** The largest part of `steps` that is computed from unwritten inputs and itself, and read by itself and as what may be kept alone. */
 function closure(program: Steps, writes: ReadonlySet<Buffer>, steps: ReadonlySet<Step>): Set<Step> {
   let current = new Set(steps);
   for (;;) {
     const before = current.size;
-    current = computable(program, writes, readAsFilters(program, current));
+    current = computable(program, writes, onlyKept(program, current));
     if (current.size === before) return current;
   }
 }
 
-function readAsFilters(program: Steps, steps: ReadonlySet<Step>): Set<Step> {
+function onlyKept(program: Steps, steps: ReadonlySet<Step>): Set<Step> {
   const read = new Set(program.outputs.map(rootBuffer));
   for (const { value } of program.updates) read.add(rootBuffer(value));
-  const kept = new Set<Step>();
+  const found = new Set<Step>();
   for (let i = program.steps.length - 1; i >= 0; i--) {
     const step = program.steps[i];
     const results = step.results.map(rootBuffer);
     if (steps.has(step) && results.every((result) => result.input === undefined && !read.has(result))) {
-      kept.add(step);
+      found.add(step);
       continue;
     }
-    const filters = filterOperands(step);
-    for (const operand of step.operands) if (!filters.has(rootBuffer(operand))) read.add(rootBuffer(operand));
+    const kept = keptOperands(step);
+    for (const operand of step.operands) if (!kept.has(rootBuffer(operand))) read.add(rootBuffer(operand));
   }
-  return kept;
+  return found;
 }
 
 function computable(program: Steps, writes: ReadonlySet<Buffer>, steps: ReadonlySet<Step>): Set<Step> {
@@ -136,14 +144,14 @@ function computable(program: Steps, writes: ReadonlySet<Buffer>, steps: Readonly
   return kept;
 }
 
-/** Without the steps whose filters would need more memory than there is, the first ones first. */
+/** Without the steps that would keep more memory than there is, the first ones first. */
 function withinLimit(steps: readonly Step[], prepared: ReadonlySet<Step>, limit: number): Set<Step> {
-  const filters = new Set(steps.flatMap((step) => [...filterOperands(step)]));
+  const operands = new Set(steps.flatMap((step) => [...keptOperands(step)]));
   let bytes = 0;
   const kept = new Set<Step>();
   for (const step of steps) {
     if (!prepared.has(step)) continue;
-    const own = step.results.reduce((n, result) => n + (filters.has(rootBuffer(result)) ? bytesOf(result) : 0), 0);
+    const own = step.results.reduce((n, result) => n + (operands.has(rootBuffer(result)) ? bytesOf(result) : 0), 0);
     if (bytes + own > limit) continue;
     bytes += own;
     kept.add(step);

@@ -13,6 +13,14 @@ export interface Buffer {
   order: readonly number[];
   /** This buffer is another one under a different shape, or is written to the other's memory. */
   alias: Buffer | undefined;
+  /** This buffer is a box of another one with as many dimensions, from `start` on, and its elements lie as they do there. */
+  within: { readonly buffer: Buffer; readonly start: readonly number[] } | undefined;
+}
+
+/** Positions start[d] … start[d] + shape[d] − 1 along every dimension d. */
+export interface Box {
+  readonly start: readonly number[];
+  readonly shape: readonly number[];
 }
 
 /** A group of steps at the front of a program whose results stay valid from run to run until one of these inputs changes. */
@@ -47,14 +55,57 @@ export interface Steps {
 let bufferIds = 0;
 
 export function makeBuffer(type: TensorType, input?: number): Buffer {
-  return { id: bufferIds++, type, input, order: type.shape.map((_, axis) => axis), alias: undefined };
+  return {
+    id: bufferIds++,
+    type,
+    input,
+    order: type.shape.map((_, axis) => axis),
+    alias: undefined,
+    within: undefined,
+  };
 }
 
-/** Follows aliases to the buffer that owns the memory. */
+/** Follows aliases and boxes to the buffer that owns the memory. */
 export function rootBuffer(buffer: Buffer): Buffer {
   let root = buffer;
-  while (root.alias !== undefined) root = root.alias;
-  return root;
+  for (;;) {
+    const next = root.alias ?? root.within?.buffer;
+    if (next === undefined) return root;
+    root = next;
+  }
+}
+
+/** The whole that a buffer is a box of (itself, if it is none), and where the box begins there. */
+export function wholeOf(buffer: Buffer): { whole: Buffer; start: readonly number[] } {
+  let whole = buffer;
+  let start: readonly number[] = buffer.type.shape.map(() => 0);
+  while (whole.within !== undefined) {
+    const { within } = whole;
+    start = start.map((position, d) => position + within.start[d]);
+    whole = within.buffer;
+  }
+  return { whole, start };
+}
+
+/** Whether two buffers are boxes of one that have nothing in common. */
+export function apart(a: Buffer, b: Buffer): boolean {
+  const [x, y] = [wholeOf(a), wholeOf(b)];
+  if (x.whole !== y.whole) return false;
+  const meets = (start: number, d: number): boolean =>
+    start < y.start[d] + b.type.shape[d] && y.start[d] < start + a.type.shape[d];
+  return !x.start.every(meets);
+}
+
+/** Elements between neighbours along every dimension, as they lie in memory. */
+export function stridesOf(buffer: Buffer): number[] {
+  const { type, order } = wholeOf(buffer).whole;
+  const strides = new Array<number>(type.shape.length);
+  let stride = 1;
+  for (const axis of [...order].reverse()) {
+    strides[axis] = stride;
+    stride *= type.shape[axis];
+  }
+  return strides;
 }
 
 /** How many times each buffer is read by steps. Reads by the program's outputs and updates are not counted. */
@@ -95,7 +146,9 @@ export function printSteps(program: Steps): string {
   const name = (buffer: Buffer): string => {
     if (!numbers.has(buffer)) numbers.set(buffer, numbers.size);
     const order = buffer.order.some((axis, i) => axis !== i) ? `@${buffer.order.join('')}` : '';
-    return `b${numbers.get(buffer)}:${formatType(buffer.type)}${order}${buffer.alias ? `=${name(buffer.alias)}` : ''}`;
+    const { alias, within } = buffer;
+    const inside = within === undefined ? '' : `⊂${name(within.buffer)}[${within.start}]`;
+    return `b${numbers.get(buffer)}:${formatType(buffer.type)}${order}${alias ? `=${name(alias)}` : inside}`;
   };
   const lines = program.steps.map((step) => {
     const head = `${step.results.map(name).join(', ')} = ${step.name}(${step.operands.map(name).join(', ')})`;

@@ -2,11 +2,12 @@ import { type Expression, isIndirect, type Subscript, visitExpression } from '..
 import { expressionsOf, type Nest, termsOf } from '../kernel/nest.js';
 import { invariant } from '../tensor/errors.js';
 import { formatType, sameShape, sizeOf } from '../tensor/shape.js';
-import { type Buffer, type Preparation, rootBuffer, type Step, type Steps } from './steps.js';
+import { apart, type Buffer, type Preparation, rootBuffer, type Step, type Steps } from './steps.js';
 
 /** Checks the invariants that every pass over steps must keep; `after` names the pass in the message. */
 export function verifySteps(program: Steps, after: string): void {
   const defined = new Set<Buffer>(program.inputs);
+  const boxes = new Map<Buffer, Buffer[]>();
   for (const step of program.steps) {
     const where = `after ${after}: ${step.name}`;
     for (const operand of step.operands) {
@@ -20,6 +21,7 @@ export function verifySteps(program: Steps, after: string): void {
         `${where}: [${order}] is no order of ${formatType(result.type)}`,
       );
       defined.add(result);
+      verifyBox(result, boxes, defined, where);
     }
     verifyKernel(step, where);
   }
@@ -27,6 +29,31 @@ export function verifySteps(program: Steps, after: string): void {
     invariant(defined.has(buffer) || defined.has(rootBuffer(buffer)), `after ${after}: a result is never written`);
   }
   verifyPreparations(program, after);
+}
+
+/** Boxes lie inside of their whole and apart from each other; when all are written, so is the whole. */
+function verifyBox(box: Buffer, boxes: Map<Buffer, Buffer[]>, defined: Set<Buffer>, where: string): void {
+  if (box.within === undefined) return;
+  const { buffer: whole, start } = box.within;
+  const { shape, dtype } = whole.type;
+  invariant(
+    box.alias === undefined && box.type.dtype === dtype && start.length === shape.length,
+    `${where}: a ${formatType(box.type)} is no box of a ${formatType(whole.type)}`,
+  );
+  invariant(
+    start.every((from, d) => from >= 0 && from + box.type.shape[d] <= shape[d]),
+    `${where}: a ${formatType(box.type)} at [${start}] sticks out of a ${formatType(whole.type)}`,
+  );
+  const others = boxes.get(whole) ?? [];
+  invariant(
+    others.every((other) => apart(box, other)),
+    `${where}: boxes of a ${formatType(whole.type)} overlap`,
+  );
+  boxes.set(whole, [...others, box]);
+  const written = [...others, box].reduce((n, { type }) => n + sizeOf(type.shape), 0);
+  if (written < sizeOf(shape)) return;
+  defined.add(whole);
+  verifyBox(whole, boxes, defined, where);
 }
 
 /** Prepared steps come first, and need nothing but their inputs, which the program does not write, and each other. */

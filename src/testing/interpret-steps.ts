@@ -1,5 +1,5 @@
 import { rowMajor, sameOrder } from '../compiler/layout.js';
-import { type Buffer, rootBuffer, type Step, type Steps } from '../compiler/steps.js';
+import { type Buffer, rootBuffer, type Step, type Steps, stridesOf, wholeOf } from '../compiler/steps.js';
 import { interpretKernel, type KernelArray } from '../kernel/interpret.js';
 import { interpretMix, interpretOuter, interpretTile } from '../kernel/interpret-tile.js';
 import { allocateArray, type TypedArray } from '../tensor/dtype.js';
@@ -33,7 +33,7 @@ export function interpretSteps(program: Steps, inputs: readonly TypedArray[]): S
   const array = (buffer: Buffer): KernelArray => {
     const data = contents(buffer);
     const place = placement(buffer);
-    return { type: buffer.type, data: place === undefined ? data : data.map((_, i) => data[place[i]]) };
+    return { type: buffer.type, data: place === undefined ? data : pick(data, place) };
   };
   program.inputs.forEach((buffer, i) => {
     contents(buffer).set(inputs[i]);
@@ -63,21 +63,22 @@ export function interpretSteps(program: Steps, inputs: readonly TypedArray[]): S
   return { outputs, inputs: program.inputs.map((buffer) => contents(buffer).slice()) };
 }
 
+function pick(data: TypedArray, place: readonly number[]): TypedArray {
+  return data.slice(0, place.length).map((_, i) => data[place[i]]);
+}
+
 /** Where each element, counted row-major, lies in memory; undefined if memory is row-major. */
-function placement({ type: { shape }, order }: Buffer): number[] | undefined {
-  if (sameOrder(shape, order, rowMajor(shape))) return undefined;
-  const strides = new Array<number>(shape.length);
-  let stride = 1;
-  for (const axis of [...order].reverse()) {
-    strides[axis] = stride;
-    stride *= shape[axis];
-  }
-  return Array.from({ length: sizeOf(shape) }, (_, flat) => {
+function placement(buffer: Buffer): number[] | undefined {
+  const { type, order, within } = buffer;
+  if (within === undefined && sameOrder(type.shape, order, rowMajor(type.shape))) return undefined;
+  const strides = stridesOf(buffer);
+  const first = wholeOf(buffer).start.reduce((n, position, d) => n + position * strides[d], 0);
+  return Array.from({ length: sizeOf(type.shape) }, (_, flat) => {
     let rest = flat;
-    let at = 0;
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      at += (rest % shape[axis]) * strides[axis];
-      rest = Math.floor(rest / shape[axis]);
+    let at = first;
+    for (let axis = type.shape.length - 1; axis >= 0; axis--) {
+      at += (rest % type.shape[axis]) * strides[axis];
+      rest = Math.floor(rest / type.shape[axis]);
     }
     return at;
   });

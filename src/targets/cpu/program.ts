@@ -1,6 +1,14 @@
 import { type Plan, workOf } from '../../compiler/compile.js';
 import { bytesOf, type Location } from '../../compiler/memory.js';
-import { type Buffer, type Preparation, preparationsOf, type Step } from '../../compiler/steps.js';
+import {
+  apart,
+  type Buffer,
+  type Preparation,
+  preparationsOf,
+  rootBuffer,
+  type Step,
+  stridesOf,
+} from '../../compiler/steps.js';
 import { InternalError } from '../../tensor/errors.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
@@ -89,9 +97,10 @@ export function emitProgram(
         ? table.inputSlot(location.input)
         : table.outputSlot(location.output);
   const range = (buffer: Buffer): Range => {
-    const location = memory.location(buffer);
-    const from = location.kind === 'arena' ? location.offset : 0;
-    return { slot: slot(location), from, to: from + bytesOf(buffer) };
+    const root = rootBuffer(buffer);
+    const location = memory.location(root);
+    const from = location.offset;
+    return { slot: slot(location), from, to: from + bytesOf(root), buffer };
   };
   const run = assembler.define('run', 3, (m, [thread, threads, tableAddress]) => {
     const ownMemory = (): Register => {
@@ -102,7 +111,7 @@ export function emitProgram(
     const pointer = (buffer: Buffer): Register => {
       const location = memory.location(buffer);
       const base = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * slot(location));
-      const offset = location.kind === 'arena' ? location.offset : 0;
+      const { offset } = location;
       return offset === 0 ? base : m.binary('add', base, m.constant('i32', offset));
     };
     const runStep = (i: number, hazards: Hazards): void => {
@@ -226,27 +235,25 @@ function kernelCode(step: Step, lanes: number): KernelCode {
   }
 }
 
-/** Strides of a buffer under its physical order. */
+/** How the elements of a buffer lie in memory. */
 export function viewOf(buffer: Buffer): View {
-  const { shape, dtype } = buffer.type;
-  const strides = new Array<number>(shape.length);
-  let stride = 1;
-  for (let i = shape.length - 1; i >= 0; i--) {
-    const axis = buffer.order[i];
-    strides[axis] = stride;
-    stride *= shape[axis];
-  }
-  return { dtype, strides };
+  return { dtype: buffer.type.dtype, strides: stridesOf(buffer) };
 }
 
 interface Range {
   readonly slot: number;
+  /** Of all memory that the buffer shares with others. */
   readonly from: number;
   readonly to: number;
+  readonly buffer: Buffer;
 }
 
 interface Access extends Range {
   readonly solo: boolean;
+}
+
+function meet(x: Range, y: Range): boolean {
+  return x.slot === y.slot && x.from < y.to && y.from < x.to && !apart(x.buffer, y.buffer);
 }
 
 /** Which memory was read and written since the last barrier, by all threads or by the first one alone. */
@@ -264,7 +271,7 @@ class Hazards {
     const reads = step.operands.map(this.#range);
     const writes = step.results.map(this.#range);
     const meets = (own: readonly Range[], before: readonly Access[]): boolean =>
-      own.some((x) => before.some((y) => !(solo && y.solo) && x.slot === y.slot && x.from < y.to && y.from < x.to));
+      own.some((x) => before.some((y) => !(solo && y.solo) && meet(x, y)));
     return meets(reads, this.#writes) || meets(writes, this.#writes) || meets(writes, this.#reads);
   }
 
