@@ -1,53 +1,165 @@
-// Bundles what tsc compiled into a few files, so that a program loads 20 modules instead of 250 (docs/decisions/startup.md).
-// Every entry of package.json and every worker becomes a file of BUILD/bundle; what they share is in chunks beside them, so
-// that there is one copy of every class.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+// Bundles what tsc compiled, so that a program loads a script and a few lines instead of 250 modules (docs/decisions/startup.md):
+// BUILD/bundle/library.cjs has all modules and the dependencies written in JavaScript; every entry of package.json is a file of names
+// that come from there; every worker is a file of its own.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const root = resolve(process.env.GABOR_BUILD ?? fileURLToPath(new URL('../dist', import.meta.url)));
 const out = join(root, 'bundle');
 const { exports, bin } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
+/** Name of the file in the bundle → module. */
 const entries = new Map();
 const enter = (name, file) => {
   if ((entries.get(name) ?? file) !== file) throw new Error(`bundle: two entries are named ${name}`);
   entries.set(name, file);
 };
-enter(basename(bin.gabor, '.js'), 'cli/main.js');
+const command = basename(bin.gabor, '.js');
+enter(command, 'cli/main.js');
 for (const { types, default: file } of Object.values(exports)) {
   if (!/^\.\/dist\/bundle\/[\w-]+\.js$/.test(file)) throw new Error(`package.json: ${file} is not in dist/bundle`);
   enter(basename(file, '.js'), types.replace('./dist/', '').replace(/\.d\.ts$/, '.js'));
 }
-// Files beside a module that it names by a URL: all files of the bundle lie in one folder, so that such names stay right.
-const BESIDE = /new URL\((['"])\.\/([\w-]+)\.js\1, import\.meta\.url\)/g;
 const modules = readdirSync(root, { recursive: true })
   .map((file) => file.replaceAll('\\', '/'))
-  .filter((file) => file.endsWith('.js') && !/\.test\.js$|^testing\/|^bundle\//.test(file));
+  .filter((file) => file.endsWith('.js') && !/\.test\.js$|^testing\/|^bundle\//.test(file))
+  .sort();
+const hash = createHash('sha256');
+/** Files beside a module that it names by a URL: all files of the bundle lie in one folder, so that such names stay right. */
+const workers = new Map();
 for (const file of modules) {
-  for (const [, , name] of readFileSync(join(root, file), 'utf8').matchAll(BESIDE)) {
+  const text = readFileSync(join(root, file), 'utf8');
+  hash.update(`${file} ${text.length}\n`).update(text);
+  for (const [, , name] of text.matchAll(/new URL\((['"])\.\/([\w-]+)\.js\1, import\.meta\.url\)/g)) {
     const worker = join(dirname(file), `${name}.js`);
-    if (existsSync(join(root, worker))) enter(name, worker);
+    if (!existsSync(join(root, worker))) throw new Error(`bundle: ${file} names ${name}.js, which is missing`);
+    if (entries.has(name) || (workers.get(name) ?? worker) !== worker)
+      throw new Error(`bundle: two files are named ${name}`);
+    workers.set(name, worker);
   }
 }
 
-rmSync(out, { recursive: true, force: true });
-await build({
-  entryPoints: Object.fromEntries([...entries].map(([name, file]) => [name, join(root, file)])),
-  outdir: out,
+const define = { BUNDLED_MODULES: JSON.stringify(hash.digest('hex')) };
+const common = {
   bundle: true,
-  splitting: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20',
-  packages: 'external',
-  sourcemap: true,
-  sourcesContent: false,
+  external: ['koffi'],
   logLevel: 'warning',
-});
-for (const file of readdirSync(out).filter((name) => name.endsWith('.js'))) {
-  for (const [, , name] of readFileSync(join(out, file), 'utf8').matchAll(BESIDE)) {
-    if (!existsSync(join(out, `${name}.js`))) throw new Error(`bundle: ${file} names ${name}.js, which is missing`);
+  metafile: true,
+};
+
+/**
+ * Dependencies, and modules of Node that take milliseconds, run when something of them is used: their exports become getters. What they
+ * export is asked here.
+ */
+const later = {
+  name: 'later',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(?:node:crypto|[@a-z][^:]*)$/ }, async ({ path, kind, resolveDir }) => {
+      if (kind !== 'import-statement' || common.external.includes(path)) return undefined;
+      const exported = await import(path);
+      // The default export of what is not an ES module is the module: it must be an object to be a set of getters.
+      if (typeof exported.default === 'function') return undefined;
+      return { path, namespace: 'later', pluginData: { names: Object.keys(exported), resolveDir } };
+    });
+    onLoad({ filter: /.*/, namespace: 'later' }, ({ path, pluginData: { names, resolveDir } }) => {
+      const getter = (name) => `get ${JSON.stringify(name)}() { return load()[${JSON.stringify(name)}]; }`;
+      const getters = names.filter((name) => name !== 'default').map(getter);
+      const contents = `const load = () => require(${JSON.stringify(path)});\nmodule.exports = { ${getters.join(', ')} };`;
+      return { contents, resolveDir };
+    });
+  },
+};
+
+/** Fails where something is left that is not there at run time. */
+function checkImports(outputs) {
+  for (const [file, { imports }] of Object.entries(outputs)) {
+    for (const { path, kind } of imports) {
+      if (isBuiltin(path) ? kind !== 'dynamic-import' : common.external.includes(path)) continue;
+      throw new Error(`bundle: ${file} imports ${path} (${kind})`);
+    }
   }
 }
+
+/** Licences of the packages in a bundle. */
+function licences(inputs) {
+  const found = new Map();
+  for (const input of inputs) {
+    const [, folder, name] = /^(.*node_modules\/((?:@[^/]+\/)?[^/]+))\//.exec(input) ?? [];
+    if (folder !== undefined) found.set(name, folder);
+  }
+  const texts = [...found].sort().map(([name, folder]) => {
+    const file = readdirSync(folder).find((entry) => /^(?:licen[cs]e|copying)/i.test(entry));
+    const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const text = file === undefined ? `Licence: ${license}` : readFileSync(join(folder, file), 'utf8').trim();
+    return `${name} ${version}\n\n${text}\n`;
+  });
+  return texts.join(`\n${'-'.repeat(80)}\n\n`);
+}
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
+const names = [...entries].map(
+  ([name, file]) => `${JSON.stringify(name)}: () => require(${JSON.stringify(`./${file}`)})`,
+);
+const library = await build({
+  ...common,
+  stdin: { contents: `module.exports = { ${names.join(', ')} };`, resolveDir: root },
+  write: false,
+  outfile: join(out, 'library.cjs'),
+  format: 'cjs',
+  define: { ...define, 'import.meta.url': '__url' },
+  banner: { js: '(function (require, module, __url) {' },
+  footer: { js: '})' },
+  plugins: [later],
+});
+checkImports(library.metafile.outputs);
+// It is read as one byte for each character: others may be in comments only. esbuild leaves them in regular expressions.
+const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+const text = new TextDecoder().decode(library.outputFiles[0].contents);
+const ascii = text
+  .split('\n')
+  .map((line) => {
+    if (!/[^\x20-\x7e\t]/.test(line) || /^\s*(?:\/\/|\/?\*)/.test(line)) return line;
+    if (line.includes('String.raw')) throw new Error(`bundle: cannot escape ${line.trim()}`);
+    return line.replace(/[^\x20-\x7e\t]/g, escaped);
+  })
+  .join('\n');
+writeFileSync(join(out, 'library.cjs'), ascii);
+const script = createHash('sha256').update(ascii).digest('hex');
+
+const workerFiles = await build({
+  ...common,
+  entryPoints: Object.fromEntries([...workers].map(([name, file]) => [name, join(root, file)])),
+  outdir: out,
+  format: 'esm',
+  define,
+});
+// Modules of Node come faster by require than by import, which looks at everything that they export.
+const loader = await build({
+  ...common,
+  entryPoints: [join(root, 'runtime/script-loader.js')],
+  outfile: join(out, 'loader.cjs'),
+  format: 'cjs',
+  define: { BUNDLED_SCRIPT: JSON.stringify(script) },
+});
+for (const { metafile } of [workerFiles, loader]) checkImports(metafile.outputs);
+
+for (const [name, file] of entries) {
+  const path = join(out, `${name}.js`);
+  const imports = `import { createRequire as $from } from 'node:module';\n`;
+  const entry = `$from(import.meta.url)('./loader.cjs').load(${JSON.stringify(name)})`;
+  if (name === command) {
+    writeFileSync(path, `#!/usr/bin/env node\n${imports}${entry};\n`, { mode: 0o755 });
+    continue;
+  }
+  const exported = Object.keys(await import(pathToFileURL(join(root, file))));
+  writeFileSync(path, `${imports}export const {\n  ${exported.join(',\n  ')},\n} = ${entry};\n`);
+}
+const inputs = [library, workerFiles].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+writeFileSync(join(out, 'licences.txt'), licences(inputs));

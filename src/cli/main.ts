@@ -7,4 +7,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await run(process.argv.slice(2));
+// Without `await`, which a script has only inside of functions.
+run(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

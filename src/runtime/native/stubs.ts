@@ -1,7 +1,5 @@
-import { CodeBuilder } from '../../targets/cpu/x64/builder.js';
-import { eax, ecx, edx, memory, r32, r64, rax, rbx, rcx, rdi, rdx } from '../../targets/cpu/x64/operands.js';
 import { CodePages } from './code.js';
-import type { Address, NativeLibrary } from './library.js';
+import type { Address, CallingConvention, NativeLibrary } from './library.js';
 
 /** Small functions that every process needs once. */
 export interface Stubs {
@@ -28,47 +26,33 @@ export function nativeStubs(library: NativeLibrary): Stubs {
   return stubs;
 }
 
+/** Machine code of the functions in hexadecimal digits, and where each begins. */
+export interface StubCode extends Readonly<Record<keyof Stubs, number>> {
+  readonly code: string;
+}
+
+/** As bytes, so that not every process has to load the assembler; `stubs.test.ts` has their source. */
+export const STUB_CODE: Readonly<Record<CallingConvention, StubCode>> = {
+  sysv: {
+    code: '4889f84889f74889d64889ca4c89c1ffe066662e0f1f8400000000000f1f40004889f8c366662e0f1f84000000000090534989f989f089d10fa241890141895904418949084189510c5bc30f1f440000b9000000000f01d048c1e2204809d0c3',
+    invoke: 0,
+    identity: 32,
+    cpuid: 48,
+    xgetbv: 80,
+  },
+  win64: {
+    code: '4889c84889d14c89c24d89c8448b4c2428ffe066662e0f1f84000000000066904889c8c366662e0f1f84000000000090534989c989d04489c10fa241890141895904418949084189510c5bc30f1f4000b9000000000f01d048c1e2204809d0c3',
+    invoke: 0,
+    identity: 32,
+    cpuid: 48,
+    xgetbv: 80,
+  },
+};
+
 function build(library: NativeLibrary): Stubs {
-  const sysv = library.abi === 'sysv';
-  const b = new CodeBuilder();
-  const begin = (): number => {
-    b.align(16);
-    return b.size;
-  };
-
-  // invoke: the arguments move down by one, the first is where to go. The last argument of Microsoft's convention is on
-  // the stack, behind the return address and 32 bytes of shadow space; a jump leaves those to the callee.
-  const invoke = begin();
-  b.emit('mov', rax, sysv ? rdi : rcx);
-  const parameters = sysv ? [7, 6, 2, 1, 8] : [1, 2, 8, 9];
-  for (let i = 0; i + 1 < parameters.length; i++) b.emit('mov', r64(parameters[i]), r64(parameters[i + 1]));
-  if (!sysv) b.emit('mov', r32(9), memory(r64(4), 40));
-  b.emit('jmp', rax);
-
-  const identity = begin();
-  b.emit('mov', rax, sysv ? rdi : rcx);
-  b.emit('ret');
-
-  const cpuid = begin();
-  b.emit('push', rbx);
-  b.emit('mov', r64(9), sysv ? rdi : rcx);
-  b.emit('mov', eax, sysv ? r32(6) : edx);
-  b.emit('mov', ecx, sysv ? edx : r32(8));
-  b.emit('cpuid');
-  [0, 3, 1, 2].forEach((register, i) => {
-    b.emit('mov', memory(r64(9), 4 * i), r32(register));
-  });
-  b.emit('pop', rbx);
-  b.emit('ret');
-
-  const xgetbv = begin();
-  b.emit('mov', ecx, 0);
-  b.emit('xgetbv');
-  b.emit('shl', rdx, 32);
-  b.emit('or', rax, rdx);
-  b.emit('ret');
-
-  const pages = new CodePages(library, b.finish().code);
+  const { code, invoke, identity, cpuid, xgetbv } = STUB_CODE[library.abi];
+  const bytes = Uint8Array.from(code.match(/../g) ?? [], (digits) => Number.parseInt(digits, 16));
+  const pages = new CodePages(library, bytes);
   const at = (offset: number): Address => pages.address + BigInt(offset);
   return { invoke: at(invoke), identity: at(identity), cpuid: at(cpuid), xgetbv: at(xgetbv) };
 }

@@ -3,17 +3,23 @@
 import { invariant } from '../../../tensor/errors.js';
 import { Encoder } from './encode.js';
 import type { CpuFeature } from './features.js';
-import { GENERAL_ROWS } from './general-rows.js';
+import { generalRows } from './general-rows.js';
 import { instructionText } from './listing.js';
 import { type Choice, chooseRow, isRounding, type Selection, signatureOf } from './match.js';
 import type { Label, Operand } from './operands.js';
 import { parseRow, type Row } from './row.js';
-import { VECTOR_ROWS } from './vector-rows.js';
+import { vectorRows } from './vector-rows.js';
 
 /** Names of instructions, as in GNU `as` with Intel syntax. */
-export type Mnemonic = keyof typeof GENERAL_ROWS | keyof typeof VECTOR_ROWS;
+export type Mnemonic = keyof ReturnType<typeof generalRows> | keyof ReturnType<typeof vectorRows>;
 
-const TABLE: Readonly<Record<string, string | readonly string[]>> = { ...GENERAL_ROWS, ...VECTOR_ROWS };
+let texts: Readonly<Record<string, string | readonly string[]>> | undefined;
+
+/** Made when it is needed: a process whose programs are all kept from an earlier one assembles nothing. */
+function rowTexts(): Readonly<Record<string, string | readonly string[]>> {
+  texts ??= { ...generalRows(), ...vectorRows() };
+  return texts;
+}
 /** The rows of an instruction that were needed so far, and their texts. */
 interface Rows {
   readonly texts: readonly string[];
@@ -26,7 +32,7 @@ const selections = new Map<string, Map<number, Selection>>();
 
 /** All names that {@link CodeBuilder.emit} takes. */
 export function mnemonics(): readonly Mnemonic[] {
-  return Object.keys(TABLE) as Mnemonic[];
+  return Object.keys(rowTexts()) as Mnemonic[];
 }
 
 /** Encodings of an instruction, the preferred first. */
@@ -38,7 +44,7 @@ export function rowsOf(name: Mnemonic): readonly Row[] {
 function* eachRow(name: Mnemonic): Generator<Row> {
   let rows = table.get(name);
   if (rows === undefined) {
-    const texts = TABLE[name];
+    const texts = rowTexts()[name];
     invariant(texts !== undefined, `no instruction ${name}`);
     rows = { texts: typeof texts === 'string' ? [texts] : texts, parsed: [] };
     table.set(name, rows);

@@ -403,8 +403,6 @@ const OTHER_ROWS = {
   vstmxcsr: 'M m32 = NP.0F.W0 AE/3 avx',
 } as const;
 
-export const VECTOR_ROWS: Readonly<Record<VectorName, string | readonly string[]>> = {
-  ...fused(),
-  ...masks(),
-  ...OTHER_ROWS,
-};
+export function vectorRows(): Readonly<Record<VectorName, string | readonly string[]>> {
+  return { ...fused(), ...masks(), ...OTHER_ROWS };
+}

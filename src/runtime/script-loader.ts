@@ -1,0 +1,58 @@
+/**
+ * How the package starts: all of it is one script (scripts/bundle.mjs), which V8 keeps in compiled form between processes, so that neither its
+ * text is parsed again nor the functions that it needs first are compiled again (docs/decisions/startup.md).
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { cachedDataVersionTag } from 'node:v8';
+import { Script } from 'node:vm';
+import { isMainThread } from 'node:worker_threads';
+import { CacheFiles, cacheFolder, isCachingOff } from './cache-files.js';
+
+/** What the bundle writes here: a hash of the script. */
+declare const BUNDLED_SCRIPT: string;
+
+type Entries = Readonly<Record<string, () => Readonly<Record<string, unknown>>>>;
+
+/** How many processes may replace what is kept by more: the functions that were compiled differ with what a process did. */
+const GENERATIONS = 4;
+/** More by this factor is worth it. */
+const MORE = 1.02;
+
+/** This module is one of CommonJS in the bundle. */
+declare const __dirname: string;
+
+let entries: Entries | undefined;
+
+/** The exports of an entry of the package. Modules are run when the first entry needs them. */
+export function load(entry: string): Readonly<Record<string, unknown>> {
+  entries ??= start(entry);
+  return entries[entry]();
+}
+
+function start(entry: string): Entries {
+  const filename = join(__dirname, 'library.cjs');
+  // ASCII but for comments: one byte for each character.
+  const source = readFileSync(filename, 'latin1');
+  const files = isCachingOff() ? undefined : new CacheFiles(join(cacheFolder(), 'scripts'));
+  // What V8 accepts depends on its version and its flags. Commands need other functions than the library.
+  const tag = cachedDataVersionTag();
+  const key = ['script 1', BUNDLED_SCRIPT, process.version, process.arch, tag, entry].join('\n');
+  const [cachedData, about] = files?.read(key) ?? [];
+  const compiled = new Script(source, { filename, ...(cachedData && { cachedData }) });
+  const kept = compiled.cachedDataRejected === false ? cachedData : undefined;
+  const generation = kept === undefined ? 0 : (about?.[0] ?? GENERATIONS) + 1;
+  if (files !== undefined && generation < GENERATIONS && isMainThread) {
+    process.once('exit', () => {
+      // With other flags than at the start V8 would not accept it there.
+      if (cachedDataVersionTag() !== tag) return;
+      const data = compiled.createCachedData();
+      if (data.length > MORE * (kept?.length ?? 0)) files.write(key, [data, Uint8Array.of(generation)]);
+    });
+  }
+  const module: { exports: Entries } = { exports: {} };
+  compiled.runInThisContext()(createRequire(filename), module, pathToFileURL(filename).href);
+  return module.exports;
+}
