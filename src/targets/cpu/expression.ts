@@ -14,8 +14,8 @@ export interface Environment {
   /** i32 */
   axis(e: Kind<'axis'>): Register;
   reduced(e: Kind<'reduced'>): Register;
-  /** A scalar mask: whether all checks of the guard hold. */
-  condition(e: Kind<'guard'>): Register;
+  /** Whether all checks of the guard hold: a scalar mask, or known when code is generated. */
+  condition(e: Kind<'guard'>): Register | boolean;
 }
 
 /** Values already computed; a guard's inside has a scope of its own, since it runs only sometimes. */
@@ -71,6 +71,9 @@ function emit(e: Expression, environment: Environment, scope: Scope): Register {
     }
     case 'guard': {
       const condition = environment.condition(e);
+      if (typeof condition === 'boolean') {
+        return emitExpression(condition ? e.inside : e.otherwise, environment, scope);
+      }
       // A mask cannot be assigned conditionally on every machine: such values travel as 0 or 1.
       const bool = e.dtype === 'bool';
       const enter = (value: Register): Register => (bool ? m.maskToInt(value) : value);

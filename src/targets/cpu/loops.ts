@@ -125,7 +125,7 @@ export interface Reduced {
 
 /** What was already computed further out. */
 export interface Known {
-  readonly conditions: ReadonlyMap<GuardNode, Register>;
+  readonly conditions: ReadonlyMap<GuardNode, Register | boolean>;
   /** What all indirections of a load add to its address. */
   readonly displacements: ReadonlyMap<LoadNode, Register>;
 }

@@ -3,7 +3,7 @@ import { expressionsOf, type Nest } from '../../kernel/kernel.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import type { Shape } from '../../tensor/shape.js';
 import { addIndex, type Form, makeForm } from './form.js';
-import { type Analysis, analyseExpressions, type LoadNode, type View, variesAlong } from './loops.js';
+import { type Analysis, analyseExpressions, type CheckForm, type LoadNode, type View, variesAlong } from './loops.js';
 
 /** What the loops and expressions of a nest need. */
 export interface NestAnalysis extends Analysis {
@@ -51,17 +51,25 @@ export interface Square {
   readonly loads: ReadonlySet<LoadNode>;
 }
 
+/** A run of positions of the vector loop, from ≤ position < to, in parts of `part` positions; the last one may be shorter. */
+export interface Piece {
+  readonly from: number;
+  readonly to: number;
+  readonly part: number;
+}
+
 /** Which loops a nest runs, from the outside in. */
 export interface LoopPlan {
   /** Decoded from the item number, slowest first. */
   readonly items: number;
   readonly itemLoops: readonly Loop[];
-  /** How many parts the vector loop is cut into, and their length; part of the item number. */
+  /** How many parts the vector loop is cut into, for threads; part of the item number. */
   readonly vectorParts: number;
-  readonly vectorPart: number;
   readonly outer: readonly Loop[];
   /** The parallel loop that fills vector registers. */
   readonly vector: Loop | undefined;
+  /** Of the vector loop, in order: more than one where guards begin or cease to hold along it. No register reaches across. */
+  readonly pieces: readonly Piece[];
   /** How loads that stride along the vector loop are made of squares of registers. */
   readonly square: Square | undefined;
   readonly reduce: readonly Loop[];
@@ -80,7 +88,7 @@ const SQUARE_ITEMS = 16;
 const SQUARE_OPERATIONS = 48;
 
 export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): LoopPlan {
-  const parallel = orderParallel(nest, analysis);
+  const parallel = merge(orderParallel(nest, analysis), analysis.forms);
   const reduce = orderReduction(nest, analysis);
   const { vector, vectorReduce } = chooseVector(nest, lanes, analysis, parallel, reduce);
   const square = vector && chooseSquare(nest, lanes, analysis, parallel.slice(0, -1), vector);
@@ -104,15 +112,20 @@ export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): Lo
     const even = Math.ceil(vector.extent / wanted / (4 * lanes)) * 4 * lanes;
     vectorPart = Math.min(vector.extent, Math.max(even, 4 * lanes));
   }
-  const vectorParts = vector === undefined ? 1 : Math.ceil(vector.extent / vectorPart);
+  const bounds = vector === undefined ? [] : [0, ...cutsOf(vector, analysis), vector.extent];
+  const pieces = bounds
+    .slice(1)
+    .map((to, i): Piece => ({ from: bounds[i], to, part: Math.min(vectorPart, to - bounds[i]) }));
+  const isCut = vector !== undefined && vectorPart < vector.extent;
+  const vectorParts = isCut ? pieces.reduce((n, piece) => n + partsOf(piece), 0) : 1;
   const longest = vector?.extent ?? reduce[reduce.length - 1]?.extent ?? 1;
   return {
     items: items * vectorParts,
     itemLoops,
     vectorParts,
-    vectorPart,
     outer,
     vector,
+    pieces,
     square,
     reduce,
     vectorReduce,
@@ -126,10 +139,52 @@ export function live(axes: readonly number[], extents: Shape): Loop[] {
 }
 
 /** In the order of the results' memory. */
-function orderParallel(nest: Nest, { forms, results }: NestAnalysis): Loop[] {
+function orderParallel(nest: Nest, { results }: NestAnalysis): Loop[] {
   const axes = nest.parallel.map((_, axis) => axis);
   axes.sort((a, b) => results[0].factors[b] - results[0].factors[a] || a - b);
-  return merge(live(axes, nest.parallel), forms);
+  return live(axes, nest.parallel);
+}
+
+/**
+ * The same analysis where guards let neighbouring loops join that are one run of memory otherwise, such as the columns and channels of a padded
+ * copy: with `extent` channels, 0 ≤ column < n is as good as 0 ≤ extent · column + channel < extent · n.
+ */
+export function widenGuards(nest: Nest, analysis: NestAnalysis): NestAnalysis {
+  const loops = orderParallel(nest, analysis);
+  const others = usedOutsideOfGuards(analysis);
+  const joins = (form: Form, i: number): boolean =>
+    form.factors[loops[i - 1].axis] === form.factors[loops[i].axis] * loops[i].extent;
+  let { guards } = analysis;
+  for (let i = loops.length - 1; i > 0 && others.every((form) => joins(form, i)); i--) {
+    const inner = loops.slice(i);
+    const fits = ({ form, divisor }: CheckForm): boolean =>
+      joins(form, i) ||
+      (divisor === 1 && form.factors[loops[i - 1].axis] === 1 && inner.every(({ axis }) => form.factors[axis] === 0));
+    if (![...guards.values()].flat().every(fits)) break;
+    const scale = inner.reduce((n, { extent }) => n * extent, 1);
+    const widened = (check: CheckForm): CheckForm => {
+      if (joins(check.form, i)) return check;
+      const factors = check.form.factors.map((factor) => factor * scale);
+      inner.reduceRight((step, { axis, extent }) => {
+        factors[axis] = step;
+        return step * extent;
+      }, 1);
+      const form = analysis.share({ ...check.form, factors, offset: check.form.offset * scale });
+      return { form, divisor: 1, extent: check.extent * scale };
+    };
+    guards = new Map([...guards].map(([node, checks]) => [node, checks.map(widened)]));
+  }
+  if (guards === analysis.guards) return analysis;
+  return {
+    ...analysis,
+    guards,
+    forms: [...new Set([...others, ...[...guards.values()].flat().map(({ form }) => form)])],
+  };
+}
+
+function usedOutsideOfGuards({ loads, axes, results, position }: NestAnalysis): Form[] {
+  const loaded = [...loads.values()].flatMap(({ form, quotients }) => [form, ...quotients.map((q) => q.form)]);
+  return [...new Set([...loaded, ...[...axes.values()].map(({ form }) => form), ...results, position])];
 }
 
 /**
@@ -157,14 +212,15 @@ function chooseVector(
   parallel: readonly Loop[],
   reduce: readonly Loop[],
 ): Pick<LoopPlan, 'vector' | 'vectorReduce'> {
-  const free = (loop: Loop): boolean => canFill(loop, analysis);
+  const last = parallel[parallel.length - 1];
+  const free = (loop: Loop): boolean =>
+    canFill(loop, analysis) || (loop === last && canBeCut(loop, [...parallel, ...reduce], analysis));
   const streams = (loop: Loop): boolean =>
     [...analysis.loads.values()].every(
       ({ form, indirections }) =>
         (form.factors[loop.axis] === 0 || form.factors[loop.axis] === 1) &&
         !indirections.some(({ position }) => variesAlong(analysis, position, loop.axis)),
     );
-  const last = parallel[parallel.length - 1];
   const unit = last !== undefined && analysis.results.every((form) => form.factors[last.axis] === 1);
   const vector = unit && free(last) && last.extent >= 2 ? last : undefined;
   const lastReduce = reduce[reduce.length - 1];
@@ -199,6 +255,45 @@ function chooseSquare(
     best = { loop, count: Math.ceil(loop.extent / lanes), loads: new Set(contiguous.map(([node]) => node)) };
   }
   return best;
+}
+
+/** Each piece between two cuts is code of its own. */
+const CUTS = 8;
+
+/** Whether lanes can run along pieces of `loop`, since guards decide by the position along it alone, or not by it at all. */
+function canBeCut(loop: Loop, loops: readonly Loop[], analysis: Analysis): boolean {
+  // Whether a check holds from one position to another, wherever the other loops are.
+  const cuttable = [...analysis.guards.values()].flat().every(({ form: { factors }, divisor }) => {
+    if (factors[loop.axis] === 0) return true;
+    return (
+      divisor === 1 && factors[loop.axis] > 0 && loops.every((other) => other === loop || factors[other.axis] === 0)
+    );
+  });
+  return cuttable && cutsOf(loop, analysis).length <= CUTS && canFill(loop, { ...analysis, guards: new Map() });
+}
+
+export function partsOf({ from, to, part }: Piece): number {
+  return Math.ceil((to - from) / part);
+}
+
+function cutsOf(loop: Loop, { guards }: Analysis): number[] {
+  const found = new Set<number>();
+  for (const { form, extent } of [...guards.values()].flat()) {
+    const factor = form.factors[loop.axis];
+    if (factor === 0) continue;
+    for (const bound of [0, extent]) {
+      const at = Math.ceil((bound - form.offset) / factor);
+      if (at > 0 && at < loop.extent) found.add(at);
+    }
+  }
+  return [...found].sort((a, b) => a - b);
+}
+
+/** Whether the guard's check holds at `position` of the vector loop; undefined where it does not depend on that. */
+export function holdsAt({ axis }: Loop, { form, extent }: CheckForm, position: number): boolean | undefined {
+  if (form.factors[axis] === 0) return undefined;
+  const value = form.offset + form.factors[axis] * position;
+  return value >= 0 && value < extent;
 }
 
 /** Whether lanes can run along `loop`: whatever decides or divides is computed once for all lanes. */

@@ -16,14 +16,24 @@ import {
   type View,
 } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
-import { analyse, type Loop, type LoopPlan, type NestAnalysis, planLoops } from './nest-plan.js';
+import {
+  analyse,
+  holdsAt,
+  type Loop,
+  type LoopPlan,
+  type NestAnalysis,
+  type Piece,
+  partsOf,
+  planLoops,
+  widenGuards,
+} from './nest-plan.js';
 import { scatterCode } from './scatter.js';
 import { Transposed } from './transpose.js';
 
 /** Generates code for a loop nest: ordered, merged and vectorised loops. */
 export function nestCode(nest: Nest, lanes: number, operands: readonly View[], results: readonly View[]): KernelCode {
   if (nest.scatter !== undefined) return scatterCode(nest, nest.scatter, lanes, operands, results[0]);
-  const analysis = analyse(nest, operands, results);
+  const analysis = widenGuards(nest, analyse(nest, operands, results));
   const loops = planLoops(nest, lanes, analysis);
   return {
     items: loops.items,
@@ -105,53 +115,82 @@ class NestEmitter {
   /** @param along positions of the loop that makes squares with the vector loop. */
   #vectorLoop(values: FormValues, part: Register | undefined, along: number): void {
     const m = this.#m;
-    const { vector, vectorPart, square } = this.#plan;
+    const { vector, pieces, square } = this.#plan;
     // Conditions and positions that do not change along the loop are computed before it.
-    const conditions = new Map<GuardNode, Register>();
-    for (const [node, checks] of this.#analysis.guards) {
+    const conditions = new Map<GuardNode, Register | boolean>();
+    for (const [node, all] of this.#analysis.guards) {
+      const checks = all.filter(({ form }) => vector === undefined || form.factors[vector.axis] === 0);
       if (checks.every(({ form }) => this.#plan.reduce.every((loop) => form.factors[loop.axis] === 0))) {
-        conditions.set(node, emitChecks(this.#m, values, checks));
+        conditions.set(node, checks.length === 0 || emitChecks(this.#m, values, checks));
       }
     }
     const wide = [vector, square?.loop].filter((loop) => loop !== undefined);
     const inner = [...wide, ...this.#plan.reduce].map((loop) => loop.axis);
     const displacements = emitDisplacements(m, this.#analysis, values, inner);
-    const known: Known = { conditions, displacements };
     if (vector === undefined) {
-      this.#point(values, known, false, 1, 1);
+      this.#point(values, { conditions, displacements }, false, 1, 1);
       return;
     }
-    const body = (i: Register, vectors: number, count: number): void =>
-      this.#point(values.enter(vector.axis, i), known, true, square === undefined ? vectors : along, count);
-    if (part === undefined) {
-      this.#segment(vector.extent, body);
-      return;
+    let first = 0;
+    for (const piece of pieces) {
+      const known: Known = { conditions: this.#holding(conditions, piece.from), displacements };
+      const body = (i: Register, vectors: number, count: number): void =>
+        this.#point(values.enter(vector.axis, i), known, true, square === undefined ? vectors : along, count);
+      if (part === undefined) this.#segment(piece.from, piece.to, body);
+      else this.#part(piece, part, first, body);
+      first += partsOf(piece);
     }
-    // Parts have one length but for the last.
-    const from = m.binary('mul', part, m.constant('i32', vectorPart));
-    const lastPart = this.#plan.vectorParts - 1;
-    const lastLength = vector.extent - lastPart * vectorPart;
-    const isLast = m.compare('eq', part, m.constant('i32', lastPart));
-    const shifted = (i: Register, vectors: number, count: number): void =>
-      body(m.binary('add', from, i), vectors, count);
-    if (lastLength === vectorPart) {
-      this.#segment(vectorPart, shifted);
-      return;
-    }
-    m.when(
-      isLast,
-      () => this.#segment(lastLength, shifted),
-      () => this.#segment(vectorPart, shifted),
-    );
   }
 
-  /** 0 ≤ i < to in steps of whole groups of vectors, then single vectors, then the rest of a vector. */
-  #segment(to: number, body: (i: Register, vectors: number, count: number) => void): void {
+  /** With what is known of guards in the piece of the vector loop that begins at `position`. */
+  #holding(
+    conditions: ReadonlyMap<GuardNode, Register | boolean>,
+    position: number,
+  ): ReadonlyMap<GuardNode, Register | boolean> {
+    const { vector } = this.#plan;
+    const here = new Map(conditions);
+    for (const [node, checks] of this.#analysis.guards) {
+      if (vector && checks.some((check) => holdsAt(vector, check, position) === false)) here.set(node, false);
+    }
+    return here;
+  }
+
+  /** One part of a piece, if `part` is one of its; the first of them has the number `first`. */
+  #part(
+    piece: Piece,
+    part: Register,
+    first: number,
+    body: (i: Register, vectors: number, count: number) => void,
+  ): void {
+    const m = this.#m;
+    const a = new Arithmetic(m);
+    const count = partsOf(piece);
+    const lastLength = piece.to - piece.from - (count - 1) * piece.part;
+    const from = a.plus(a.times(a.plus(part, -first), piece.part), piece.from);
+    const shifted = (i: Register, vectors: number, lanes: number): void => body(a.plus(from, i), vectors, lanes);
+    const whole = (): void => this.#segment(0, piece.part, shifted);
+    const is = (op: 'eq' | 'lt', n: number): Register => m.compare(op, part, m.constant('i32', first + n));
+    if (this.#plan.pieces.length === 1 && lastLength === piece.part) {
+      whole();
+      return;
+    }
+    const inside = (n: number, then: () => void): void => {
+      if (n <= 0) return;
+      const below = is('lt', n);
+      m.when(first === 0 ? below : m.binary('and', below, m.compare('ge', part, m.constant('i32', first))), then);
+    };
+    // Parts have one length but for the last.
+    inside(lastLength === piece.part ? count : count - 1, whole);
+    if (lastLength !== piece.part) m.when(is('eq', count - 1), () => this.#segment(0, lastLength, shifted));
+  }
+
+  /** from ≤ i < to in steps of whole groups of vectors, then single vectors, then the rest of a vector. */
+  #segment(from: number, to: number, body: (i: Register, vectors: number, count: number) => void): void {
     const m = this.#m;
     const { lanes } = m;
     const group = this.#plan.unroll * lanes;
-    const groups = Math.floor(to / group) * group;
-    if (groups > 0) m.loop({ to: groups, step: group }, (i) => body(i, this.#plan.unroll, lanes));
+    const groups = from + Math.floor((to - from) / group) * group;
+    if (groups > from) m.loop({ from, to: groups, step: group }, (i) => body(i, this.#plan.unroll, lanes));
     const vectors = groups + Math.floor((to - groups) / lanes) * lanes;
     if (vectors > groups) m.loop({ from: groups, to: vectors, step: lanes }, (i) => body(i, 1, lanes));
     if (to > vectors) body(m.constant('i32', vectors), 1, to - vectors);
@@ -259,11 +298,13 @@ class NestEmitter {
     const m = this.#m;
     const identity = reducerIdentity(kind, body.dtype);
     if (body.kind === 'guard' && body.otherwise.kind === 'constant' && body.otherwise.value === identity) {
-      m.when(environments[0].condition(body), () => {
+      const condition = environments[0].condition(body);
+      const add = (): void =>
         into.forEach((result, u) => {
           accumulateOne(m, kind, body.inside, result, environments[u], new Scope(scopes[u]), position);
         });
-      });
+      if (typeof condition !== 'boolean') m.when(condition, add);
+      else if (condition) add();
       return;
     }
     into.forEach((result, u) => {

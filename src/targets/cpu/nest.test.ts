@@ -1,0 +1,68 @@
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { printSteps } from '../../compiler/steps.js';
+import { concat } from '../../ops/concat.js';
+import { pad } from '../../ops/slice.js';
+import { transpose } from '../../ops/transpose.js';
+import { backends } from '../../testing/backends.js';
+import { assertSame, referenceRun, smallIntegers, traceInputs } from '../../testing/random-graphs.js';
+import { PlanRunner } from '../../testing/run-plan.js';
+
+const RUNS = Number(process.env.GABOR_RUNS ?? 40);
+
+const runner = new PlanRunner();
+after(() => runner.close());
+
+const threads = fc.constantFrom(1, 1, 2);
+/** Rows long enough to be cut into parts, or short. */
+const length = fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 4000, max: 9000 }));
+
+test('guards along the vector loop: pads and concatenations, in pieces and parts', () => {
+  const cases = fc.record({
+    lengths: fc.array(length, { minLength: 1, maxLength: 4 }),
+    low: fc.integer({ min: -3, max: 20 }),
+    high: fc.integer({ min: -3, max: 20 }),
+    backend: backends,
+    threads,
+  });
+  fc.assert(
+    fc.property(cases, ({ lengths, low, high, backend, threads }) => {
+      fc.pre(lengths.reduce((a, b) => a + b, low + high) >= 0);
+      const { graph, inputs } = traceInputs(
+        lengths.map((n) => [n]),
+        smallIntegers,
+        (parts) => [pad(concat(parts, 0), [low], [high])],
+      );
+      const got = runner.run(graph, inputs, { backend, threads });
+      assertSame(got.outputs, referenceRun(graph, inputs).outputs, () => printSteps(got.plan.program));
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+test('borders of images whose columns and channels are one run', () => {
+  const side = fc.integer({ min: 0, max: 4 });
+  const cases = fc.record({
+    shape: fc.tuple(
+      fc.integer({ min: 1, max: 3 }),
+      fc.integer({ min: 1, max: 6 }),
+      fc.integer({ min: 1, max: 60 }),
+      fc.integer({ min: 1, max: 5 }),
+    ),
+    low: fc.tuple(fc.constantFrom(0, 0, 1), side, side, fc.constantFrom(0, 0, 1)),
+    high: fc.tuple(fc.constantFrom(0, 0, 1), side, side, fc.constantFrom(0, 0, 1)),
+    transposed: fc.boolean(),
+    backend: backends,
+    threads,
+  });
+  fc.assert(
+    fc.property(cases, ({ shape, low, high, transposed, backend, threads }) => {
+      const { graph, inputs } = traceInputs([shape], smallIntegers, ([x]) => [
+        pad(transposed ? transpose(x, [0, 3, 1, 2]) : x, low, high),
+      ]);
+      const got = runner.run(graph, inputs, { backend, threads });
+      assertSame(got.outputs, referenceRun(graph, inputs).outputs, () => printSteps(got.plan.program));
+    }),
+    { numRuns: RUNS },
+  );
+});
