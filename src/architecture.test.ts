@@ -22,6 +22,7 @@ const ORDER = [
   'formats',
   'inspect',
   'keras',
+  'exchange',
   'cli',
 ];
 

@@ -7,6 +7,16 @@ export { type GradOptions, grad, type Loss, valueAndGrad } from './autodiff/tran
 // Networks, training, files
 export * from './data/index.js';
 export {
+  type ClassifierOptions,
+  type Conversion,
+  type ConvertOptions,
+  convert,
+  LoadedModel,
+  type LoadOptions,
+  load,
+  type ModelInputs,
+} from './exchange/index.js';
+export {
   type Checkpoint,
   type FetchFileOptions,
   type FetchProgress,
@@ -15,11 +25,11 @@ export {
   type LoadOnnxOptions,
   type LoadWeightsOptions,
   loadCheckpoint,
-  loadModel as load,
   loadOnnx,
   loadWeights,
   type MismatchedWeight,
   type ModelDescription,
+  type ModelPort,
   type NpzOptions,
   type OnnxArray,
   type OnnxElementType,

@@ -55,12 +55,35 @@ export function parseSize(text: string): number | readonly [height: number, widt
   return extents.length === 1 ? extents[0] : [extents[0], extents[1]];
 }
 
-/** `1x28x28` = channels × height × width. */
-export function parseInput(text: string): readonly [channels: number, height: number, width: number] {
-  const message = 'It must be channels x height x width, whole numbers of at least 1, for example 1x28x28.';
-  const extents = parseExtents(text, message);
-  if (extents.length !== 3) throw new InvalidArgumentError(message);
-  return [extents[0], extents[1], extents[2]];
+const SHAPE_HELP =
+  'It must be a shape without the batch, whole numbers of at least 1, for example 1x28x28 (channels x height x width).';
+
+/** `1x28x28` = channels × height × width, or as many axes as the model has. */
+export function parseInput(text: string): readonly number[] {
+  return parseExtents(text, SHAPE_HELP);
+}
+
+/** The shape of an input, with its name where there are several. */
+export interface InputShape {
+  readonly name: string | undefined;
+  readonly shape: readonly number[];
+}
+
+/** `1x28x28`, or `NAME=1x28x28`; the option may be given several times. */
+export function parseNamedInput(text: string, before: readonly InputShape[] = []): InputShape[] {
+  const at = text.lastIndexOf('=');
+  const name = at < 0 ? undefined : text.slice(0, at);
+  return [...before, { name, shape: parseInput(text.slice(at + 1)) }];
+}
+
+/** `0.5`, or `0.485,0.456,0.406`, one for each channel. */
+export function parseChannels(range: Range): (text: string) => readonly number[] {
+  const parse = decimalNumber(range);
+  return (text) => {
+    const values = text.split(',').map(parse);
+    if (values.length === 1 || values.length === 3) return values;
+    throw new InvalidArgumentError('It must be one number, or one for each of three channels: 0.485,0.456,0.406.');
+  };
 }
 
 function parseExtents(text: string, message: string): number[] {

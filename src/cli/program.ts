@@ -1,6 +1,15 @@
 import { Argument, Command, Option } from 'commander';
 import { DEVICE_NAMES } from './devices.js';
-import { AUGMENT_EXAMPLE, decimalNumber, parseAugment, parseInput, parseSize, wholeNumber } from './options.js';
+import {
+  AUGMENT_EXAMPLE,
+  decimalNumber,
+  parseAugment,
+  parseChannels,
+  parseInput,
+  parseNamedInput,
+  parseSize,
+  wholeNumber,
+} from './options.js';
 import type { Output } from './output.js';
 import { packageVersion } from './version.js';
 
@@ -12,6 +21,48 @@ const NETWORKS = 'lenet, vgg-small, resnet-small, resnet18 or another of "gabor 
 
 const DATA_HELP =
   '"strokes" (built-in handwritten digits), a folder with one folder of PNG or JPEG images per class, or a folder of IDX files (MNIST)';
+
+const MODEL_HELP =
+  'a model file: .safetensors, .onnx, .keras, .h5, model.json of TensorFlow.js, or weights with --model; a path, https://… or hf://owner/name/file';
+
+/** The network of weights that say none. */
+function architecture(): Option {
+  return new Option('--model <name>', 'the built-in network that a file of weights (.pth, .npz, .safetensors) is of');
+}
+
+/** What files from elsewhere do not say about pictures. */
+function withPictures(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--preprocessing <name>', 'what the model expects of pixels, where its file does not say it').choices([
+        ...['imagenet', 'unit', 'symmetric', 'bytes'],
+      ]),
+    )
+    .addOption(
+      new Option('--mean <list>', 'in place of --preprocessing: mean of each channel, on the scale 0 … 1').argParser(
+        parseChannels({}),
+      ),
+    )
+    .addOption(
+      new Option('--std <list>', 'and deviation of each channel: inputs are (v / 255 - mean) / std').argParser(
+        parseChannels({ above: 0 }),
+      ),
+    );
+}
+
+/** {@link withPictures} of commands that use models as they are. */
+function withClassifier(command: Command): Command {
+  return withPictures(
+    command.addOption(
+      new Option('--classes <file>', "names of the model's classes, one a line, where its file has none"),
+    ),
+  )
+    .option('--size <size>', 'of pictures, where the model takes any: 224, or height x width', parseSize)
+    .addOption(new Option('--fit <way>', 'how pictures of other proportions are brought to size').choices(FITS))
+    .addOption(architecture());
+}
+
+const FITS = ['crop', 'stretch', 'pad'];
 
 function json(): Option {
   return new Option('--json', 'print one JSON object per line and nothing else');
@@ -87,13 +138,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       )
       .option('--size <size>', 'bring images to this size: 64, or height x width as in 64x48', parseSize)
       .addOption(new Option('--channels <n>', '1 = grey, 3 = colour').choices(['1', '3']))
-      .addOption(
-        new Option('--fit <way>', 'how images of other proportions are brought to size').choices([
-          'crop',
-          'stretch',
-          'pad',
-        ]),
-      )
+      .addOption(new Option('--fit <way>', 'how images of other proportions are brought to size').choices(FITS))
       .addOption(whole('--train-count <n>', 'strokes only: how many images to train on', 10, 10_000_000))
       .addOption(whole('--test-count <n>', 'strokes only: how many images to test on', 1, 10_000_000))
       .option('--strict', 'stop at files that are no readable images instead of skipping them')
@@ -110,52 +155,121 @@ export function createProgram(output: Output, finish: Finish): Command {
   );
 
   withExamples(
-    program
-      .command('predict')
-      .summary('classify images with a trained model')
-      .description('Says what images show: PNG or JPEG files of any size, grey or in colour.')
-      .argument('<model>', 'a model file (model.safetensors)')
-      .argument('<image...>', 'PNG or JPEG files')
-      .addOption(whole('--top <n>', 'how many classes to list', 1).default(3))
-      .addOption(device()[0])
-      .addOption(device()[1])
-      .addOption(tuned())
-      .addOption(json())
-      .action(async (model, images, options) =>
-        finish(await (await import('./commands/predict.js')).predict(model, images, options, output)),
-      ),
+    withClassifier(
+      program
+        .command('predict')
+        .summary('classify images with a model')
+        .description('Says what images show: PNG or JPEG files of any size, grey or in colour.')
+        .argument('<model>', MODEL_HELP)
+        .argument('<image...>', 'PNG or JPEG files')
+        .addOption(whole('--top <n>', 'how many classes to list', 1).default(3))
+        .addOption(device()[0])
+        .addOption(device()[1])
+        .addOption(tuned())
+        .addOption(json())
+        .action(async (model, images, options) =>
+          finish(await (await import('./commands/predict.js')).predict(model, images, options, output)),
+        ),
+    ),
     [
       ['gabor predict runs/strokes-lenet-1/model.safetensors seven.png', ''],
       ['gabor predict model.safetensors photos/*.jpg --top 1 --json', 'one JSON object per image'],
+      ['gabor predict net.onnx --classes names.txt --preprocessing imagenet cat.jpg', 'a model from elsewhere'],
+    ],
+  );
+
+  withExamples(
+    withClassifier(
+      program
+        .command('evaluate')
+        .summary('measure a model on labelled images')
+        .description('Loss, accuracy, precision and recall of every class, and the confusion matrix.')
+        .argument('<model>', MODEL_HELP)
+        .requiredOption('--data <data>', DATA_HELP)
+        .addOption(
+          new Option('--split <part>', 'which images').choices(['train', 'validation', 'test', 'all']).default('test'),
+        )
+        .addOption(whole('--batch-size <n>', 'images per step; does not change the result', 1, 65_536).default(64))
+        .addOption(whole('--seed <n>', 'of the split into parts; default: as in training', Number.MIN_SAFE_INTEGER))
+        .addOption(decimal('--val-split <share>', 'as in training', { least: 0, below: 1 }))
+        .addOption(decimal('--test-split <share>', 'as in training', { above: 0, below: 1 }))
+        .addOption(whole('--test-count <n>', 'strokes only: how many images', 1, 10_000_000))
+        .option('--strict', 'stop at files that are no readable images instead of skipping them')
+        .addOption(device()[0])
+        .addOption(device()[1])
+        .addOption(tuned())
+        .addOption(json())
+        .action(async (model, options) =>
+          finish(await (await import('./commands/evaluate.js')).evaluateModel(model, options, output)),
+        ),
+    ),
+    [
+      ['gabor evaluate runs/strokes-lenet-1/model.safetensors --data strokes', ''],
+      ['gabor evaluate model.safetensors --data scans --split all', 'every image of a folder of class folders'],
+      ['gabor evaluate net.onnx --data cifar --classes names.txt --preprocessing unit', 'a model from elsewhere'],
     ],
   );
 
   withExamples(
     program
-      .command('evaluate')
-      .summary('measure a trained model on labelled images')
-      .description('Loss, accuracy, precision and recall of every class, and the confusion matrix.')
-      .argument('<model>', 'a model file (model.safetensors)')
-      .requiredOption('--data <data>', DATA_HELP)
-      .addOption(
-        new Option('--split <part>', 'which images').choices(['train', 'validation', 'test', 'all']).default('test'),
+      .command('run')
+      .summary('compute the outputs of any model')
+      .description(
+        "Runs a model on arrays from files and writes an array of NumPy for every output, NAME.npy. Inputs go to the model's in order, or by name.",
       )
-      .addOption(whole('--batch-size <n>', 'images per step; does not change the result', 1, 65_536).default(64))
-      .addOption(whole('--seed <n>', 'of the split into parts; default: as in training', Number.MIN_SAFE_INTEGER))
-      .addOption(decimal('--val-split <share>', 'as in training', { least: 0, below: 1 }))
-      .addOption(decimal('--test-split <share>', 'as in training', { above: 0, below: 1 }))
-      .addOption(whole('--test-count <n>', 'strokes only: how many images', 1, 10_000_000))
-      .option('--strict', 'stop at files that are no readable images instead of skipping them')
+      .argument('<model>', MODEL_HELP)
+      .requiredOption(
+        '--input <file...>',
+        'arrays, one for each input: .npy, .npz (by name), or .pb (a tensor of ONNX); FILE or NAME=FILE',
+      )
+      .requiredOption('--output <folder>', 'where the outputs go')
+      .addOption(architecture())
       .addOption(device()[0])
       .addOption(device()[1])
       .addOption(tuned())
       .addOption(json())
       .action(async (model, options) =>
-        finish(await (await import('./commands/evaluate.js')).evaluateModel(model, options, output)),
+        finish(await (await import('./commands/run.js')).runModel(model, options, output)),
       ),
     [
-      ['gabor evaluate runs/strokes-lenet-1/model.safetensors --data strokes', ''],
-      ['gabor evaluate model.safetensors --data scans --split all', 'every image of a folder of class folders'],
+      ['gabor run network.onnx --input x.npy --output results', ''],
+      ['gabor run network.onnx --input mask=m.npy image=x.npy --output out --json', 'by name'],
+    ],
+  );
+
+  withExamples(
+    program
+      .command('convert')
+      .summary('write a model in another format')
+      .description(
+        "Reads a model of any format and writes it as ONNX (.onnx), in Gabor's own format (.safetensors), or its weights alone (.npz).",
+      )
+      .argument('<in>', MODEL_HELP)
+      .argument('<out>', 'the file to write; its ending names the format')
+      .addOption(architecture())
+      .addOption(
+        new Option(
+          '--input <shape>',
+          'of one example, where the model leaves it open: 3x224x224, or NAME=3x224x224 for each input',
+        ).argParser(parseNamedInput),
+      )
+      .addOption(whole('--opset <n>', 'of ONNX: version of its set of operators (default: 17)', 11, 21))
+      .addOption(
+        new Option('--dtype <name>', 'of .safetensors: how floats are stored (default: f32)').choices([
+          'f32',
+          'f16',
+          'bf16',
+        ]),
+      )
+      .option('--force', 'replace a file that is there already')
+      .addOption(json())
+      .action(async (from, to, options) =>
+        finish(await (await import('./commands/convert.js')).convertModel(from, to, options, output)),
+      ),
+    [
+      ['gabor convert runs/strokes-lenet-1/model.safetensors digits.onnx', ''],
+      ['gabor convert model.h5 model.onnx --opset 18', 'from Keras'],
+      ['gabor convert resnet18.pth resnet18.onnx --model resnet18', 'weights of PyTorch'],
     ],
   );
 
@@ -167,9 +281,14 @@ export function createProgram(output: Output, finish: Finish): Command {
         'Layers with kernel, shapes, parameters, multiply-adds, memory and receptive field, for one image. <model> is a model file or a name: ' +
           `${NETWORKS}.`,
       )
-      .addArgument(new Argument('<model>', 'a model file, or the name of a built-in network'))
-      .option('--input <shape>', 'channels x height x width of the image, for example 1x28x28', parseInput)
+      .addArgument(new Argument('<model>', `the name of a built-in network, or ${MODEL_HELP}`))
+      .option(
+        '--input <shape>',
+        'of one example: channels x height x width of an image, for example 1x28x28',
+        parseInput,
+      )
       .addOption(whole('--classes <n>', 'outputs of a built-in network (default: its own)', 2))
+      .addOption(architecture())
       .addOption(whole('--batch <n>', 'images at once, for the memory of whole programs', 1).default(1))
       .addOption(json())
       .action(async (model, options) =>
@@ -179,6 +298,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       ['gabor summary lenet', ''],
       ['gabor summary resnet-small --input 3x64x64 --classes 100', ''],
       ['gabor summary runs/strokes-lenet-1/model.safetensors', ''],
+      ['gabor summary network.onnx --input 3x512x512', 'where the file leaves the size open'],
     ],
   );
 
@@ -190,9 +310,14 @@ export function createProgram(output: Output, finish: Finish): Command {
         'Times schedules of every convolution and matrix product on this processor and keeps the fastest for commands with --tune. ' +
           `<model> is a model file or a name: ${NETWORKS}.`,
       )
-      .addArgument(new Argument('<model>', 'a model file, or the name of a built-in network'))
-      .option('--input <shape>', 'channels x height x width of the image, for example 1x28x28', parseInput)
+      .addArgument(new Argument('<model>', `the name of a built-in network, or ${MODEL_HELP}`))
+      .option(
+        '--input <shape>',
+        'of one example: channels x height x width of an image, for example 1x28x28',
+        parseInput,
+      )
       .addOption(whole('--classes <n>', 'outputs of a built-in network (default: its own)', 2))
+      .addOption(architecture())
       .addOption(whole('--batch <n>', 'images at once; every number is measured by itself', 1).default(1))
       .option('--training', 'a training step instead of the output alone')
       .addOption(device()[0])

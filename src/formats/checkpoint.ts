@@ -19,8 +19,8 @@ export interface Checkpoint {
   /** In the state of the checkpoint; `fit(model, data, { resume: state })` goes on. */
   readonly model: Module;
   readonly state: TrainingState;
-  readonly classes: readonly string[];
-  readonly preprocessing: Preprocessing;
+  readonly classes?: readonly string[];
+  readonly preprocessing?: Preprocessing;
   readonly extra: Readonly<Record<string, string>>;
 }
 
@@ -69,7 +69,7 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
       throw new FileError(`${path}: has an unknown tensor "${name}"`);
   }
   const [model, random, optimizer] = GROUPS.map(([prefix]) => withoutPrefix(tensors, prefix));
-  const module = buildModel(path, config, numbersIn(tensors.values()));
+  const module = await buildModel(path, config, numbersIn(tensors.values()));
   checkTensors(path, 'the model', module.stateDict(), model);
   checkTensors(path, 'the model', Object.fromEntries(module.namedRandomStates()), random);
   module.loadStateDict(model);

@@ -1,7 +1,8 @@
 export { writeFileAtomic } from './atomic-write.js';
 export { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 export type { ModelDescription } from './model-description.js';
-export { loadModel, saveModel } from './model-file.js';
+export { loadModel, type SavedModel, saveModel } from './model-file.js';
+export type { ModelPort } from './model-port.js';
 export { parseNpy, readNpy, serializeNpy, writeNpy } from './npy.js';
 export { type NpzOptions, parseNpz, readNpz, serializeNpz, writeNpz } from './npz.js';
 export {

@@ -1,29 +1,37 @@
 // Files may hold any network of the models: this makes their blocks known.
 import '../models/index.js';
 import { init, type LayerConfig, type Module, moduleFromConfig } from '../nn/index.js';
+import { loadModuleTypes } from '../nn/registry.js';
+import { DTYPES } from '../tensor/dtype.js';
 import { FileError, GaborError } from '../tensor/errors.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { HostTensor, Preprocessing } from '../train/index.js';
+import type { ModelPort } from './model-port.js';
 
-/** What a model file says about the model beside its weights. */
+/** What a model file says about the model beside its weights. All of it may be missing. */
 export interface ModelDescription {
-  /** In the order of the model's outputs. */
-  readonly classes: readonly string[];
-  readonly preprocessing: Preprocessing;
+  /** Of a classifier, in the order of the model's outputs. */
+  readonly classes?: readonly string[];
+  /** How pictures become the model's input. */
+  readonly preprocessing?: Preprocessing;
+  readonly inputs?: readonly ModelPort[];
+  readonly outputs?: readonly ModelPort[];
   /** Further texts to store, for example how the model was trained. */
   readonly extra?: Readonly<Record<string, string>>;
 }
 
 export const FORMAT = 'gabor';
 export const VERSION = 1;
-const RESERVED = ['format', 'version', 'kind', 'architecture', 'classes', 'preprocessing', 'training'];
+const RESERVED = [
+  ...['format', 'version', 'kind', 'architecture', 'classes', 'preprocessing', 'inputs', 'outputs', 'training'],
+];
 
 /** The `__metadata__` that makes weights into a model. */
 export function describeModel(
   kind: 'model' | 'checkpoint',
   model: Module,
-  { classes, preprocessing, extra = {} }: ModelDescription,
+  { extra = {}, ...facts }: ModelDescription,
 ): Record<string, string> {
   const taken = Object.keys(extra).find((key) => RESERVED.includes(key));
   if (taken !== undefined) throw new FileError(`the metadata "${taken}" has a meaning of its own; choose another key`);
@@ -33,24 +41,52 @@ export function describeModel(
     version: String(VERSION),
     kind,
     architecture: JSON.stringify(model.config()),
-    classes: JSON.stringify(classes),
-    preprocessing: JSON.stringify(preprocessing),
+    ...describeFacts(facts),
   };
 }
 
-export interface DescribedModel {
+/** What a file can say about any model. */
+export type ModelFacts = Omit<ModelDescription, 'extra'>;
+
+const FACTS: readonly (keyof ModelFacts)[] = ['classes', 'preprocessing', 'inputs', 'outputs'];
+
+/** Facts as texts for a file's metadata; what is not known is left out. */
+export function describeFacts(facts: ModelFacts, prefix = ''): Record<string, string> {
+  return Object.fromEntries(
+    FACTS.filter((key) => facts[key] !== undefined).map((key) => [prefix + key, JSON.stringify(facts[key])]),
+  );
+}
+
+/** Reads {@link describeFacts} back. @throws FileError for texts that say no such thing */
+export function parseFacts(path: string, metadata: Readonly<Record<string, string>>, prefix = ''): ModelFacts {
+  const texts = Object.fromEntries(
+    FACTS.filter((key) => metadata[prefix + key] !== undefined).map((key) => [key, metadata[prefix + key]]),
+  );
+  const read = (key: keyof ModelFacts): unknown => json(path, texts, key);
+  return {
+    ...(texts.classes === undefined ? {} : { classes: checkClasses(path, read('classes')) }),
+    ...(texts.preprocessing === undefined ? {} : { preprocessing: checkPreprocessing(path, read('preprocessing')) }),
+    ...(texts.inputs === undefined ? {} : { inputs: checkPorts(path, 'inputs', read('inputs')) }),
+    ...(texts.outputs === undefined ? {} : { outputs: checkPorts(path, 'outputs', read('outputs')) }),
+  };
+}
+
+export interface DescribedModel extends ModelFacts {
   readonly kind: string;
   readonly config: LayerConfig;
-  readonly classes: readonly string[];
-  readonly preprocessing: Preprocessing;
   readonly extra: Readonly<Record<string, string>>;
+}
+
+/** Whether the metadata of a safetensors file say what architecture its weights are of. */
+export function describesModel(metadata: Readonly<Record<string, string>>): boolean {
+  return metadata.format === FORMAT && metadata.architecture !== undefined;
 }
 
 /** Reads the metadata back. @throws FileError for metadata of other programs or versions, and for damaged ones. */
 export function parseDescription(path: string, metadata: Readonly<Record<string, string>>): DescribedModel {
-  if (metadata.format !== FORMAT || metadata.architecture === undefined) {
+  if (!describesModel(metadata)) {
     throw new FileError(
-      `${path}: is a safetensors file of weights without an architecture (its metadata has no format "${FORMAT}"); build the model in code and read the weights with readSafetensors and loadStateDict`,
+      `${path}: holds weights without an architecture (its metadata has no format "${FORMAT}"); build the model in code and read the weights with loadWeights`,
     );
   }
   if (metadata.version !== String(VERSION)) {
@@ -62,8 +98,7 @@ export function parseDescription(path: string, metadata: Readonly<Record<string,
   return {
     kind: metadata.kind ?? 'model',
     config: json(path, metadata, 'architecture') as LayerConfig,
-    classes: checkClasses(path, json(path, metadata, 'classes')),
-    preprocessing: checkPreprocessing(path, json(path, metadata, 'preprocessing')),
+    ...parseFacts(path, metadata),
     extra,
   };
 }
@@ -109,10 +144,28 @@ function checkPreprocessing(path: string, value: unknown): Preprocessing {
   return value as Preprocessing;
 }
 
+function checkPorts(path: string, key: string, value: unknown): ModelPort[] {
+  const bad = (what: string): FileError => new FileError(`${path}: the metadata "${key}" ${what}`);
+  if (!Array.isArray(value)) throw bad('must be a list');
+  const isExtent = (extent: unknown): boolean =>
+    extent === null || typeof extent === 'string' || (Number.isSafeInteger(extent) && (extent as number) >= 0);
+  return value.map((entry: unknown, i) => {
+    const { name, dtype, shape } = (entry ?? {}) as Partial<ModelPort>;
+    if (typeof name !== 'string' || name === '') throw bad(`does not name its entry ${i}`);
+    if (dtype !== undefined && !Object.hasOwn(DTYPES, dtype)) throw bad(`has the unknown dtype "${dtype}"`);
+    if (shape !== undefined && !(Array.isArray(shape) && shape.every(isExtent))) {
+      throw bad(`has the shape ${JSON.stringify(shape)} of "${name}"; extents are whole numbers, names, or null`);
+    }
+    return { name, dtype, shape };
+  });
+}
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /** How many numbers a layer has at least, by the fields of its configuration; the first rule whose fields are there. */
 const WEIGHTS: readonly (readonly [fields: readonly string[], count: (layer: Fields) => number])[] = [
+  // A weight of an OnnxModel.
+  [['shape', 'trained'], (l) => product(l.shape)],
   [['numEmbeddings', 'embeddingDim'], (l) => product([l.numEmbeddings, l.embeddingDim])],
   [['inFeatures', 'outFeatures'], (l) => product([l.inFeatures, l.outFeatures])],
   // Separable: at least the pointwise part.
@@ -165,8 +218,9 @@ function checkLayerSizes(path: string, config: unknown, available: number): void
  * @param available numbers in the file's tensors.
  * @throws FileError that names the unknown or impossible layer.
  */
-export function buildModel(path: string, config: LayerConfig, available: number): Module {
+export async function buildModel(path: string, config: LayerConfig, available: number): Promise<Module> {
   checkLayerSizes(path, config, available);
+  await loadModuleTypes(config);
   try {
     // The file has the weights.
     return init.skipInit(() => moduleFromConfig(config));

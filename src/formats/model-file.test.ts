@@ -59,6 +59,19 @@ test('a loaded model is the saved one, bit by bit, in evaluation mode, with all 
   );
 });
 
+test('a model that classifies no pictures needs no description', async () => {
+  const model = tinyModel();
+  await saveModel(path, model);
+  const { model: loaded, ...rest } = await loadModel(path);
+  assert.deepEqual(rest, { metadata: {} });
+  assert.deepEqual(loaded.config(), model.config());
+  const inputs = [{ name: 'x', dtype: 'f32', shape: ['n', 1, null, 6] }] as const;
+  await saveModel(path, model, { inputs, outputs: [{ name: 'y', dtype: undefined, shape: undefined }] });
+  const ports = await loadModel(path);
+  assert.deepEqual(ports.inputs, inputs);
+  assert.deepEqual(ports.outputs, [{ name: 'y', dtype: undefined, shape: undefined }]);
+});
+
 test('any reader finds the weights by name, and the same model gives the same bytes', async () => {
   await saveModel(path, tinyModel(), description);
   const bytes = readFileSync(path);
@@ -113,7 +126,6 @@ test('a damaged model is a FileError that names the tensor or layer, what was ex
     [meta('architecture'), /weights without an architecture/],
     [meta('format', 'pt'), /no format "gabor"/],
     [meta('version', '2'), /version 2 of the model format; this program reads version 1/],
-    [meta('classes'), /"classes" is missing/],
     [meta('classes', '[1,2]'), /"classes" must be a list of names/],
     [meta('preprocessing', '3'), /"preprocessing" must be an object/],
     [preprocess({ channels: 2 }), /has 2 channels, expected 1 or 3/],
@@ -122,6 +134,10 @@ test('a damaged model is a FileError that names the tensor or layer, what was ex
     [preprocess({ std: [0] }), /standard deviation that is not positive/],
     [preprocess({ fit: 'zoom' }), /unknown fit "zoom"/],
     [preprocess({ background: {} }), /"background" without mean/],
+    [meta('inputs', '3'), /"inputs" must be a list/],
+    [meta('inputs', '[{"name":""}]'), /"inputs" does not name its entry 0/],
+    [meta('outputs', '[{"name":"y","dtype":"f8"}]'), /"outputs" has the unknown dtype "f8"/],
+    [meta('outputs', '[{"name":"y","shape":[-1]}]'), /"outputs" has the shape \[-1\] of "y"/],
   ];
   for (const [change, message] of cases) {
     writeFileSync(path, await damaged(change));

@@ -1,42 +1,57 @@
 import type { Module } from '../nn/index.js';
+import { checkOptions } from '../tensor/errors.js';
 import { toHost } from '../train/host-tensor.js';
-import { Classifier } from '../train/index.js';
 import {
   buildModel,
   checkTensors,
   describeModel,
   type ModelDescription,
+  type ModelFacts,
   numbersIn,
   parseDescription,
 } from './model-description.js';
-import { readSafetensors, writeSafetensors } from './safetensors.js';
+import { readSafetensors, type SafetensorsOptions, writeSafetensors } from './safetensors.js';
 
 /** Prefixes of tensor names in a checkpoint. */
 export const MODEL_PREFIX = 'model.';
 
-/**
- * Saves a model as one safetensors file, as a whole or not at all: weights under PyTorch's names, and in the metadata the architecture
- * (JSON of `model.config()`), the classes and the preprocessing, so that {@link loadModel} needs nothing else.
- *
- * @throws FileError when it cannot be written; a file that was there before is unchanged.
- */
-export async function saveModel(path: string, model: Module, description: ModelDescription): Promise<void> {
-  await writeSafetensors(path, toHost(model.stateDict()), describeModel('model', model, description));
+/** What {@link saveModel} saved. */
+export interface SavedModel extends ModelFacts {
+  /** In evaluation mode. */
+  readonly model: Module;
+  /** The texts of `extra`. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /**
- * Loads what {@link saveModel} saved, in evaluation mode. A checkpoint is read as the model it holds.
+ * Saves a model as one safetensors file, as a whole or not at all: weights under PyTorch's names, and in the metadata the architecture
+ * (JSON of `model.config()`) and what else is known of it, such as classes and preprocessing, so that `load` needs nothing else.
+ *
+ * @throws FileError when it cannot be written; a file that was there before is unchanged.
+ */
+export async function saveModel(
+  path: string,
+  model: Module,
+  description: ModelDescription = {},
+  options: SafetensorsOptions = {},
+): Promise<void> {
+  checkOptions('save', description, ['classes', 'preprocessing', 'inputs', 'outputs', 'extra']);
+  await writeSafetensors(path, toHost(model.stateDict()), describeModel('model', model, description), options);
+}
+
+/**
+ * Loads what {@link saveModel} saved. A checkpoint is read as the model it holds.
  *
  * @throws FileError for a file that is missing, cut short, has unknown layers, or tensors that do not fit the architecture.
  */
-export async function loadModel(path: string): Promise<Classifier> {
+export async function loadModel(path: string): Promise<SavedModel> {
   const { metadata, tensors } = await readSafetensors(path);
-  const { kind, config, classes, preprocessing, extra } = parseDescription(path, metadata);
-  const model = buildModel(path, config, numbersIn(tensors.values()));
+  const { kind, config, extra, ...facts } = parseDescription(path, metadata);
+  const model = await buildModel(path, config, numbersIn(tensors.values()));
   const found = withoutPrefix(tensors, kind === 'checkpoint' ? MODEL_PREFIX : '');
   checkTensors(path, 'the model', model.stateDict(), found);
   model.loadStateDict(found);
-  return new Classifier(model.eval(), classes, preprocessing, extra);
+  return { model: model.eval(), metadata: extra, ...facts };
 }
 
 /** The entries whose names begin with `prefix`, without it. */

@@ -154,6 +154,34 @@ export function registerModule(type: string, factory: ModuleFactory<Module>): vo
   factories.set(type, factory);
 }
 
+interface Family {
+  readonly types: RegExp;
+  readonly load: () => Promise<unknown>;
+}
+
+const families = new Set<Family>();
+
+/** Says where modules of these types are registered: what a program does not use it does not load. See {@link loadModuleTypes}. */
+export function provideModules(types: RegExp, load: () => Promise<unknown>): void {
+  families.add({ types, load });
+}
+
+/** Loads the families of modules that a configuration names, so that {@link moduleFromConfig} knows them. */
+export async function loadModuleTypes(config: unknown): Promise<void> {
+  const open: unknown[] = [config];
+  while (open.length > 0) {
+    const part = open.pop();
+    if (typeof part !== 'object' || part === null) continue;
+    const { type } = part as { type?: unknown };
+    for (const family of typeof type === 'string' && !factories.has(type) ? families : []) {
+      if (!family.types.test(type as string)) continue;
+      await family.load();
+      families.delete(family);
+    }
+    open.push(...Object.values(part));
+  }
+}
+
 /** The layers that {@link moduleFromConfig} knows, by type, in alphabetical order. */
 export function layerTypes(): string[] {
   return [...factories.keys()].sort();

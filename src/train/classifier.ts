@@ -20,7 +20,7 @@ export interface ClassifyOptions {
 /**
  * A model together with what it needs to look at pictures: its classes, and how pictures become its input.
  *
- *     const classifier = await loadModel('digits.safetensors');
+ *     const classifier = (await load('digits.safetensors')).classifier();
  *     const [best] = await classifier.classify(await readFile('seven.png'));
  *     console.log(best.class, best.probability);
  */

@@ -7,7 +7,6 @@ import {
   openDataset,
   shouldInvert,
 } from '../../data/index.js';
-import { loadModel } from '../../formats/index.js';
 import { formatCount, formatPercent } from '../../inspect/format.js';
 import { OptionError } from '../../tensor/errors.js';
 import { type Classifier, type Evaluation, evaluate } from '../../train/index.js';
@@ -15,6 +14,7 @@ import { confusionText } from '../confusion-text.js';
 import { type DeviceName, useDevice } from '../devices.js';
 import { EXIT } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
+import { type ClassifierFlags, openClassifier } from '../open-model.js';
 import type { Output } from '../output.js';
 import { ProgressLine } from '../progress.js';
 import { printable, table } from '../terminal.js';
@@ -23,7 +23,7 @@ import { TrainView } from '../train-view.js';
 
 type Part = 'train' | 'validation' | 'test' | 'all';
 
-export interface EvaluateFlags {
+export interface EvaluateFlags extends ClassifierFlags {
   readonly data: string;
   readonly split: Part;
   readonly batchSize: number;
@@ -39,7 +39,7 @@ export interface EvaluateFlags {
 
 export async function evaluateModel(modelPath: string, flags: EvaluateFlags, output: Output): Promise<number> {
   useDevice(flags.device, flags.threads, flags.tune);
-  const classifier = await loadModel(modelPath);
+  const classifier = await openClassifier(modelPath, flags, output);
   const dataset = await open(modelPath, classifier, flags, output);
   const part = choosePart(dataset, flags);
   const inverted = hasOppositeBackground(part, classifier);

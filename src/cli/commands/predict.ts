@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { decodeImage } from '../../data/index.js';
-import { loadModel } from '../../formats/index.js';
 import { formatPercent } from '../../inspect/format.js';
 import { GaborError } from '../../tensor/errors.js';
 import { type DeviceName, useDevice } from '../devices.js';
 import { EXIT } from '../failure.js';
+import { type ClassifierFlags, openClassifier } from '../open-model.js';
 import type { Output } from '../output.js';
 import { fileError } from '../run-folder.js';
 import { pad, printable, textWidth, truncate } from '../terminal.js';
 
-export interface PredictFlags {
+export interface PredictFlags extends ClassifierFlags {
   readonly top: number;
   readonly device: DeviceName;
   readonly threads?: number;
@@ -26,7 +26,7 @@ export async function predict(
   output: Output,
 ): Promise<number> {
   useDevice(flags.device, flags.threads, flags.tune);
-  const classifier = await loadModel(modelPath);
+  const classifier = await openClassifier(modelPath, flags, output);
   const { colours } = output.terminal;
   const nameWidth = Math.min(
     Math.max(...classifier.classes.map((name) => textWidth(printable(name)))),

@@ -16,7 +16,7 @@ export interface SummaryFlags extends NetworkFlags {
 /** Tells what a model file or a built-in network consists of. */
 export async function summarise(name: string, flags: SummaryFlags, output: Output): Promise<number> {
   const device = useDevice();
-  const { model, input } = await loadNetwork(name, flags);
+  const { model, input } = await loadNetwork(name, flags, output);
   const result = summary(model, input);
   const memory = modelMemory(model, input, { batch: flags.batch });
   output.event({ event: 'summary', model: name, ...result, memory });

@@ -21,7 +21,7 @@ const WORK: Readonly<Record<Role, string>> = { output: 'output', input: 'input g
 /** Finds the fastest schedules for a model and says what they gain. */
 export async function tune(name: string, flags: TuneFlags, output: Output): Promise<number> {
   const device = useDevice(flags.device, flags.threads, true);
-  const { model, input } = await loadNetwork(name, flags);
+  const { model, input } = await loadNetwork(name, flags, output);
   const found = tuneModel(model, input, { batch: flags.batch, training: flags.training ?? false });
   const before = total(found, 'modelMilliseconds');
   const after = total(found, 'milliseconds');

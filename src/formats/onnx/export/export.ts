@@ -44,6 +44,8 @@ export interface OnnxExportOptions {
   readonly opset?: number;
   /** Axis 0 of all inputs may be anything at run time; default false. */
   readonly dynamicBatch?: boolean;
+  /** Texts to keep beside the graph (`metadata_props`), by key. */
+  readonly metadata?: Readonly<Record<string, string>>;
   /** What to export of the model, where that is not its `forward` of one input; of an `OnnxModel`, all inputs and outputs. */
   readonly forward?: (...inputs: Tensor[]) => Tensor | readonly Tensor[];
 }
@@ -53,7 +55,7 @@ export interface OnnxSaveOptions extends OnnxExportOptions {
   readonly externalData?: boolean;
 }
 
-const EXPORT_OPTIONS: readonly string[] = ['inputs', 'outputs', 'opset', 'dynamicBatch', 'forward'];
+const EXPORT_OPTIONS: readonly string[] = ['inputs', 'outputs', 'opset', 'dynamicBatch', 'metadata', 'forward'];
 const OLDEST = 11;
 const NEWEST = 21;
 /** The version of the file format that came with a set of operators (onnx/docs/Versioning.md). */
@@ -253,7 +255,7 @@ function buildModel(model: Module, options: OnnxExportOptions): ModelProto {
       output: outputs.map((name, i) => valueInfo(writer, name, graph.outputs[i])),
       valueInfo: [],
     },
-    metadataProps: [],
+    metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) => ({ key, value })),
     functions: [],
   };
 }

@@ -1,0 +1,157 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { Fit } from '../data/index.js';
+import { pictureFormat } from '../exchange/image-classifier.js';
+import { load } from '../exchange/load.js';
+import type { LoadedModel } from '../exchange/loaded-model.js';
+import { forChannels, PREPROCESSINGS } from '../exchange/preprocessings.js';
+import { formatBytes } from '../inspect/format.js';
+import { MODELS } from '../models/index.js';
+import { FileError } from '../tensor/errors.js';
+import type { Classifier, Preprocessing } from '../train/index.js';
+import { UsageError } from './failure.js';
+import type { Output } from './output.js';
+import { ProgressLine } from './progress.js';
+import { fileError } from './run-folder.js';
+
+/** Which model: a file, and what it does not say itself. */
+export interface ModelFlags {
+  /** The built-in network that weights are of. */
+  readonly model?: string;
+  readonly input?: readonly number[];
+}
+
+/** What a file may not say about pictures. */
+export interface PictureFlags {
+  readonly preprocessing?: string;
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  readonly size?: number | readonly [height: number, width: number];
+  readonly fit?: Fit;
+}
+
+export interface ClassifierFlags extends ModelFlags, PictureFlags {
+  /** A text file. */
+  readonly classes?: string;
+}
+
+/** Opens a model file of any format, from this machine or the net. */
+export async function openModel(
+  path: string,
+  flags: ModelFlags & { readonly outputs?: number },
+  output: Output,
+): Promise<LoadedModel> {
+  if (!existsSync(path) && !isAddress(path)) throw noSuchModel(path);
+  const line = new ProgressLine(output.errors);
+  try {
+    return await load(path, {
+      ...(flags.model === undefined ? {} : { architecture: flags.model }),
+      ...(flags.input === undefined ? {} : { input: flags.input }),
+      ...(flags.outputs === undefined ? {} : { classes: flags.outputs }),
+      fetch: {
+        onProgress: ({ file, received, total }) =>
+          line.update(() => ({
+            label: `fetching ${file}`,
+            done: received,
+            total: total ?? 0,
+            parts: [formatBytes(received)],
+          })),
+        onNote: (text) => {
+          line.clear();
+          output.warn(text);
+        },
+      },
+    });
+  } finally {
+    line.clear();
+  }
+}
+
+/** Whether a model is named by an address instead of a path. */
+export function isAddress(path: string): boolean {
+  return /^\w+:\/\//.test(path);
+}
+
+function noSuchModel(path: string): Error {
+  if (!Object.hasOwn(MODELS, path)) return new FileError(`${path}: there is no such file`);
+  return new UsageError(
+    `"${path}" is a built-in network, whose weights would be random; give a model file, or a file of weights with --model ${path}`,
+  );
+}
+
+/** Opens a model of any format that classifies pictures. */
+export async function openClassifier(path: string, flags: ClassifierFlags, output: Output): Promise<Classifier> {
+  const classes = flags.classes === undefined ? undefined : await readClasses(flags.classes);
+  const loaded = await openModel(path, { ...flags, outputs: classes?.length }, output);
+  const preprocessing = picturePreprocessing(loaded, flags);
+  return loaded.classifier({
+    ...(classes === undefined ? {} : { classes }),
+    ...(preprocessing === undefined ? {} : { preprocessing }),
+  });
+}
+
+/** One name a line. */
+async function readClasses(path: string): Promise<string[]> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw fileError(path, 'cannot be read', error);
+  }
+  const names = text
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  if (names.length > 0) return names;
+  throw new FileError(
+    `${path}: has no names of classes; there must be one a line, in the order of the model's outputs`,
+  );
+}
+
+/** What the flags say of pictures, over what the file says; undefined where neither says how to normalise them. */
+export function picturePreprocessing(loaded: LoadedModel, flags: PictureFlags): Preprocessing | undefined {
+  const normalization = normalizationOf(flags);
+  const { preprocessing: known } = loaded;
+  const [height, width] = typeof flags.size === 'number' ? [flags.size, flags.size] : (flags.size ?? []);
+  const size = height === undefined || width === undefined ? {} : { height, width };
+  const fit = flags.fit ?? known?.fit;
+  if (normalization === undefined && known === undefined) return undefined;
+  const { channels, ...extent } = known === undefined ? pictureFormat(loaded, size) : { ...known, ...size };
+  const { mean, std } = normalization?.(channels) ?? (known as Preprocessing);
+  return {
+    channels,
+    height: extent.height,
+    width: extent.width,
+    mean,
+    std,
+    ...(fit === undefined ? {} : { fit }),
+    ...(known?.background === undefined ? {} : { background: known.background }),
+  };
+}
+
+/** Mean and deviation for so many channels, where the flags say them. */
+function normalizationOf({
+  preprocessing,
+  mean,
+  std,
+}: PictureFlags): ((channels: number) => { mean: number[]; std: number[] }) | undefined {
+  if (preprocessing !== undefined && (mean ?? std) !== undefined) {
+    throw new UsageError(
+      '--preprocessing says mean and deviation already; leave out --mean and --std, or give these alone',
+    );
+  }
+  if ((mean === undefined) !== (std === undefined)) throw new UsageError('--mean and --std belong together; give both');
+  const values = preprocessing === undefined ? mean && std && { mean, std } : PREPROCESSINGS[preprocessing];
+  if (values === undefined) return undefined;
+  const [first, second] = preprocessing === undefined ? ['--mean', '--std'] : [preprocessing, preprocessing];
+  return (channels) => ({
+    mean: forChannels(first, values.mean, channels),
+    std: forChannels(second, values.std, channels),
+  });
+}
+
+/** For messages and folders. */
+export function modelName(path: string): string {
+  return basename(path).replace(/\.[^.]*$/, '') || 'model';
+}
