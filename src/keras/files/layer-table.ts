@@ -191,6 +191,8 @@ const LAYERS: Readonly<Record<string, LayerRow>> = {
     keys: { ...SCALE, axis: ['axis', readAxis], momentum: same('momentum') },
     neutral: {
       renorm: [false, null],
+      renorm_clipping: undefined,
+      renorm_momentum: undefined,
       virtual_batch_size: [null],
       adjustment: [null],
       fused: undefined,
