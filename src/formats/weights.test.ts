@@ -51,6 +51,17 @@ test('f16 and bf16 are written as PyTorch rounds them', async () => {
   await assert.rejects(writeSafetensors(join(folder, 'x'), huge, {}, { floats: 'f8' as 'f16' }), OptionError);
 });
 
+test('files without the counters of batch normalisation are whole, as in PyTorch', async () => {
+  const model = convNet();
+  const state = toHost(model.stateDict());
+  const counters = Object.keys(state).filter((name) => name.endsWith('num_batches_tracked'));
+  assert.ok(counters.length > 0);
+  const without = Object.fromEntries(Object.entries(state).filter(([name]) => !counters.includes(name)));
+  const report = await loadWeights(convNet(), without);
+  assert.deepEqual(report.missing, []);
+  assert.deepEqual([...report.loaded].sort(), Object.keys(without).sort());
+});
+
 test('a report says what is missing, unexpected and of another shape', async () => {
   const model = convNet();
   const state = toHost(model.stateDict());

@@ -41,7 +41,7 @@ export interface MismatchedWeight {
 export interface WeightReport {
   /** names of the module that were filled */
   readonly loaded: readonly string[];
-  /** names of the module that the source lacks; left as they were */
+  /** names of the module that the source lacks; left as they were. Not among them: `num_batches_tracked` */
   readonly missing: readonly string[];
   /** names of the source that the module lacks */
   readonly unexpected: readonly string[];
@@ -67,6 +67,9 @@ const WRAPPERS: readonly string[] = [
 ];
 /** What `DataParallel` and `torch.compile` put in front. */
 const INNER: readonly string[] = ['', 'module.', '_orig_mod.'];
+
+/** Counted by PyTorch since 0.4.1. Files from before, or from elsewhere, lack it; `load_state_dict` takes them for whole, too. */
+const COUNTER = /(^|\.)num_batches_tracked$/;
 
 /**
  * Opens a file of weights, whichever it is by its content: safetensors, a PyTorch checkpoint, or `.npz`. Only names and shapes are
@@ -153,7 +156,7 @@ function match(
     }
   }
   const odd = new Set(mismatched.map(({ name }) => name));
-  const missing = Object.keys(targets).filter((name) => !plan.has(name) && !odd.has(name));
+  const missing = Object.keys(targets).filter((name) => !plan.has(name) && !odd.has(name) && !COUNTER.test(name));
   return { report: { loaded: [...plan.keys()], missing, unexpected, mismatched, skipped, prefix }, plan: [...plan] };
 }
 
