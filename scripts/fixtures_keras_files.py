@@ -129,7 +129,7 @@ def nested():
         peaks2,
     ]
     x = layers.Concatenate(axis=-1)(merged)
-    return keras.Model([left, right], layers.Dense(2, name="head")(x), name="nested")
+    return keras.Model([left, right], [layers.Dense(2, name="head")(x), maps2], name="nested")
 
 
 def activations():

@@ -319,8 +319,7 @@ export class FunctionalModel extends LayersModel {
     this.inputs = list('inputs', options.inputs);
     this.outputs = list('outputs', options.outputs);
     this.#nodes = nodesBetween(this.inputs, this.outputs);
-    const sources = this.inputs.map(({ sourceLayer }) => sourceLayer).filter((layer) => layer instanceof InputLayer);
-    this.layers = [...new Set([...sources, ...this.#nodes.map(({ layer }) => layer)])];
+    this.layers = layersByDepth(this.inputs, this.outputs, this.#nodes);
     checkNames(this.layers);
     this.build(this.inputs.map(({ shape }) => shape));
   }
@@ -370,6 +369,59 @@ function nodesBetween(inputs: readonly SymbolicTensor[], outputs: readonly Symbo
     open.push(...node.inputs);
   }
   return [...found].sort((a, b) => a.id - b.id);
+}
+
+/**
+ * Layers in Keras's order, which files of weights rely on: by the number of calls to the furthest output, the most first, then as a
+ * depth-first walk from the outputs meets them.
+ *
+ * @param nodes each behind those that it needs
+ */
+function layersByDepth(
+  inputs: readonly SymbolicTensor[],
+  outputs: readonly SymbolicTensor[],
+  nodes: readonly Node[],
+): Layer[] {
+  const inside = new Set(nodes);
+  const met = new Map<Layer, number>();
+  const postorder: Node[] = [];
+  const entered = new Set<Node>();
+  const open = [...outputs].reverse().map((tensor) => ({ tensor, left: false }));
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { node } = next.tensor;
+    if (node === undefined) continue;
+    if (next.left) {
+      postorder.push(node);
+      continue;
+    }
+    if (entered.has(node)) continue;
+    const source = inputs.includes(next.tensor);
+    if (source && !(node.layer instanceof InputLayer)) continue;
+    entered.add(node);
+    if (!met.has(node.layer)) met.set(node.layer, met.size);
+    open.push({ tensor: next.tensor, left: true });
+    if (!source) open.push(...[...node.inputs].reverse().map((tensor) => ({ tensor, left: false })));
+  }
+  const nodeDepths = new Map<Node, number>();
+  const depths = new Map<Layer, number>();
+  for (const node of postorder.reverse()) {
+    const depth = Math.max(nodeDepths.get(node) ?? 0, depths.get(node.layer) ?? 0);
+    depths.set(node.layer, depth);
+    for (const { node: before } of inside.has(node) ? node.inputs : []) {
+      if (before !== undefined) nodeDepths.set(before, Math.max(nodeDepths.get(before) ?? 0, depth + 1));
+    }
+  }
+  // Inputs that nothing depends on come to be last.
+  for (const { sourceLayer } of inputs) {
+    if (!(sourceLayer instanceof InputLayer) || depths.has(sourceLayer)) continue;
+    depths.set(sourceLayer, 0);
+    met.set(sourceLayer, -1);
+  }
+  const rank = (layer: Layer): [number, number] => [depths.get(layer) as number, met.get(layer) as number];
+  return [...depths.keys()].sort((a, b) => {
+    const [[depthA, metA], [depthB, metB]] = [rank(a), rank(b)];
+    return depthB - depthA || metA - metB;
+  });
 }
 
 function checkNames(layers: readonly Layer[]): void {

@@ -286,8 +286,17 @@ interface TensorName {
   readonly tensor: number;
 }
 
+/** A layer of a functional model; inputs have no part. */
+interface Entry {
+  readonly part: Part | undefined;
+  readonly whole: Fields;
+  readonly calls: readonly CallConfig[];
+}
+
 /** One call of a layer. */
 interface CallConfig {
+  /** of Keras 2 or of Keras 3 */
+  readonly dialect: 2 | 3;
   readonly inputs: readonly TensorName[];
   readonly training: boolean | undefined;
 }
@@ -303,7 +312,7 @@ function functionalPart(
   const name = nameOf({}, config, className);
   const where = `${reading.where}: the model "${name}"`;
   const list = asArray(where, 'layers', config.layers).map((value) => asFields(where, 'a layer', value));
-  const entries = new Map<string, { part: Part | undefined; whole: Fields; calls: readonly CallConfig[] }>();
+  const entries = new Map<string, Entry>();
   const inner: StoredLayer[] = [];
   for (const whole of list) {
     const fields = isFields(whole.config) ? whole.config : {};
@@ -315,9 +324,7 @@ function functionalPart(
   }
   const inputs = tensorNames(where, 'input_layers', config.input_layers);
   const outputs = tensorNames(where, 'output_layers', config.output_layers);
-  const offsets = firstNodes(
-    [...entries].flatMap(([, { calls }]) => calls.flatMap((call) => call.inputs)).concat(outputs),
-  );
+  const offsets = firstCalls(entries, outputs);
   const stored: StoredLayer = { name, className, layer: undefined, inner };
   return {
     name,
@@ -337,20 +344,24 @@ function functionalPart(
         made.set(key(layer, 0), [source]);
         return source;
       });
-      const find = ({ layer, node, tensor }: TensorName): SymbolicTensor => {
-        const at = node - (entries.get(layer)?.part === undefined ? 0 : (offsets.get(layer) ?? 0));
+      const find = ({ layer, node, tensor }: TensorName, first: ReadonlyMap<string, number>): SymbolicTensor => {
+        const at = node - (entries.get(layer)?.part === undefined ? 0 : (first.get(layer) ?? 0));
         const found = made.get(key(layer, at))?.[tensor];
         if (found !== undefined) return found;
         throw new FileError(`${where}: uses output ${tensor} of call ${node} of "${layer}", which does not exist`);
       };
-      for (const [layerName, index] of inOrder(where, entries, offsets)) {
+      for (const [layerName, index] of inOrder(where, entries, offsets.inner)) {
         const { part, calls } = entries.get(layerName) as { part: Part; calls: readonly CallConfig[] };
         const call = calls[index];
-        const tensors = call.inputs.map(find);
+        const tensors = call.inputs.map((input) => find(input, offsets.inner));
         const layer = part.make(tensors.map(({ shape }) => shape));
         made.set(key(layerName, index), layer.connect(tensors, call.training).outputs);
       }
-      const model = new FunctionalModel({ inputs: sources, outputs: outputs.map(find), name: safeName(name) });
+      const model = new FunctionalModel({
+        inputs: sources,
+        outputs: outputs.map((output) => find(output, offsets.outputs)),
+        name: safeName(name),
+      });
       trainableOf(model, config);
       return model;
     },
@@ -358,19 +369,35 @@ function functionalPart(
 }
 
 /**
- * The number of each layer's first call. Keras counts the calls of a model from 1 where the model has been connected to inputs of its own
- * before, which not every version does; call 0 is used somewhere where there is one.
+ * The number of each layer's first call, among the calls and among the outputs of the model. Keras counts the calls of a model from 1 where the
+ * model has been connected to inputs of its own before: Keras 2 does so everywhere where it does, Keras 3 among the outputs alone.
  */
-function firstNodes(used: readonly TensorName[]): Map<string, number> {
-  const first = new Map<string, number>();
-  for (const { layer, node } of used) first.set(layer, Math.min(first.get(layer) ?? 1, node));
-  return first;
+function firstCalls(
+  entries: ReadonlyMap<string, Entry>,
+  outputs: readonly TensorName[],
+): { inner: Map<string, number>; outputs: Map<string, number> } {
+  const calls = [...entries.values()].flatMap((entry) => entry.calls);
+  const apart = calls.some(({ dialect }) => dialect === 3);
+  const used = calls.flatMap(({ inputs }) => inputs);
+  // Call 0 is used somewhere, or there is none.
+  const lowest = (names: readonly TensorName[]): Map<string, number> => {
+    const lowest = new Map<string, number>();
+    for (const { layer, node } of names) lowest.set(layer, Math.min(lowest.get(layer) ?? 1, node));
+    return lowest;
+  };
+  if (!apart) {
+    const everywhere = lowest([...used, ...outputs]);
+    return { inner: everywhere, outputs: everywhere };
+  }
+  const functional = [...entries].filter(([, { part }]) => part?.className === 'Functional').map(([name]) => name);
+  const ofOutputs = lowest(outputs);
+  return { inner: lowest(used), outputs: new Map(functional.map((name) => [name, ofOutputs.get(name) ?? 1])) };
 }
 
 /** Calls, as layer and number, each behind those that it needs. */
 function inOrder(
   where: string,
-  entries: ReadonlyMap<string, { part: Part | undefined; calls: readonly CallConfig[] }>,
+  entries: ReadonlyMap<string, Entry>,
   offsets: ReadonlyMap<string, number>,
 ): [layer: string, call: number][] {
   const order: [string, number][] = [];
@@ -445,6 +472,7 @@ function readCalls(where: string, value: unknown): CallConfig[] {
     const tensors = typeof list[0] === 'string' ? [list] : list.map((part) => asArray(where, 'inbound_nodes', part));
     const options = tensors.map((tensor) => tensor[3] ?? {});
     return {
+      dialect: 2,
       inputs: tensors.map((tensor) => tensorName(where, 'inbound_nodes', tensor)),
       training: trainingOf(where, asFields(where, 'the options of a call', options[0] ?? {})),
     };
@@ -472,7 +500,7 @@ function readCall3(where: string, node: Fields): CallConfig {
     if (kwargs[key] !== undefined) collect(kwargs[key], 0);
     delete kwargs[key];
   }
-  return { inputs, training: trainingOf(where, kwargs) };
+  return { dialect: 3, inputs, training: trainingOf(where, kwargs) };
 }
 
 /** `training` of a call; other options must be empty. */
