@@ -113,6 +113,8 @@ const library = await build({
   write: false,
   outfile: join(out, 'library.cjs'),
   format: 'cjs',
+  minifyWhitespace: true,
+  lineLimit: 120,
   define: { ...define, 'import.meta.url': '__url' },
   banner: { js: '(function (require, module, __url) {' },
   footer: { js: '})' },

@@ -47,8 +47,8 @@ export interface CpuOptions {
 
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
 const PARALLEL_WORK = 200_000;
-/** Programs with no more work than this take one thread some milliseconds, less than it takes to start others. */
-const LIGHT_WORK = 100_000_000;
+/** Programs that take one thread no more milliseconds than this are done by the calling one as long as it would wait for others to start. */
+const LIGHT = 30;
 
 function bytesOf({ shape, dtype }: TensorType): number {
   return sizeOf(shape) * DTYPES[dtype].bytes;
@@ -185,6 +185,11 @@ export class CpuDevice implements Device {
   /** What programs are compiled to. */
   get instructions(): string {
     return this.#backend.name;
+  }
+
+  /** Roughly how many multiply-adds one thread does in a millisecond. */
+  get speed(): number {
+    return this.#backend.speed;
   }
 
   clearBarrier(words: Int32Array): void {
@@ -328,7 +333,7 @@ class CpuExecutable implements Executable {
     this.#updated = new Set(updated);
     this.#preparations = preparations;
     this.#pool = device.pool(together || work > PARALLEL_WORK);
-    this.#light = !together && work <= LIGHT_WORK;
+    this.#light = !together && work <= LIGHT * device.speed;
     const { memory } = device;
     this.#table = memory.allocate(tableLayout(inputs, outputs.length, preparations.length).bytes);
     this.#clearBarrier();
@@ -417,7 +422,7 @@ class CpuExecutable implements Executable {
     try {
       await previous;
       run = this.#begin(binding);
-      await this.#pool.run(this.#program, this.#table);
+      await this.#pool.run(this.#program, this.#table, this.#light);
       this.#finish(run);
       return [...outputs];
     } catch (error) {

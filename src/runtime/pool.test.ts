@@ -139,6 +139,28 @@ test('light runs are done by the calling thread until the others are up, which s
   }
 });
 
+test('light runs that nobody blocks for, too, and those behind other runs wait for these', async (t) => {
+  for (const { source } of KINDS) {
+    const { pool, table } = bench(t, 3);
+    const before = spawned.length;
+    const program = pool.load(source);
+    const { address, words } = table();
+    await pool.run(program, address, true);
+    assert.equal(words[RESULT], 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(spawned.length, before);
+    await pool.run(program, address, true);
+    assert.equal(words[RESULT], 2);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(spawned.length > before);
+    const other = bench(t, 3);
+    const [heavy, light] = [other.pool.load(source), other.pool.load(source)];
+    const target = other.table();
+    await Promise.all([other.pool.run(heavy, target.address), other.pool.run(light, target.address, true)]);
+    assert.equal(target.words[RESULT], 2 * sumTo(3));
+  }
+});
+
 test('runs of several callers and programs happen in the order of the calls', async (t) => {
   const { pool, table } = bench(t, 2);
   const compiled = new wasm.Module(sumProgram(true));

@@ -32,6 +32,11 @@ class Program implements ProgramHandle {
 /** The safety net for pools that are dropped without being closed. */
 const abandoned = new FinalizationRegistry<LoadedProgram>((loaded) => loaded.free());
 
+/** In a blocking run the caller is thread 0 where the program can be aborted. */
+function firstWorker({ exports }: Program): number {
+  return exports.abort === undefined ? 0 : 1;
+}
+
 interface Run {
   readonly program: Program;
   readonly table: number;
@@ -106,14 +111,15 @@ export class ThreadPool {
   }
 
   /**
-   * Runs a program without blocking the event loop.
+   * Runs a program without blocking the event loop for longer than a light program takes.
    * @param table address of the program's pointer table.
+   * @param light see {@link runSync}.
    * @returns rejects with GaborError (and its `cause`) when the program traps or a thread is lost.
    */
-  run(handle: ProgramHandle, table: number): Promise<void> {
+  run(handle: ProgramHandle, table: number, light = false): Promise<void> {
     return new Promise((resolve, reject) => {
       const program = this.#find(handle);
-      if (!this.#memory.shared) {
+      if (!this.#memory.shared || (light && !this.#busy && this.#queue.length === 0 && !this.#isUp(0))) {
         this.#runHere(program, table);
         resolve();
         return;
@@ -135,19 +141,19 @@ export class ThreadPool {
   runSync(handle: ProgramHandle, table: number, light = false): void {
     const program = this.#find(handle);
     if (this.#queue.length > 0) this.#drain();
-    if (this.threads === 1 || (light && !this.#isUp(program))) this.#runHere(program, table);
+    if (this.threads === 1 || (light && !this.#isUp(firstWorker(program)))) this.#runHere(program, table);
     else this.#runTogether(program, table);
   }
 
-  /** Whether a light run is to use all threads. */
-  #isUp({ exports }: Program): boolean {
+  /** Whether a light run is to use all threads, of which those from `first` on are workers. */
+  #isUp(first: number): boolean {
     // Of a team that is being stopped some threads may still be inside a program.
     if (this.#stopping !== undefined) return true;
     if (this.#team === undefined && !this.#lightRun) {
       this.#lightRun = true;
       return false;
     }
-    return this.#startTeam().start(exports.abort === undefined ? 0 : 1);
+    return this.#startTeam().start(first);
   }
 
   /** Starts all threads and waits until they are up. Never necessary, but the first run is faster after it. */
@@ -333,7 +339,7 @@ export class ThreadPool {
   #runTogether(program: Program, table: number): void {
     this.#checkNotStopping();
     const { exports } = program;
-    const first = exports.abort === undefined ? 0 : 1;
+    const first = firstWorker(program);
     const team = this.#startTeam();
     let begun = false;
     let failure: GaborError | undefined;

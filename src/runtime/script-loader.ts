@@ -6,7 +6,6 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { cachedDataVersionTag } from 'node:v8';
 import { Script } from 'node:vm';
 import { isMainThread } from 'node:worker_threads';
 import { CacheFiles, cacheFolder, isCachingOff } from './cache-files.js';
@@ -23,6 +22,7 @@ const MORE = 1.02;
 
 /** This module is one of CommonJS in the bundle. */
 declare const __dirname: string;
+declare const __filename: string;
 
 let entries: Entries | undefined;
 
@@ -38,16 +38,18 @@ function start(entry: string): Entries {
   const source = readFileSync(filename, 'latin1');
   const files = isCachingOff() ? undefined : new CacheFiles(join(cacheFolder(), 'scripts'));
   // What V8 accepts depends on its version and its flags. Commands need other functions than the library.
-  const tag = cachedDataVersionTag();
-  const key = ['script 1', BUNDLED_SCRIPT, process.version, process.arch, tag, entry].join('\n');
+  const flags = [...process.execArgv, process.env.NODE_OPTIONS ?? ''];
+  const key = ['script 1', BUNDLED_SCRIPT, process.version, process.arch, ...flags, entry].join('\n');
   const [cachedData, about] = files?.read(key) ?? [];
   const compiled = new Script(source, { filename, ...(cachedData && { cachedData }) });
   const kept = compiled.cachedDataRejected === false ? cachedData : undefined;
   const generation = kept === undefined ? 0 : (about?.[0] ?? GENERATIONS) + 1;
   if (files !== undefined && generation < GENERATIONS && isMainThread) {
+    const before = flagsOfEngine();
     process.once('exit', () => {
-      // With other flags than at the start V8 would not accept it there.
-      if (cachedDataVersionTag() !== tag) return;
+      // The only flag that this package changes (targets/cpu/wasm/features.ts); with others than at the start V8 would accept nothing there.
+      if (before.compare(flagsOfEngine()) !== 0) setFlags('--no-experimental-wasm-relaxed-simd');
+      if (before.compare(flagsOfEngine()) !== 0) return;
       const data = compiled.createCachedData();
       if (data.length > MORE * (kept?.length ?? 0)) files.write(key, [data, Uint8Array.of(generation)]);
     });
@@ -55,4 +57,14 @@ function start(entry: string): Entries {
   const module: { exports: Entries } = { exports: {} };
   compiled.runInThisContext()(createRequire(filename), module, pathToFileURL(filename).href);
   return module.exports;
+}
+
+/** Differs with V8's flags as they are now. */
+function flagsOfEngine(): Buffer {
+  return new Script('0').createCachedData();
+}
+
+/** `node:v8` takes milliseconds. */
+function setFlags(flags: string): void {
+  (createRequire(__filename)('node:v8') as typeof import('node:v8')).setFlagsFromString(flags);
 }
