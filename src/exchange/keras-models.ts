@@ -9,12 +9,12 @@ import type { ReadOptions } from './options.js';
 
 /** `.keras`, `.h5`, or `model.json` of TensorFlow.js. */
 export async function loadKerasModel(path: string, options: ReadOptions): Promise<LoadedModel> {
-  const { shown = path, architecture, siblings } = options;
+  const { shown = path, architecture, siblings, input } = options;
   if (architecture !== undefined) {
     throw new OptionError(`${shown}: has an architecture of its own; leave out "${architecture}"`);
   }
   if (siblings !== undefined) await fetchShards(path, siblings);
-  const model = await loadKeras(path);
+  const model = await loadKeras(path, input === undefined ? {} : { inputShape: input });
   return new LoadedModel({
     model: model.module.eval(),
     format: 'keras',

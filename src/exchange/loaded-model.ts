@@ -114,16 +114,20 @@ export class LoadedModel {
     });
   }
 
-  #check(list: readonly Tensor[]): void {
+  /** Why these are no inputs of the model; undefined where they are. */
+  problem(list: readonly Tensor[]): string | undefined {
     const bound = new Map<string, number>();
-    list.forEach(({ dtype, shape }, i) => {
+    for (const [i, { dtype, shape }] of list.entries()) {
       const port = this.inputs[i];
       const problem = fitsPort(port, dtype, shape, bound);
-      if (problem === undefined) return;
-      throw new ShapeError(
-        `the input "${port.name}" is ${dtype}${formatShape(shape)}: ${problem}; ${this.path} takes ${ports(this.inputs)}`,
-      );
-    });
+      if (problem !== undefined) return `the input "${port.name}" is ${dtype}${formatShape(shape)}: ${problem}`;
+    }
+    return undefined;
+  }
+
+  #check(list: readonly Tensor[]): void {
+    const problem = this.problem(list);
+    if (problem !== undefined) throw new ShapeError(`${problem}; ${this.path} takes ${ports(this.inputs)}`);
   }
 
   /**

@@ -5,6 +5,7 @@ import { type OnnxInput, saveOnnx } from '../formats/onnx/export/export.js';
 import type { OnnxPort } from '../formats/onnx/graph.js';
 import { loadOnnx } from '../formats/onnx/load.js';
 import type { OnnxModel } from '../formats/onnx/onnx-model.js';
+import { formatExtents } from '../inspect/format.js';
 import { OptionError } from '../tensor/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { LoadedModel } from './loaded-model.js';
@@ -63,7 +64,7 @@ export async function saveOnnxModel(
   const free = loaded.inputs.filter(({ shape }) => shape?.some((extent, axis) => axis > 0 && isFree(extent)));
   const fixed = free.map(({ name }) => {
     const shape = shapes[loaded.inputs.findIndex((port) => port.name === name)];
-    return `free extents of the input "${name}": the file is for ${shape.join('×')}`;
+    return `free extents of the input "${name}": the file is for examples of ${formatExtents(shape.slice(1))}`;
   });
   const dynamicBatch = loaded.inputs.every(({ shape }) => shape === undefined || isFree(shape[0]));
   if (dynamicBatch) {

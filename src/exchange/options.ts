@@ -2,13 +2,16 @@ import type { FloatStorage } from '../formats/elements.js';
 import type { Siblings } from '../formats/siblings.js';
 import type { Shape } from '../tensor/shape.js';
 
-/** Which built-in network weights belong to. */
+/** What to make of a file, where it leaves that open. */
 export interface Architecture {
-  /** As in `gabor models`. */
+  /** The built-in network that weights alone belong to, as in `gabor models`. */
   readonly architecture?: string;
-  /** Default: what the weights have. */
+  /** How many classes that network has; default: as many as the weights. */
   readonly classes?: number;
-  /** [channels, height, width] of the pictures that it takes; default: the network's own. */
+  /**
+   * The shape of one example, without the batch: of the built-in network (channels, height, width), or of a model of Keras at another size
+   * than its file's. Models of other formats take what their layers take.
+   */
   readonly input?: Shape;
 }
 

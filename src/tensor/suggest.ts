@@ -4,7 +4,7 @@ export function nearest(name: string, names: readonly string[], most = 5): strin
   return names
     .map((other) => {
       const found = other.toLowerCase();
-      const part = wanted !== '' && (found.includes(wanted) || (found.length > 2 && wanted.includes(found)));
+      const part = wanted.length > 2 && found.length > 2 && (found.includes(wanted) || wanted.includes(found));
       return { other, distance: part ? 0.5 : editDistance(wanted, found) };
     })
     .filter(({ distance }) => distance <= Math.max(2, wanted.length / 2))

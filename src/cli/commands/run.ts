@@ -6,7 +6,7 @@ import { makeFolders } from '../../formats/folders.js';
 import { readNpy, writeNpy } from '../../formats/npy.js';
 import { readNpz } from '../../formats/npz.js';
 import { tensor } from '../../ops/create.js';
-import { FileError } from '../../tensor/errors.js';
+import { FileError, GaborError } from '../../tensor/errors.js';
 import { formatShape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { type HostTensor, toHost } from '../../train/host-tensor.js';
@@ -30,8 +30,7 @@ export interface RunFlags {
 /** Computes the outputs of a model for inputs from files. */
 export async function runModel(path: string, flags: RunFlags, output: Output): Promise<number> {
   const device = useDevice(flags.device, flags.threads, flags.tune);
-  const loaded = await openModel(path, flags.model === undefined ? {} : { model: flags.model }, output);
-  const inputs = await readInputs(loaded, flags.input);
+  const { loaded, inputs } = await open(path, flags, output);
   const began = performance.now();
   const results = await loaded.run(inputs);
   const arrays = toHost(results);
@@ -55,6 +54,26 @@ export async function runModel(path: string, flags: RunFlags, output: Output): P
   ]);
   terminal.write(table([{ title: 'output' }, { title: 'type' }, { title: 'file', flexible: true }], cells, terminal));
   return EXIT.ok;
+}
+
+async function open(
+  path: string,
+  { model, input }: RunFlags,
+  output: Output,
+): Promise<{ loaded: LoadedModel; inputs: Record<string, Tensor> }> {
+  const named = model === undefined ? {} : { model };
+  const loaded = await openModel(path, named, output);
+  const inputs = await readInputs(loaded, input);
+  const list = Object.values(inputs);
+  if (loaded.format !== 'keras' || list.length !== 1 || loaded.problem(list) === undefined) return { loaded, inputs };
+  try {
+    // Keras fixes the size of what its networks of convolutions take; they are built for others as well.
+    const resized = await openModel(path, { ...named, input: list[0].shape.slice(1) }, output);
+    return resized.problem(list) === undefined ? { loaded: resized, inputs } : { loaded, inputs };
+  } catch (error) {
+    if (error instanceof GaborError) return { loaded, inputs };
+    throw error;
+  }
 }
 
 /** In the model's order; objects put names that are numbers first. */
