@@ -1,4 +1,5 @@
 import { type ByteSource, openFile } from '../../formats/byte-source.js';
+import type { Siblings } from '../../formats/siblings.js';
 import { openZip, type ZipEntry } from '../../formats/zip.js';
 import { checkOptions, FileError } from '../../tensor/errors.js';
 import type { FunctionalModel, Sequential } from '../model.js';
@@ -17,6 +18,8 @@ export interface LoadKerasOptions {
   readonly inputShape?: InputShapes;
   /** Load models whose weights Keras constrains in training (a largest norm, no negative ones), without these constraints; default false. */
   readonly ignoreConstraints?: boolean;
+  /** Makes the shards of a `model.json` available before they are opened; default: they lie beside it. */
+  readonly siblings?: Siblings;
 }
 
 /** Numbers for each byte of a file that weights may take, unpacked: more would be no weights. */
@@ -33,7 +36,7 @@ const LARGEST_CONFIG = 2 ** 26;
  * @example const model = await loadKeras('tfjs/model.json', { inputShape: [128, 128, 3] });
  */
 export async function loadKeras(path: string, options: LoadKerasOptions = {}): Promise<FunctionalModel | Sequential> {
-  checkOptions('loadKeras', options, ['inputShape', 'ignoreConstraints']);
+  checkOptions('loadKeras', options, ['inputShape', 'ignoreConstraints', 'siblings']);
   const source = await openFile(path);
   try {
     const format = await formatOf(source);
@@ -110,7 +113,7 @@ async function loadHdf5(source: ByteSource, options: LoadKerasOptions): Promise<
 
 async function loadTfjs(source: ByteSource, options: LoadKerasOptions): Promise<FunctionalModel | Sequential> {
   const { where } = source;
-  await using file = await openTfjs(source);
+  await using file = await openTfjs(source, options.siblings);
   if (file.config === undefined) {
     throw new FileError(
       `${where}: has weights alone, no modelTopology: build the model with gabor/keras, then await model.loadWeights(path)`,

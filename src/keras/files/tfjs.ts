@@ -1,8 +1,9 @@
 /** TensorFlow.js's layers models: `model.json` with the configuration and a list of weights, and shards with their bytes beside it. */
 
-import { pathBeside } from '../../formats/beside.js';
+import { pathBeside, safeName } from '../../formats/beside.js';
 import { type ByteSource, openFile } from '../../formats/byte-source.js';
 import { decodeElements, LITTLE_ENDIAN, type StoredType, swapped } from '../../formats/elements.js';
+import type { Siblings } from '../../formats/siblings.js';
 import type { TypedArray } from '../../tensor/dtype.js';
 import { FileError } from '../../tensor/errors.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
@@ -20,8 +21,11 @@ export interface TfjsModel extends AsyncDisposable {
   readonly weights: readonly StoredWeight[];
 }
 
-/** @throws FileError for other files, and for shards that are missing or of another size */
-export async function openTfjs(source: ByteSource): Promise<TfjsModel> {
+/**
+ * @param siblings makes a shard available before it is opened; default: it lies beside the file
+ * @throws FileError for other files, and for shards that are missing or of another size
+ */
+export async function openTfjs(source: ByteSource, siblings?: Siblings): Promise<TfjsModel> {
   const { where, size } = source;
   if (size > LARGEST) throw new FileError(`${where}: ${size} bytes are too many for a model.json`);
   const json = asFields(where, 'the file', parseJson(where, new TextDecoder().decode(await source.read(0, size))));
@@ -41,7 +45,7 @@ export async function openTfjs(source: ByteSource): Promise<TfjsModel> {
   try {
     const weights: StoredWeight[] = [];
     for (const group of asArray(where, 'weightsManifest', json.weightsManifest)) {
-      weights.push(...(await openGroup(where, asFields(where, 'a group of weights', group), open)));
+      weights.push(...(await openGroup(where, asFields(where, 'a group of weights', group), open, siblings)));
     }
     const inner = isFields(topology?.model_config) ? topology.model_config : topology;
     const version = topology?.keras_version ?? '';
@@ -58,10 +62,17 @@ export async function openTfjs(source: ByteSource): Promise<TfjsModel> {
 }
 
 /** The weights of some shards, one behind the other. */
-async function openGroup(where: string, group: Fields, open: ByteSource[]): Promise<StoredWeight[]> {
+async function openGroup(
+  where: string,
+  group: Fields,
+  open: ByteSource[],
+  siblings?: Siblings,
+): Promise<StoredWeight[]> {
   const shards: ByteSource[] = [];
   for (const path of asArray(where, 'paths', group.paths)) {
-    const shard = await openFile(await pathBeside(where, where, asText(where, 'a path', path)));
+    const name = safeName(where, asText(where, 'a path', path));
+    await siblings?.(name);
+    const shard = await openFile(await pathBeside(where, where, name));
     open.push(shard);
     shards.push(shard);
   }

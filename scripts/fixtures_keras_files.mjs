@@ -1,0 +1,167 @@
+// Models of TensorFlow.js in tests/fixtures/keras-files/tfjs, as it saves them and with quantized weights, and what it computes with them.
+// `npm install` in bench/ brings TensorFlow.js; without it nothing is done.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+const require = createRequire(new URL('../bench/package.json', import.meta.url));
+let tf;
+try {
+  tf = { ...require('@tensorflow/tfjs-core'), ...require('@tensorflow/tfjs-layers') };
+  require('@tensorflow/tfjs-backend-cpu');
+} catch (error) {
+  if (error.code !== 'MODULE_NOT_FOUND') throw error;
+  console.log('fixtures_keras_files: TensorFlow.js is not installed (npm install in bench/); nothing done');
+  process.exit(0);
+}
+
+const folder = fileURLToPath(new URL('../tests/fixtures/keras-files/tfjs/', import.meta.url));
+rmSync(folder, { recursive: true, force: true });
+
+// Numbers with three digits from a linear congruential generator, so that the files are the same every time.
+let state = 1;
+function next() {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+  return Math.round((state / 2 ** 31 - 1) * 1000) / 1000;
+}
+const size = (shape) => shape.reduce((a, b) => a * b, 1);
+const random = (shape) => ({ shape, data: Array.from({ length: size(shape) }, next) });
+const toArray = (t) => ({ shape: t.shape, data: Array.from(t.dataSync(), (v) => Number(v.toPrecision(7))) });
+const { layers } = tf;
+
+function line() {
+  return tf.sequential({
+    name: 'line',
+    layers: [
+      layers.conv2d({
+        inputShape: [8, 7, 2],
+        filters: 4,
+        kernelSize: 3,
+        strides: 2,
+        padding: 'same',
+        activation: 'hardSigmoid',
+        kernelRegularizer: tf.regularizers.l1l2({ l1: 0.01, l2: 0.02 }),
+        name: 'first',
+      }),
+      layers.batchNormalization({ name: 'norm' }),
+      layers.leakyReLU({ alpha: 0.2, name: 'leaky' }),
+      layers.separableConv2d({ filters: 3, kernelSize: 2, name: 'separable' }),
+      layers.prelu({ name: 'prelu' }),
+      layers.zeroPadding2d({
+        padding: [
+          [1, 0],
+          [0, 2],
+        ],
+        name: 'pad',
+      }),
+      layers.maxPooling2d({ poolSize: 2, strides: 1, name: 'pool' }),
+      layers.dropout({ rate: 0.5, name: 'dropout' }),
+      layers.flatten({ name: 'flat' }),
+      layers.dense({ units: 3, activation: 'softmax', name: 'head' }),
+    ],
+  });
+}
+
+function graph() {
+  const a = tf.input({ shape: [6, 3], name: 'a' });
+  const b = tf.input({ shape: [6, 3], name: 'b' });
+  const inner = tf.input({ shape: [6, 3], name: 'inner' });
+  const hidden = layers.conv1d({ filters: 4, kernelSize: 3, padding: 'same', name: 'conv' }).apply(inner);
+  const tower = tf.model({ inputs: inner, outputs: layers.elu({ name: 'elu' }).apply(hidden), name: 'tower' });
+  const [left, right] = [tower.apply(a), tower.apply(b)];
+  const sum = layers.add({ name: 'sum' }).apply([left, right]);
+  const both = layers.concatenate({ name: 'both' }).apply([sum, right]);
+  const score = layers
+    .dense({ units: 2, name: 'score' })
+    .apply(layers.globalAveragePooling1d({ name: 'mean' }).apply(both));
+  return tf.model({ inputs: [a, b], outputs: [score, sum], name: 'graph' });
+}
+
+/** What TensorFlow.js saves: a description and the bytes of all weights. */
+async function artifactsOf(model) {
+  let saved;
+  await model.save(
+    tf.io.withSaveHandler(async (artifacts) => {
+      saved = artifacts;
+      return { modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: 'JSON' } };
+    }),
+  );
+  return saved;
+}
+
+/** Whole numbers or halves instead of floats, as the converter makes them. */
+function quantized(artifacts, dtypes) {
+  const parts = [];
+  let at = 0;
+  const specs = artifacts.weightSpecs.map((spec, i) => {
+    const values = new Float32Array(artifacts.weightData.slice(at, at + 4 * size(spec.shape)));
+    at += values.byteLength;
+    const dtype = dtypes[i % dtypes.length];
+    if (dtype === undefined) {
+      parts.push(new Uint8Array(values.buffer));
+      return spec;
+    }
+    if (dtype === 'float16') {
+      // Every number here is one of few digits over 1024, so that nothing is rounded.
+      parts.push(new Uint8Array(Uint16Array.from(values, half).buffer));
+      return { ...spec, quantization: { dtype, original_dtype: 'float32' } };
+    }
+    const most = dtype === 'uint8' ? 255 : 65535;
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const scale = (high - low) / most || 1;
+    const Whole = dtype === 'uint8' ? Uint8Array : Uint16Array;
+    const numbers = Whole.from(values, (v) => Math.round((v - low) / scale));
+    parts.push(new Uint8Array(numbers.buffer));
+    return { ...spec, quantization: { dtype, scale, min: low, original_dtype: 'float32' } };
+  });
+  return { ...artifacts, weightSpecs: specs, weightData: new Uint8Array(Buffer.concat(parts)).buffer };
+}
+
+/** Binary16 by cutting off, for numbers of its usual range. */
+function half(value) {
+  const bits = new Uint32Array(Float32Array.of(value).buffer)[0];
+  const exponent = ((bits >>> 23) & 0xff) - 112;
+  return exponent <= 0 ? (bits >>> 16) & 0x8000 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff);
+}
+
+const cases = [];
+
+async function write(name, artifacts) {
+  mkdirSync(`${folder}${name}`, { recursive: true });
+  const bytes = new Uint8Array(artifacts.weightData);
+  // In two parts, with a weight across the border.
+  const middle = Math.floor(bytes.length / 8) * 4 + 2;
+  const paths = ['group1-shard1of2.bin', 'group1-shard2of2.bin'];
+  writeFileSync(`${folder}${name}/${paths[0]}`, bytes.subarray(0, middle));
+  writeFileSync(`${folder}${name}/${paths[1]}`, bytes.subarray(middle));
+  const json = {
+    modelTopology: artifacts.modelTopology,
+    format: 'layers-model',
+    generatedBy: artifacts.generatedBy,
+    convertedBy: null,
+    weightsManifest: [{ paths, weights: artifacts.weightSpecs }],
+  };
+  writeFileSync(`${folder}${name}/model.json`, JSON.stringify(json));
+  const model = await tf.loadLayersModel(tf.io.fromMemory({ ...artifacts }));
+  state = 99;
+  const x = model.inputs.map(({ shape }) => random([2, ...shape.slice(1)]));
+  const xs = x.map(({ shape, data }) => tf.tensor(data, shape));
+  const y = [model.predict(xs.length === 1 ? xs[0] : xs)].flat();
+  cases.push({ name, x, y: y.map(toArray) });
+}
+
+for (const make of [line, graph]) {
+  const model = make();
+  state = make.name.length;
+  model.setWeights(
+    model.weights.map((w) => {
+      const { shape, data } = random(w.shape);
+      return tf.tensor(w.name.includes('variance') ? data.map((v) => 1 + Math.abs(v)) : data, shape);
+    }),
+  );
+  const artifacts = await artifactsOf(model);
+  await write(make.name, artifacts);
+  if (make === line) await write('quantized', quantized(artifacts, ['uint8', 'uint16', 'float16', undefined]));
+}
+writeFileSync(`${folder}cases.jsonl`, `${cases.map((c) => JSON.stringify(c)).join('\n')}\n`);
+console.log(`keras-files/tfjs: ${cases.length} models`);
