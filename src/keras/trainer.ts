@@ -77,11 +77,14 @@ export class Trainer {
       ...(several ? outputNames.map((name) => `${name}_loss`) : []),
       ...this.#metrics.flatMap((list, i) => list.map(({ name }) => (several ? `${outputNames[i]}_${name}` : name))),
     ];
-    this.#weights = model.trainableWeights;
+    // A layer may be in several models that are layers here, and layers of different models may have the same name.
+    this.#weights = [...new Set(model.trainableWeights)];
+    const names = this.#weights.map(({ name }) => name);
+    const unique = names.map((name, i) => (names.indexOf(name) === i ? name : `${name}#${i}`));
     this.#bound =
       this.#weights.length === 0
         ? undefined
-        : this.optimizer.bind(this.#weights.map((weight) => [weight.name, weight.tensor] as const));
+        : this.optimizer.bind(this.#weights.map(({ tensor }, i) => [unique[i], tensor] as const));
     this.#train = compile<StepArgs, Judged>((x, y, weights) => this.#step(x, y, weights));
     this.#test = compile<StepArgs, Judged>((x, y, weights) =>
       inMode(model.module, false, () => ({ values: this.#judge(x, y, weights) })),
@@ -131,7 +134,7 @@ export class Trainer {
       const each = this.#losses[i](y[i], output);
       return mean(weights.length === 0 ? each : mul(each, alongBatch(weights[i], each.rank)));
     });
-    for (const { regularizer, tensor } of this.#model.weights) {
+    for (const { regularizer, tensor } of new Set(this.#model.weights)) {
       if (regularizer !== undefined) penalties.push(penalty(regularizer, tensor));
     }
     const total = [...losses, ...penalties].reduce((a, b) => add(a, b));
