@@ -10,6 +10,7 @@ import type { Storage } from '../tensor/storage.js';
 import { type Backend, chooseBackend, type Instructions } from './backend.js';
 import type { CompiledProgram } from './compiled-program.js';
 import { DeviceMemory } from './memory.js';
+import { preferLargePages } from './native/program.js';
 import { type ProgramHandle, ThreadPool } from './pool.js';
 import { keepsPrograms, ProgramCache, programFiles } from './program-cache.js';
 import { checkThreads, defaultThreads } from './threads.js';
@@ -66,6 +67,16 @@ class CpuStorage implements Storage {
     this.#device = device;
     this.type = type;
     this.#address = address;
+    // Views of memory that is not shared die when it grows.
+    if (device.memory.shared) this.fill = (fill) => this.#fill(fill);
+  }
+
+  readonly fill?: Storage['fill'];
+
+  async #fill(fill: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+    this.changed();
+    await fill(this.#device.memory.view('u8', this.address, bytesOf(this.type)));
+    this.changed();
   }
 
   get address(): number {
@@ -156,6 +167,7 @@ export class CpuDevice implements Device {
       winograd: options.winograd,
       shared: this.memory.shared,
     });
+    if (this.#backend.name !== 'wasm') preferLargePages(this.memory.memory, this.memory.limit);
     const threads = options.threads ?? defaultThreads();
     checkThreads('cpu device: threads', threads);
     this.#team = new ThreadPool(this.memory, threads);

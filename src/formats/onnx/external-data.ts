@@ -10,6 +10,10 @@ import { tensorHeader } from './tensor-proto.js';
 
 /** Protocol Buffers count bytes in 32 bits with a sign. */
 const LARGEST_FILE = 2 ** 31 - 1;
+/** Bytes at once. */
+const LARGEST_READ = 2 ** 30;
+const SMALLEST_PART = 2 ** 22;
+const PARTS = 4;
 
 /**
  * A model's file and those beside it that hold its large tensors. Only files in its folder (or below) are opened, also after all links are
@@ -33,8 +37,12 @@ export class ExternalData implements AsyncDisposable {
     this.#folder = dirname(resolve(path));
   }
 
-  /** The bytes of a tensor, exactly as many as its type and shape take. */
-  async read(proto: TensorProto, where: string): Promise<Uint8Array> {
+  /**
+   * The bytes of a tensor, exactly as many as its type and shape take.
+   *
+   * @param into where they are to go; default: memory of their own
+   */
+  async read(proto: TensorProto, where: string, into?: Uint8Array): Promise<Uint8Array> {
     const entry = (key: string): string | undefined => proto.externalData.find((e) => e.key === key)?.value;
     const own = proto.dataLocation === IN_THIS_FILE;
     const location = own ? this.#own : (entry('location') ?? '');
@@ -47,12 +55,18 @@ export class ExternalData implements AsyncDisposable {
     if (offset + length > size) {
       throw new FileError(`${where}: bytes ${offset} to ${offset + length} of "${location}", which has ${size}`);
     }
-    const data = new Uint8Array(length);
-    for (let at = 0; at < length; ) {
-      const { bytesRead } = await handle.read(data, at, length - at, offset + at);
-      if (bytesRead === 0) throw new FileError(`${where}: "${location}" ends early`);
-      at += bytesRead;
-    }
+    const data = into ?? new Uint8Array(length);
+    const read = async (from: number, to: number): Promise<void> => {
+      for (let at = from; at < to; ) {
+        const { bytesRead } = await handle.read(data, at, to - at, offset + at);
+        if (bytesRead === 0) throw new FileError(`${where}: "${location}" ends early`);
+        at += bytesRead;
+      }
+    };
+    // Parts of a large one at the same time.
+    const part = Math.max(SMALLEST_PART, Math.min(LARGEST_READ, Math.ceil(length / PARTS)));
+    const parts = Array.from({ length: Math.ceil(length / part) }, (_, i) => i * part);
+    await Promise.all(parts.map((from) => read(from, Math.min(length, from + part))));
     return data;
   }
 

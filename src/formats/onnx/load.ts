@@ -1,6 +1,9 @@
+import { getDevice } from '../../graph/device.js';
 import { tensor } from '../../ops/create.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
+import { Tensor } from '../../tensor/tensor.js';
+import { LITTLE_ENDIAN } from '../elements.js';
 import type { Siblings } from '../siblings.js';
 import { type Uses, usesOf, weightConstants } from './analysis.js';
 import { checkOperators, opsetOf } from './check.js';
@@ -12,7 +15,7 @@ import { type OnnxGraph, readGraph } from './graph.js';
 import { MODEL, type ModelProto, type TensorProto } from './messages.js';
 import { OnnxModel } from './onnx-model.js';
 import { decode } from './proto.js';
-import { type HostArray, isExternal, readTensor } from './tensor-proto.js';
+import { type HostArray, isExternal, readTensor, tensorHeader } from './tensor-proto.js';
 
 export interface LoadOnnxOptions {
   /** Values of symbolic dimensions, by name; others take what the inputs have. */
@@ -84,7 +87,7 @@ async function readWeights(
   where: string,
   external: ExternalData | undefined,
 ): Promise<Pick<OnnxContent, 'weights' | 'constants'>> {
-  const weights: { name: string; tensor: ReturnType<typeof tensor>; trained: boolean; type: ElementType }[] = [];
+  const weights: { name: string; tensor: Tensor; trained: boolean; type: ElementType }[] = [];
   const constants = new Map<string, HostArray>();
   const weighted = weightConstants(graph);
   const protos = new Map<string, TensorProto>();
@@ -94,23 +97,64 @@ async function readWeights(
     const value = node.type === 'Constant' ? node.attributes.get('value')?.t : undefined;
     if (value !== undefined) protos.set(node.outputs[0], value);
   }
+  const reads = new Lanes();
   for (const [name, proto] of protos) {
     const at = `${where}: initialiser "${name}"`;
-    const bytes = isExternal(proto) && external !== undefined ? await external.read(proto, at) : undefined;
-    const array = readTensor(proto, at, bytes);
-    const { dtype } = rowOf(array.type);
+    const { type, shape } = tensorHeader(proto, at);
+    const { dtype } = rowOf(type);
     const isWeight = dtype === 'f32' && uses.computed.has(name) && (graph.initialisers.has(name) || weighted.has(name));
-    if (isWeight) {
-      const held = tensor(array.data, { shape: array.shape, dtype });
-      weights.push({ name, tensor: held, trained: !uses.buffers.has(name), type: array.type });
+    const isConstant = !isWeight || uses.statics.has(name);
+    const found = isExternal(proto) ? external : undefined;
+    const hold = (held: Tensor): void => {
+      weights.push({ name, tensor: held, trained: !uses.buffers.has(name), type });
+    };
+    if (found !== undefined && !isConstant && type === 'float' && LITTLE_ENDIAN) {
+      const storage = getDevice().allocate({ dtype, shape });
+      const held = Tensor.fromStorage(storage);
+      if (storage.fill !== undefined) {
+        hold(held);
+        await reads.add(() => storage.fill?.(async (bytes) => void (await found.read(proto, at, bytes))));
+        continue;
+      }
+      held.dispose();
     }
+    const array = readTensor(proto, at, await found?.read(proto, at));
+    if (isWeight) hold(tensor(array.data, { shape: array.shape, dtype }));
     // What is known while tracing is copied, so that the file's bytes can go.
-    if (!isWeight || uses.statics.has(name)) {
+    if (isConstant) {
       constants.set(name, {
         ...array,
         data: array.data.length * DTYPES[dtype].bytes < array.data.buffer.byteLength ? array.data.slice() : array.data,
       });
     }
   }
+  await reads.finish();
   return { weights, constants };
+}
+
+/** Tensors that are read at the same time. */
+const LANES = 4;
+
+/** Does several things at a time: reading files takes turns with waiting for them. */
+class Lanes {
+  readonly #pending = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+
+  /** Starts something, once there is a place for it. */
+  async add(start: () => Promise<void> | undefined): Promise<void> {
+    while (this.#pending.size >= LANES) await Promise.race(this.#pending);
+    if (this.#failure !== undefined) await this.finish();
+    const done: Promise<void> = Promise.resolve(start())
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#pending.delete(done));
+    this.#pending.add(done);
+  }
+
+  /** Waits for everything. @throws what failed first */
+  async finish(): Promise<void> {
+    await Promise.all(this.#pending);
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
 }

@@ -31,6 +31,8 @@ export interface NativeLibrary {
   /** Takes every access away: whoever touches these pages ends the process. For guard pages. */
   protect(address: Address, bytes: number): void;
   free(address: Address, bytes: number): void;
+  /** Asks for large pages in a range of memory; the system may have none. */
+  preferLargePages(address: Address, bytes: number): void;
   /** The bytes at an address, as an array over the memory itself. */
   view(address: Address, bytes: number): Uint8Array;
   /** A function at an address; `signature` in C, for example `int run(void *base, int thread)`. */
@@ -116,8 +118,12 @@ function posix(koffi: Koffi): NativeLibrary {
   const mmap = c.func('void *mmap(void *address, size_t length, int protection, int flags, int file, int64_t offset)');
   const mprotect = c.func('int mprotect(void *address, size_t length, int protection)');
   const munmap = c.func('int munmap(void *address, size_t length)');
+  const linux = operatingSystem() === 'linux';
+  // Elsewhere the system decides.
+  const madvise = linux ? c.func('int madvise(void *address, size_t length, int advice)') : undefined;
+  const MADV_HUGEPAGE = 14;
   const MAP_PRIVATE = 2;
-  const MAP_ANONYMOUS = operatingSystem() === 'linux' ? 0x20 : 0x1000;
+  const MAP_ANONYMOUS = linux ? 0x20 : 0x1000;
   return {
     abi: 'sysv',
     allocate(bytes) {
@@ -133,6 +139,9 @@ function posix(koffi: Koffi): NativeLibrary {
     },
     free(address, bytes) {
       munmap(address, bytes);
+    },
+    preferLargePages(address, bytes) {
+      madvise?.(address, bytes, MADV_HUGEPAGE);
     },
     view: (address, bytes) => new Uint8Array(koffi.view(address, bytes)),
     functionAt: caller(koffi),
@@ -171,6 +180,8 @@ function windows(koffi: Koffi): NativeLibrary {
     free(address) {
       virtualFree(address, 0, RELEASE);
     },
+    // They need a privilege that users do not have.
+    preferLargePages() {},
     view: (address, bytes) => new Uint8Array(koffi.view(address, bytes)),
     functionAt: caller(koffi),
     yieldFunction: kernel.symbol('SwitchToThread', 'void *'),

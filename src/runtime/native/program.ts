@@ -3,7 +3,7 @@ import { GaborError } from '../../tensor/errors.js';
 import type { LoadedMachineCode, ProgramExports } from '../program-code.js';
 import type { WasmMemory } from '../webassembly.js';
 import { CodePages } from './code.js';
-import { type NativeLibrary, nativeLibrary } from './library.js';
+import { type Address, type NativeLibrary, nativeLibrary } from './library.js';
 import { IDENTITY, INVOKE, nativeStubs } from './stubs.js';
 
 /** Machine code of one program; `entry` is the offset of `run`. */
@@ -20,13 +20,27 @@ export function loadMachineCode(
   const library = nativeLibrary();
   if (typeof library === 'string') throw new GaborError(`machine code cannot run here: ${library}`);
   if (memory.buffer instanceof ArrayBuffer) throw new GaborError('machine code needs a shared memory');
-  const { invoke, identity } = nativeStubs(library);
-  const base = BigInt(stub(library, identity, IDENTITY)(new Uint8Array(memory.buffer)) as number | bigint);
+  const { invoke } = nativeStubs(library);
+  const base = addressOf(memory, library);
   const pages = new CodePages(library, code);
   return {
     machine: { invoke, entry: pages.address + BigInt(entry), memory: base },
     free: () => pages.free(),
   };
+}
+
+/**
+ * Asks for large pages where they are not the rule: touching memory for the first time, as loading weights does, takes the system a
+ * fraction of the time, and processors find the pages of large tensors faster. @param bytes of address space that the memory may take
+ */
+export function preferLargePages(memory: WasmMemory, bytes: number): void {
+  const library = nativeLibrary();
+  if (typeof library !== 'string') library.preferLargePages(addressOf(memory, library), bytes);
+}
+
+function addressOf(memory: WasmMemory, library: NativeLibrary): Address {
+  const { identity } = nativeStubs(library);
+  return BigInt(stub(library, identity, IDENTITY)(new Uint8Array(memory.buffer)) as number | bigint);
 }
 
 type Call = ReturnType<NativeLibrary['functionAt']>;
