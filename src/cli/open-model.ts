@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import type { Fit } from '../data/index.js';
 import { pictureFormat } from '../exchange/image-classifier.js';
 import { load } from '../exchange/load.js';
@@ -151,7 +151,9 @@ function normalizationOf({
   });
 }
 
-/** For messages and folders. */
+/** For messages and folders: the file's name, or its folder's where every model there is called so. */
 export function modelName(path: string): string {
-  return basename(path).replace(/\.[^.]*$/, '') || 'model';
+  const name = basename(path).replace(/\.[^.]*$/, '');
+  const folder = basename(dirname(resolve(path)));
+  return (/^(model|weights|checkpoint)?$/.test(name) ? folder : name) || 'model';
 }

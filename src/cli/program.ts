@@ -101,55 +101,67 @@ export function createProgram(output: Output, finish: Finish): Command {
     .exitOverride();
 
   withExamples(
-    program
-      .command('train')
-      .summary('train a network on images')
-      .description('Trains a network on labelled images, and writes the model, a log and a report into a run folder.')
-      .option('--data <data>', DATA_HELP)
-      .option('--model <name>', `${NETWORKS} (default: lenet)`)
-      .option('--out <folder>', 'run folder (default: runs/<data>-<model>-<n>)')
-      .option('--resume', 'go on from the checkpoint in the run folder given by --out, with its options')
-      .addOption(whole('--epochs <n>', 'passes over the training images', 1))
-      .addOption(whole('--batch-size <n>', 'images per step', 1, 65_536))
-      .addOption(new Option('--optimizer <name>', 'how weights change').choices(['sgd', 'adam', 'adamw']))
-      .addOption(decimal('--lr <rate>', 'learning rate, the highest one where it changes', { above: 0 }))
-      .addOption(decimal('--momentum <share>', 'of sgd', { least: 0, below: 1 }))
-      .addOption(decimal('--weight-decay <rate>', 'pull of the weights towards zero', { least: 0 }))
-      .addOption(
-        new Option('--schedule <name>', 'how the learning rate changes').choices(['constant', 'cosine', 'step']),
-      )
-      .addOption(decimal('--warmup <epochs>', 'epochs over which the learning rate rises at first', { least: 0 }))
-      .addOption(
-        decimal('--label-smoothing <share>', 'spread so much of the right class over all', { least: 0, below: 1 }),
-      )
-      .option(
-        '--augment [list]',
-        `random changes of training images, for example ${AUGMENT_EXAMPLE}; without a list the model's own`,
-        augment,
-      )
-      .option('--no-augment', 'train on the images as they are')
-      .addOption(whole('--seed <n>', 'decides everything random (default: 0)', Number.MIN_SAFE_INTEGER))
-      .addOption(decimal('--val-split <share>', 'share of the training images to validate on', { least: 0, below: 1 }))
-      .addOption(
-        decimal('--test-split <share>', 'share of the images to test on, for data without a test part', {
-          above: 0,
-          below: 1,
-        }),
-      )
-      .option('--size <size>', 'bring images to this size: 64, or height x width as in 64x48', parseSize)
-      .addOption(new Option('--channels <n>', '1 = grey, 3 = colour').choices(['1', '3']))
-      .addOption(new Option('--fit <way>', 'how images of other proportions are brought to size').choices(FITS))
-      .addOption(whole('--train-count <n>', 'strokes only: how many images to train on', 10, 10_000_000))
-      .addOption(whole('--test-count <n>', 'strokes only: how many images to test on', 1, 10_000_000))
-      .option('--strict', 'stop at files that are no readable images instead of skipping them')
-      .addOption(device()[0])
-      .addOption(device()[1])
-      .addOption(tuned())
-      .addOption(json())
-      .action(async (options) => finish(await (await import('./commands/train.js')).train(options, output))),
+    withPictures(
+      program
+        .command('train')
+        .summary('train a network on images')
+        .description('Trains a network on labelled images, and writes the model, a log and a report into a run folder.')
+        .option('--data <data>', DATA_HELP)
+        .option('--model <name>', `${NETWORKS} (default: lenet); with --init, what network weights alone are of`)
+        .option(
+          '--init <model>',
+          'begin with the weights of a model file (.safetensors, .onnx, .keras, …); its last layer is replaced where the classes are others',
+        )
+        .addOption(
+          new Option('--freeze <part>', 'with --init: "features" trains the last layer alone').choices(['features']),
+        )
+        .option('--out <folder>', 'run folder (default: runs/<data>-<model>-<n>)')
+        .option('--resume', 'go on from the checkpoint in the run folder given by --out, with its options')
+        .addOption(whole('--epochs <n>', 'passes over the training images', 1))
+        .addOption(whole('--batch-size <n>', 'images per step', 1, 65_536))
+        .addOption(new Option('--optimizer <name>', 'how weights change').choices(['sgd', 'adam', 'adamw']))
+        .addOption(decimal('--lr <rate>', 'learning rate, the highest one where it changes', { above: 0 }))
+        .addOption(decimal('--momentum <share>', 'of sgd', { least: 0, below: 1 }))
+        .addOption(decimal('--weight-decay <rate>', 'pull of the weights towards zero', { least: 0 }))
+        .addOption(
+          new Option('--schedule <name>', 'how the learning rate changes').choices(['constant', 'cosine', 'step']),
+        )
+        .addOption(decimal('--warmup <epochs>', 'epochs over which the learning rate rises at first', { least: 0 }))
+        .addOption(
+          decimal('--label-smoothing <share>', 'spread so much of the right class over all', { least: 0, below: 1 }),
+        )
+        .option(
+          '--augment [list]',
+          `random changes of training images, for example ${AUGMENT_EXAMPLE}; without a list the model's own`,
+          augment,
+        )
+        .option('--no-augment', 'train on the images as they are')
+        .addOption(whole('--seed <n>', 'decides everything random (default: 0)', Number.MIN_SAFE_INTEGER))
+        .addOption(
+          decimal('--val-split <share>', 'share of the training images to validate on', { least: 0, below: 1 }),
+        )
+        .addOption(
+          decimal('--test-split <share>', 'share of the images to test on, for data without a test part', {
+            above: 0,
+            below: 1,
+          }),
+        )
+        .option('--size <size>', 'bring images to this size: 64, or height x width as in 64x48', parseSize)
+        .addOption(new Option('--channels <n>', '1 = grey, 3 = colour').choices(['1', '3']))
+        .addOption(new Option('--fit <way>', 'how images of other proportions are brought to size').choices(FITS))
+        .addOption(whole('--train-count <n>', 'strokes only: how many images to train on', 10, 10_000_000))
+        .addOption(whole('--test-count <n>', 'strokes only: how many images to test on', 1, 10_000_000))
+        .option('--strict', 'stop at files that are no readable images instead of skipping them')
+        .addOption(device()[0])
+        .addOption(device()[1])
+        .addOption(tuned())
+        .addOption(json())
+        .action(async (options) => finish(await (await import('./commands/train.js')).train(options, output))),
+    ),
     [
       ['gabor train --data strokes --model lenet', 'the built-in digits, in under a minute'],
       ['gabor train --data photos --model resnet-small --epochs 30 --val-split 0.1', 'a folder of class folders'],
+      ['gabor train --data flowers --init squeezenet.onnx --preprocessing imagenet', 'fine-tuning'],
       ['gabor train --resume --out runs/photos-resnet-small-1', 'after Ctrl-C, to the same bits'],
     ],
   );

@@ -21,6 +21,8 @@ export function optionEntries(record: RunRecord, settings: TrainingSettings): En
   return [
     ['data', record.data],
     ['model', record.model],
+    ...(record.init === undefined ? [] : ([['begun with', record.init]] satisfies Entries)),
+    ...(record.trained === undefined ? [] : ([['trained', record.trained.join(', ')]] satisfies Entries)),
     ['epochs', plain(settings.epochs)],
     ['batch size', plain(settings.batchSize)],
     ['optimizer', settings.optimizer],

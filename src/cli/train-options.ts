@@ -9,6 +9,12 @@ import { UsageError } from './failure.js';
 export interface TrainFlags {
   readonly data?: string;
   readonly model?: string;
+  /** A model file to begin with. */
+  readonly init?: string;
+  readonly freeze?: 'features';
+  readonly preprocessing?: string;
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
   readonly out?: string;
   readonly resume?: boolean;
   readonly epochs?: number;
@@ -58,6 +64,10 @@ export interface RunRecord {
   /** `strokes`, or the absolute path of a folder. */
   readonly data: string;
   readonly model: string;
+  /** The model that it began with. */
+  readonly init?: string;
+  /** Parameters that are trained, where that is not all of them. */
+  readonly trained?: readonly string[];
   readonly options: DataChoice;
   readonly gabor: string;
 }
@@ -135,6 +145,8 @@ function schedule(flags: TrainFlags, defaults: TrainingOptions): ScheduleOptions
 export function checkAgainstCheckpoint(flags: TrainFlags, record: RunRecord, settings: TrainingSettings): void {
   const given: [flag: string, given: unknown, stored: unknown][] = [
     ['--model', flags.model, record.model],
+    ['--init', flags.init, record.init],
+    ['--freeze', flags.freeze, record.trained === undefined ? undefined : 'features'],
     ['--batch-size', flags.batchSize, settings.batchSize],
     ['--optimizer', flags.optimizer, settings.optimizer],
     ['--lr', flags.lr, settings.lr],

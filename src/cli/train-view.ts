@@ -95,6 +95,34 @@ export class TrainView {
     this.#output.print();
   }
 
+  /** What a training with --init begins with. */
+  initial(facts: {
+    /** the model file */
+    readonly from: string;
+    readonly format: string;
+    /** parameters of the last layer */
+    readonly head: readonly string[];
+    /** whether these are new */
+    readonly fresh: boolean;
+    /** whether all others stay as they are */
+    readonly frozen: boolean;
+    /** whether pictures are normalised as the model wants it, not as they are spread themselves */
+    readonly normalised: boolean;
+  }): void {
+    const { from, format, head, fresh, frozen, normalised } = facts;
+    this.#output.event({ event: 'init', ...facts });
+    const names = head.join(', ');
+    this.#output.print(
+      `begins with ${printable(from)} (${format})${fresh ? `; its last layer (${names}) is new, for these classes` : '; its classes stay'}`,
+    );
+    if (frozen) this.#output.print(`only ${names} ${head.length === 1 ? 'is' : 'are'} trained`);
+    if (!normalised) {
+      this.#output.warn(
+        'the model does not say how it wants pictures normalised: mean and deviation of these images are taken (--preprocessing says otherwise)',
+      );
+    }
+  }
+
   fitEvent(event: TrainEvent): void {
     switch (event.event) {
       case 'start':

@@ -131,7 +131,8 @@ export function pictureFormat(
   );
 }
 
-function shapeOf({ channels, height, width, channelsLast }: PictureFormat): number[] {
+/** Of a batch of one such picture. */
+export function shapeOf({ channels, height, width, channelsLast }: PictureFormat): number[] {
   return channelsLast ? [1, height, width, channels] : [1, channels, height, width];
 }
 
@@ -160,10 +161,9 @@ export function imageClassifier(
   return plain ? model : new ImageClassifier(model, { channelsLast, probabilities }).train(model.training);
 }
 
-/** How many numbers a network gives for one picture. */
-export function classesOf(network: ImageNetwork, pictures: PictureFormat): number {
-  const [{ type }] = traceModel(network.model, shapeOf(pictures)).outputs;
-  return sizeOf(type.shape);
+/** How many numbers a network gives for a batch of one. */
+export function outputsFor(model: Module, inputShape: Shape): number {
+  return sizeOf(traceModel(model, inputShape).outputs[0].type.shape);
 }
 
 function traceModel(model: Module, shape: Shape): Graph {

@@ -59,7 +59,8 @@ export class LoadedModel {
   readonly preprocessing: Preprocessing | undefined;
   /** Further texts of the file. */
   readonly metadata: Readonly<Record<string, string>>;
-  readonly #example: Shape | undefined;
+  /** A shape of the first input, batch included, that it is meant for where its extents are free. */
+  readonly example: Shape | undefined;
   #program: Compiled<[readonly Tensor[]], readonly Tensor[]> | undefined;
 
   constructor(facts: LoadedFacts) {
@@ -71,7 +72,7 @@ export class LoadedModel {
     this.classes = facts.classes;
     this.preprocessing = facts.preprocessing;
     this.metadata = facts.metadata ?? {};
-    this.#example = facts.example;
+    this.example = facts.example;
   }
 
   /** All outputs for inputs in order; for traced functions. */
@@ -144,9 +145,7 @@ export class LoadedModel {
       }
     }
     const bound = new Map<string, number>();
-    return this.inputs.map((port, i) =>
-      this.#bind(port, byName[port.name], i === 0 ? this.#example : undefined, bound),
-    );
+    return this.inputs.map((port, i) => this.#bind(port, byName[port.name], i === 0 ? this.example : undefined, bound));
   }
 
   #bind(port: ModelPort, given: Shape | undefined, example: Shape | undefined, bound: Map<string, number>): number[] {

@@ -60,6 +60,11 @@ export interface FitOptions extends TrainingOptions {
    * is chosen by the outcome. Default true.
    */
   validate?: boolean;
+  /**
+   * Parameters that stay as they are, by name: fine-tuning of the last layers of a trained network. No gradients are computed for them. Not
+   * stored in checkpoints: to be given again with `resume`.
+   */
+  frozen?: (name: string) => boolean;
   /** Threads that make batches; 0 = this one, with the same bits. Default 1. */
   workers?: number;
   /** Stops after the step under way and hands a checkpoint to `onCheckpoint`. */
@@ -98,6 +103,7 @@ const OPTIONS = [
   ...TRAINING_OPTIONS,
   'metrics',
   'validate',
+  'frozen',
   'workers',
   'signal',
   'onEvent',
@@ -130,6 +136,12 @@ export async function fit(
   } finally {
     await training.close();
   }
+}
+
+function trainedParameters(model: Module, { frozen }: FitOptions): [string, Tensor][] {
+  const trained = model.namedParameters().filter(([name]) => !(frozen?.(name) ?? false));
+  if (trained.length === 0 && frozen !== undefined) throw new OptionError('fit: all parameters are frozen');
+  return trained;
 }
 
 /** A step that has been started. */
@@ -206,7 +218,7 @@ class Training {
     this.#history = [...(resume?.history ?? [])];
     this.#validation = chooseValidation(data, options.validate ?? true);
     initializeLazy(model, this.#samples.inputShape);
-    this.#optimizer = makeOptimizer(model.namedParameters(), this.#settings);
+    this.#optimizer = makeOptimizer(trainedParameters(model, options), this.#settings);
     if (resume) restoreTensors(model, this.#optimizer, resume);
     this.#good = resume ?? captureTensors(model, this.#optimizer);
     this.#goodEpoch = this.#progress.epoch;

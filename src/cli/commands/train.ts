@@ -26,7 +26,9 @@ import {
 } from '../../train/index.js';
 import { useDevice } from '../devices.js';
 import { EXIT, UsageError } from '../failure.js';
+import { choiceFor, fineTuningDefaults, inOrderOf, openInitial, prepareInitial } from '../initial-model.js';
 import { Interrupt } from '../interrupt.js';
+import { modelName } from '../open-model.js';
 import type { Output } from '../output.js';
 import { environmentEntries, optionEntries } from '../run-facts.js';
 import { checkFree, createRunFolder, RunFolder, shellWord } from '../run-folder.js';
@@ -64,8 +66,11 @@ export async function train(flags: TrainFlags, output: Output): Promise<number> 
   if (!resumed && flags.data === undefined) {
     throw new UsageError('--data is missing: give a folder of images, or --data strokes for the built-in digits');
   }
+  if (!resumed) checkInitFlags(flags);
   const device = useDevice(flags.device, flags.threads, flags.tune);
-  const plan = resumed ? await planResume(flags, view) : await planNew(flags, view);
+  const plan = resumed
+    ? await planResume(flags, view)
+    : await (flags.init === undefined ? planNew(flags, view) : planInit(flags, output, view));
   return runPlan(plan, device, output, view);
 }
 
@@ -88,6 +93,36 @@ async function planNew(flags: TrainFlags, view: TrainView): Promise<Plan> {
   return { folder, record, dataset, model, training, checkpoint: undefined };
 }
 
+/** What says something about the model of --init. */
+function checkInitFlags({ init, freeze, preprocessing, mean, std }: TrainFlags): void {
+  if (init !== undefined) return;
+  const given = Object.entries({ freeze, preprocessing, mean, std }).find(([, value]) => value !== undefined);
+  if (given === undefined) return;
+  throw new UsageError(
+    `--${given[0]} belongs to --init; a new model ${given[0] === 'freeze' ? 'has nothing learnt to keep' : 'takes mean and deviation of the images'}`,
+  );
+}
+
+/** From the weights of a file: fine-tuning. */
+async function planInit(flags: TrainFlags, output: Output, view: TrainView): Promise<Plan> {
+  const data = flags.data as string;
+  if (flags.out !== undefined) await checkFree(flags.out);
+  const initial = await openInitial(flags, output);
+  manualSeed(flags.seed ?? 0);
+  const init = flags.init as string;
+  const draft = { data: dataPlace(data), model: modelName(init), init, gabor: packageVersion() };
+  const options = choiceFor(initial, dataChoice(flags));
+  const { model, dataset, head, fresh } = prepareInitial(initial, await open(data, { ...draft, options }, flags, view));
+  const frozen = flags.freeze !== undefined;
+  const trained = frozen ? { trained: head } : {};
+  const training = trainingOptions(flags, fineTuningDefaults(dataset, frozen));
+  const folder = await createRunFolder(flags.out, data, draft.model);
+  const { format } = initial.loaded;
+  const normalised = initial.normalization !== undefined;
+  view.initial({ from: init, format, head, fresh, frozen, normalised });
+  return { folder, record: { ...draft, ...trained, options }, dataset, model, training, checkpoint: undefined };
+}
+
 async function planResume(flags: TrainFlags, view: TrainView): Promise<Plan> {
   const folder = new RunFolder(flags.out as string);
   const checkpoint = await loadCheckpoint(folder.checkpoint);
@@ -98,7 +133,10 @@ async function planResume(flags: TrainFlags, view: TrainView): Promise<Plan> {
     );
   }
   checkAgainstCheckpoint(flags, record, checkpoint.state.settings);
-  const dataset = await open(flags.data ?? record.data, record, flags, view);
+  const { classes, preprocessing } = checkpoint;
+  const opened = inOrderOf(classes, await open(flags.data ?? record.data, record, flags, view));
+  const { mean, std } = preprocessing ?? opened;
+  const dataset = { ...opened, mean, std };
   // Only what was typed: all else is the checkpoint's.
   const training = flags.epochs === undefined ? {} : { epochs: flags.epochs };
   return { folder, record, dataset, model: checkpoint.model, training, checkpoint };
@@ -185,7 +223,7 @@ async function runPlan(plan: Plan, device: Device, output: Output, view: TrainVi
 
 /** Trains, writing the log and after every epoch a checkpoint. */
 async function trainModel(
-  { folder, dataset, model, training, checkpoint }: Plan,
+  { folder, record: { trained }, dataset, model, training, checkpoint }: Plan,
   description: ModelDescription,
   signal: AbortSignal,
   view: TrainView,
@@ -200,6 +238,7 @@ async function trainModel(
   try {
     const result = await fit(model, dataset, {
       ...training,
+      ...(trained === undefined ? {} : { frozen: (name: string) => !trained.includes(name) }),
       ...(checkpoint ? { resume: checkpoint.state } : {}),
       signal,
       onEvent: (event) => {
