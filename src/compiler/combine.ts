@@ -1,6 +1,7 @@
 import { type Expression, rewriteExpression } from '../kernel/expression.js';
 import type { Nest } from '../kernel/kernel.js';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape.js';
+import { keepResults } from './dead.js';
 import { isAxis, NODES, OPERANDS, sizeOfKernel } from './fuse.js';
 import { sameOrder } from './layout.js';
 import { simplifyStep } from './simplify.js';
@@ -63,7 +64,7 @@ export function combineNests(program: Steps): Steps {
       const at = up ? first : last;
       steps[first] = undefined;
       steps[last] = undefined;
-      steps[at] = withResults(both, needed);
+      steps[at] = keepResults(both, both.results.map(needed));
       note(steps[at] as Step, at);
       if (up) return;
     }
@@ -137,14 +138,4 @@ function combine(a: Step, b: Step): Step | undefined {
     scope: a.scope || b.scope,
   };
   return sizeOfKernel(step) <= NODES ? simplifyStep(step) : undefined;
-}
-
-function withResults(step: Step, needed: (result: Buffer) => boolean): Step {
-  const kernel = step.kernel as Nest;
-  const keep = step.results.map((result) => needed(result));
-  return {
-    ...step,
-    kernel: { ...kernel, outputs: kernel.outputs.filter((_, i) => keep[i]) },
-    results: step.results.filter((_, i) => keep[i]),
-  };
 }

@@ -11,8 +11,9 @@ import {
 import { additionsOf, expressionsOf, type Nest, rewriteNest, termsOf } from '../kernel/kernel.js';
 import { ownOperands, type TileKernel } from '../kernel/tile.js';
 import { sizeOf } from '../tensor/shape.js';
+import { dropUnusedOperands, removeDeadSteps } from './dead.js';
 import { simplifyStep } from './simplify.js';
-import { type Buffer, countReads, escaping, removeDeadSteps, type Step, type Steps } from './steps.js';
+import { type Buffer, countReads, escaping, type Step, type Steps } from './steps.js';
 
 /**
  * Fusion: maps move into the kernels that read them, and maps that follow a reduction or contraction become its
@@ -183,33 +184,6 @@ export function sizeOfKernel({ kernel }: Step): number {
   if (kernel.kind === 'tile') count(kernel.epilogue);
   if (kernel.kind === 'nest') expressionsOf(kernel).forEach(count);
   return nodes;
-}
-
-/** Renumbers loads after an operand is no longer read. */
-export function dropUnusedOperands(step: Step): Step {
-  const { kernel } = step;
-  if (kernel.kind !== 'nest' && kernel.kind !== 'tile') return step;
-  const used = new Set<number>();
-  const collect = (expression: Expression): void =>
-    visitExpression(expression, (e) => {
-      if (e.kind === 'load') used.add(e.operand);
-    });
-  const fixed = kernel.kind === 'tile' ? ownOperands(kernel) : 0;
-  for (let i = 0; i < fixed; i++) used.add(i);
-  if (kernel.kind === 'nest') {
-    expressionsOf(kernel).forEach(collect);
-  } else {
-    collect(kernel.epilogue);
-  }
-  if (used.size === step.operands.length) return step;
-  const numbers = new Map<number, number>();
-  const kept = step.operands.filter((_, i) => used.has(i) && numbers.set(i, numbers.size));
-  const renumber = (expression: Expression): Expression =>
-    rewriteExpression(expression, (e) => (e.kind === 'load' ? { ...e, operand: numbers.get(e.operand) as number } : e));
-  const orders = step.operandOrders?.filter((_, i) => used.has(i));
-  const next =
-    kernel.kind === 'nest' ? rewriteNest(kernel, renumber) : { ...kernel, epilogue: renumber(kernel.epilogue) };
-  return { ...step, kernel: next, operands: kept, operandOrders: orders };
 }
 
 /**

@@ -8,7 +8,8 @@ import {
 } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape.js';
-import { dropUnusedOperands, isAxis } from './fuse.js';
+import { dropUnusedOperands } from './dead.js';
+import { isAxis } from './fuse.js';
 import { sameOrder } from './layout.js';
 import { type Box, type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
 

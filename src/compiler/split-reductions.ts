@@ -10,7 +10,7 @@ import {
 } from '../kernel/expression.js';
 import { additionsOf, type Nest } from '../kernel/kernel.js';
 import { sizeOf } from '../tensor/shape.js';
-import { dropUnusedOperands } from './fuse.js';
+import { dropUnusedOperands } from './dead.js';
 import { makeBuffer, type Step, type Steps } from './steps.js';
 
 /** Reductions to fewer results than this, over more elements than that, are split. */

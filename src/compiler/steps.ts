@@ -127,19 +127,6 @@ export function preparationsOf(steps: readonly Step[]): Preparation[] {
   return [...new Set(steps.flatMap(({ preparation }) => (preparation === undefined ? [] : [preparation])))];
 }
 
-/** Drops steps whose results nobody reads. */
-export function removeDeadSteps(program: Steps): Steps {
-  const live = escaping(program);
-  const steps: Step[] = [];
-  for (let i = program.steps.length - 1; i >= 0; i--) {
-    const step = program.steps[i];
-    if (!step.results.some((result) => live.has(result))) continue;
-    steps.push(step);
-    for (const operand of step.operands) live.add(operand);
-  }
-  return { ...program, steps: steps.reverse() };
-}
-
 /** The program as text, one step a line. */
 export function printSteps(program: Steps): string {
   const numbers = new Map<Buffer, number>();
