@@ -1,10 +1,11 @@
 import { type Contraction, contractionNest, type Geometry } from '../kernel/contraction.js';
 import { axisIndex, constant, guard, type Index, load, makeIndex, reduced } from '../kernel/expression.js';
 import { mapNest } from '../kernel/kernel.js';
-import type { MixKernel, OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
+import type { MixKernel, Neighbours, OuterKernel, TileAxis, TileKernel, TilePhase } from '../kernel/tile.js';
 import { transposed, winograd } from '../kernel/winograd.js';
 import { groupedGather, groupedPadding, groupedRows, groupsBeside, groupsTogether } from './grouped.js';
 import { type MachineDescription, narrowed } from './machine.js';
+import { positionsTogether } from './neighbours.js';
 import { channelsLast, PaddedCopies } from './padded-copies.js';
 import { type GatherAxis, gatherPhases, paddingOf, product } from './phases.js';
 import { writtenInputs } from './prepare.js';
@@ -31,10 +32,13 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
         return schedule(step, kernel, machine, padded);
       }
       const choice = machine.choices?.(kernel, { scope: step.scope, learning: learns(kernel, step, written) });
+      const together = choice ? 1 : positionsTogether(kernel, machine);
       const narrow = choice
         ? { ...machine, ...choice }
-        : narrowed(machine, kernel.role === 'input' ? channelsIn : channelsOut);
-      const steps = (kernel.role === 'filter' ? filterGradient : gather)(step, kernel, narrow, padded);
+        : together > 1
+          ? machine
+          : narrowed(machine, kernel.role === 'input' ? channelsIn : channelsOut);
+      const steps = (kernel.role === 'filter' ? filterGradient : gather)(step, kernel, narrow, padded, together);
       return narrow.lanes === machine.lanes ? steps : steps.map((made) => withLanes(made, narrow.lanes));
     }),
   };
@@ -70,31 +74,37 @@ function asNest(step: Step, contraction: Contraction): Step {
   };
 }
 
-/** Convolution, and its gradient with respect to the input by residues of the stride. */
+/**
+ * Convolution, and its gradient with respect to the input by residues of the stride.
+ * @param together how many neighbouring positions count as channels.
+ */
 function gather(
   step: Step,
   { role, geometry: g }: Contraction,
   machine: MachineDescription,
   padded: PaddedCopies,
+  together: number,
 ): Step[] {
   const forward = role === 'output';
   const reduceChannels = forward ? g.channelsIn : g.channelsOut;
   const outChannels = forward ? g.channelsOut : g.channelsIn;
-  const width = tileWidth(outChannels, machine);
+  const neighbours = together > 1 ? { positions: together, channels: outChannels } : undefined;
+  const width = tileWidth(together * outChannels, machine);
   const whole = gatherPhases({ kind: 'contraction', role, geometry: g });
-  const tiling = whole.every(([axis, ...more]) => more.length === 0 && axis.stride === 1)
-    ? chooseWinograd(
-        {
-          batch: g.batch,
-          groups: g.groups,
-          channelsIn: reduceChannels,
-          channelsOut: outChannels,
-          width,
-          axes: whole.map(([axis]) => axis),
-        },
-        machine,
-      )
-    : undefined;
+  const tiling =
+    neighbours === undefined && whole.every(([axis, ...more]) => more.length === 0 && axis.stride === 1)
+      ? chooseWinograd(
+          {
+            batch: g.batch,
+            groups: g.groups,
+            channelsIn: reduceChannels,
+            channelsOut: outChannels,
+            width,
+            axes: whole.map(([axis]) => axis),
+          },
+          machine,
+        )
+      : undefined;
   const perAxis = tiling === undefined ? whole : whole.map(([axis], s) => residues(axis, tiling.outputs[s]));
   const extents = g.axes.map((a) => (forward ? a.input : a.output));
   // Winograd's algorithm reads borders by itself.
@@ -111,22 +121,26 @@ function gather(
     if (combination.some((p) => p.count === 0)) continue;
     // Residues of a dilation differ in their positions only and share one filter.
     if (tiling === undefined || operands.length === 1) {
-      const packed = packFilter(g, forward, combination, width, weights, step.scope);
+      const packed =
+        neighbours === undefined
+          ? packFilter(g, forward, combination, width, weights, step.scope)
+          : packForNeighbours(reduceChannels, neighbours, forward, combination, width, weights, step.scope);
       const last = tiling === undefined ? [packed] : [packed, transformFilter(packed, combination, tiling, step.scope)];
       steps.push(...last);
       operands.push(last[last.length - 1].results[0]);
     }
-    const axes = combination.map(
-      (p, s): TileAxis => ({
-        count: p.count,
-        stride: p.stride,
-        taps: p.taps,
+    const axes = combination.map((p, s): TileAxis => {
+      const r = s === combination.length - 1 ? together : 1;
+      return {
+        count: p.count / r,
+        stride: p.stride * r,
+        taps: tapsOf(p, r),
         dilation: p.dilation,
         inStart: p.taps > 0 ? p.start + low[s] : 0,
         outStart: p.outStart,
-        outStep: p.outStep,
-      }),
-    );
+        outStep: p.outStep * r,
+      };
+    });
     phases.push({ axes, filter: operands.length - 1 });
   }
   const kernel: TileKernel = {
@@ -134,11 +148,12 @@ function gather(
     batch: g.batch,
     groups: g.groups,
     channelsIn: reduceChannels,
-    channelsOut: outChannels,
+    channelsOut: together * outChannels,
     phases,
-    width,
+    width: neighbours === undefined ? width : pitchOf(neighbours, width),
     rows: tiling?.rows ?? machine.tile.rows,
     winograd: tiling && { outputs: tiling.outputs, tiles: tiling.tiles, extents },
+    neighbours,
     epilogue: reduced(0, 'f32'),
   };
   const order = g.axes.length > 0 ? channelsLast(g.axes.length + 2) : [0, 1];
@@ -218,6 +233,68 @@ function packFilter(
   return { name: 'pack', kernel, operands: [weights], results: [result], scope, resultOrder: shape.map((_, i) => i) };
 }
 
+/** Taps of `together` neighbouring positions. */
+function tapsOf({ taps, stride }: Pick<GatherAxis, 'taps' | 'stride'>, together: number): number {
+  return taps === 0 ? 0 : taps + (together - 1) * stride;
+}
+
+/** Elements between rows of a panel: whole pixels, and as many as registers read. */
+function pitchOf({ channels }: Neighbours, width: number): number {
+  return Math.ceil(width / channels) * channels;
+}
+
+/** As {@link packFilter}: [1, 1, …taps, reduced channels, positions and channels], zero where a tap is none of a position's. */
+function packForNeighbours(
+  reduce: number,
+  neighbours: Neighbours,
+  forward: boolean,
+  axes: readonly GatherAxis[],
+  width: number,
+  weights: Buffer,
+  scope: string,
+): Step {
+  const { positions, channels } = neighbours;
+  const last = axes[axes.length - 1];
+  const pitch = pitchOf(neighbours, width);
+  const taps = axes.map((a, s) => (s === axes.length - 1 ? tapsOf(a, positions) : a.taps));
+  const shape = [1, 1, ...taps, reduce, pitch];
+  const [inner, position, channel] = [shape.length - 2, shape.length - 1, shape.length];
+  const own = makeIndex(
+    [
+      { axis: inner - 1, factor: 1 },
+      { axis: position, factor: -last.stride },
+    ],
+    0,
+  );
+  const tap = axes.map((a, s) =>
+    s === axes.length - 1
+      ? makeIndex(
+          own.terms.map((term) => ({ ...term, factor: term.factor * a.tapStep })),
+          a.tapStart,
+        )
+      : axisIndex(2 + s, a.tapStep, a.tapStart),
+  );
+  const pair = forward ? [axisIndex(channel), axisIndex(inner)] : [axisIndex(inner), axisIndex(channel)];
+  const checks = [
+    { index: own, extent: last.taps },
+    { index: axisIndex(position), extent: positions },
+  ];
+  const value = guard(checks, load(0, 'f32', [...pair, ...tap]), constant(0, 'f32'));
+  const outputIndex = [
+    ...shape.slice(0, -1).map((_, axis) => axisIndex(axis)),
+    makeIndex(
+      [
+        { axis: position, factor: channels },
+        { axis: channel, factor: 1 },
+      ],
+      0,
+    ),
+  ];
+  const kernel = { ...mapNest([...shape.slice(0, -1), pitch / channels, channels], value), outputIndex };
+  const result = makeBuffer({ dtype: 'f32', shape });
+  return { name: 'pack', kernel, operands: [weights], results: [result], scope, resultOrder: shape.map((_, i) => i) };
+}
+
 /** Fixed parts of the batch whose partial sums are added at the end: enough for every thread, whatever their number. */
 function chunksOf(batch: number, filterSize: number): number {
   // The partial sums of one chunk are as large as the filter: keep all of them within a few megabytes.
@@ -231,7 +308,9 @@ function filterGradient(
   { geometry: g }: Contraction,
   machine: MachineDescription,
   padded: PaddedCopies,
+  positions = 1,
 ): Step[] {
+  const neighbours = positions > 1 ? { positions, channels: g.channelsOut } : undefined;
   const together = groupsTogether(g, machine);
   const sums =
     together === 1 && g.axes.every((a) => a.stride === 1 && a.output > 0)
@@ -249,7 +328,12 @@ function filterGradient(
       : undefined;
   const [x, z] = step.operands;
   const phases = gatherPhases({ kind: 'contraction', role: 'output', geometry: g });
-  const rows = together > 1 ? groupedRows(phases[phases.length - 1]?.[0].count ?? g.batch, machine) : machine.tile.rows;
+  const width = tileWidth(positions * g.channelsOut, machine);
+  /** Where panels are narrow there are registers for more rows; Winograd's points have sums of their own. */
+  const directRows = sums
+    ? machine.tile.rows
+    : Math.floor((machine.tile.rows * machine.tile.vectors * machine.lanes) / width);
+  const rows = together > 1 ? groupedRows(phases[phases.length - 1]?.[0].count ?? g.batch, machine) : directRows;
   const { low, high } = ((): { low: number[]; high: number[] } => {
     if (together > 1) return groupedPadding(phases, x, g.channelsIn, rows);
     // Winograd's algorithm reads borders by itself.
@@ -267,23 +351,27 @@ function filterGradient(
     batch: g.batch,
     groups: g.groups,
     channelsIn: g.channelsIn,
-    channelsOut: g.channelsOut,
-    axes: g.axes.map((a, s) => ({
-      count: a.output,
-      stride: a.stride,
-      taps: a.kernel,
-      dilation: a.dilation,
-      start: low[s] - a.padLow,
-    })),
+    channelsOut: positions * g.channelsOut,
+    axes: g.axes.map((a, s) => {
+      const r = s === g.axes.length - 1 ? positions : 1;
+      return {
+        count: a.output / r,
+        stride: a.stride * r,
+        taps: tapsOf({ taps: a.kernel, stride: a.stride }, r),
+        dilation: a.dilation,
+        start: low[s] - a.padLow,
+      };
+    }),
     chunks,
-    width: together > 1 ? together * g.channelsOut : tileWidth(g.channelsOut, machine),
+    width: together > 1 ? together * g.channelsOut : width,
     rows,
+    neighbours,
     grouping: together > 1 ? { together, extents: copy.buffer.type.shape.slice(2) } : undefined,
     winograd: sums && { outputs: sums.outputs, tiles: sums.tiles, parts: sums.parts, extents: x.type.shape.slice(2) },
   };
   const transforms = g.axes.map((a, s) => winograd(sums?.outputs[s] ?? 1, sums === undefined ? 1 : a.kernel));
-  const points = sums === undefined ? taps : transforms.map((t) => t.points);
-  const partial = makeBuffer({ dtype: 'f32', shape: [chunks, g.groups, ...points, g.channelsIn, g.channelsOut] });
+  const points = sums === undefined ? kernel.axes.map((a) => a.taps) : transforms.map((t) => t.points);
+  const partial = makeBuffer({ dtype: 'f32', shape: [chunks, g.groups, ...points, g.channelsIn, kernel.channelsOut] });
   const order = g.axes.length > 0 ? channelsLast(g.axes.length + 2) : [0, 1];
   const outer: Step = {
     name: 'filterGradient',
@@ -294,7 +382,7 @@ function filterGradient(
     operandOrders: [order, order],
     resultOrder: together > 1 ? groupsBeside(partial.type.shape.length) : partial.type.shape.map((_, i) => i),
   };
-  if (sums === undefined) return [...copy.steps, outer, sumChunks(step, g, chunks, partial)];
+  if (sums === undefined) return [...copy.steps, outer, sumChunks(step, g, chunks, partial, positions)];
   const back: MixKernel = {
     kind: 'mix',
     matrices: transforms.map((t) => transposed(t.filter)),
@@ -315,15 +403,23 @@ function filterGradient(
   return [...copy.steps, outer, transform, sumChunks(step, g, chunks, filters)];
 }
 
-/** W[g · channelsOut + co, ci, …k] = Σ over chunks. */
-function sumChunks(step: Step, g: Geometry, chunks: number, partial: Buffer): Step {
+/** W[g · channelsOut + co, ci, …k] = Σ over chunks, and over neighbouring positions that counted as channels. */
+function sumChunks(step: Step, g: Geometry, chunks: number, partial: Buffer, positions = 1): Step {
   const taps = g.axes.map((a) => a.kernel);
   const split = g.groups > 1 ? [g.groups] : [];
   const parallel = [...split, g.channelsOut, g.channelsIn, ...taps];
   const [group, co, ci] = g.groups > 1 ? [axisIndex(0), 1, 2] : [makeIndex([], 0), 0, 1];
   const tap = taps.map((_, s) => axisIndex(ci + 1 + s));
+  const reduce = [...(chunks > 1 ? [chunks] : []), ...(positions > 1 ? [positions] : [])];
   const chunk = chunks > 1 ? axisIndex(parallel.length) : makeIndex([], 0);
-  const value = load(0, 'f32', [chunk, group, ...tap, axisIndex(ci), axisIndex(co)]);
+  /** An index of the first of the positions together, as one of all of them. */
+  const ofPosition = (index: Index, factor: number): Index =>
+    makeIndex(
+      positions > 1 ? [...index.terms, { axis: parallel.length + reduce.length - 1, factor }] : index.terms,
+      index.offset,
+    );
+  const taken = tap.map((index, s) => (s === tap.length - 1 ? ofPosition(index, g.axes[s].stride) : index));
+  const value = load(0, 'f32', [chunk, group, ...taken, axisIndex(ci), ofPosition(axisIndex(co), g.channelsOut)]);
   const outputIndex =
     g.groups > 1
       ? [
@@ -342,11 +438,11 @@ function sumChunks(step: Step, g: Geometry, chunks: number, partial: Buffer): St
     ...step,
     operands: [partial],
     kernel:
-      chunks > 1
+      reduce.length > 0
         ? {
             kind: 'nest',
             parallel,
-            reduce: [chunks],
+            reduce,
             reducers: [{ kind: 'sum', body: value }],
             outputs: [reduced(0, 'f32')],
             outputIndex,

@@ -126,6 +126,9 @@ function fixedBuffers({ steps, outputs, inputs }: Steps): Set<Buffer> {
   for (const { operands, results, kernel } of steps) {
     for (const buffer of [...operands, ...results]) follow(buffer);
     if (kernel.kind === 'mix') for (const buffer of operands) fixed.add(buffer);
+    // Neighbouring positions that count as channels lie behind each other.
+    if (kernel.kind === 'tile' && kernel.neighbours) for (const buffer of results) fixed.add(buffer);
+    if (kernel.kind === 'outer' && kernel.neighbours) fixed.add(operands[1]);
     if (kernel.kind === 'tile') for (const { filter } of kernel.phases) fixed.add(operands[filter]);
   }
   return fixed;

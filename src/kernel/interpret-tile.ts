@@ -4,7 +4,7 @@ import { sizeOf, stridesOf } from '../tensor/shape.js';
 import { axisIndex, load, rewriteExpression } from './expression.js';
 import { interpretKernel, type KernelArray } from './interpret.js';
 import { mapNest } from './kernel.js';
-import type { MixKernel, OuterKernel, TileKernel } from './tile.js';
+import type { MixKernel, Neighbours, OuterKernel, TileKernel } from './tile.js';
 import { winograd } from './winograd.js';
 
 /**
@@ -60,6 +60,7 @@ export function interpretTile(k: TileKernel, inputs: readonly KernelArray[], out
         sum += value * weight(g, c, tap, ci);
       });
       const position = [n, g * k.channelsOut + c, ...axes.map((a, s) => a.outStart + a.outStep * q[s])];
+      toNeighbour(position, k.neighbours);
       invariant(
         position.every((p, axis) => p >= 0 && p < shape[axis]),
         `position [${position}] is outside of the output [${shape}]`,
@@ -116,7 +117,10 @@ export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], o
     let sum = 0;
     forEach([perChunk, ...k.axes.map((axis) => axis.count)], ([i, ...o]) => {
       const n = chunk * perChunk + i;
-      const z = gradient([n, g * k.channelsOut + co, ...o]);
+      const place = [n, g * k.channelsOut + co, ...o];
+      if (k.neighbours) place[place.length - 1] *= k.neighbours.positions;
+      toNeighbour(place, k.neighbours);
+      const z = gradient(place);
       if (k.winograd === undefined) {
         const at = k.axes.map((axis, s) => axis.start + axis.stride * o[s] + axis.dilation * rest[s]);
         sum += image([n, g * k.channelsIn + ci, ...at]) * z;
@@ -140,6 +144,13 @@ export function interpretOuter(k: OuterKernel, [a, z]: readonly KernelArray[], o
     });
     output.data[flat++] = sum;
   });
+}
+
+/** From the channel that a position [n, channel, …] counts as to what it stands for. */
+function toNeighbour(position: number[], neighbours: Neighbours | undefined): void {
+  if (neighbours === undefined) return;
+  position[position.length - 1] += Math.floor(position[1] / neighbours.channels);
+  position[1] %= neighbours.channels;
 }
 
 /** Zeros outside of A's spatial extents. */

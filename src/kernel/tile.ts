@@ -44,6 +44,8 @@ export interface TileKernel {
   readonly winograd?: WinogradTiling;
   /** Present where several groups share a vector register. */
   readonly grouping?: Grouping;
+  /** Present where neighbouring positions count as channels: what is said above of channels and positions is meant so. */
+  readonly neighbours?: Neighbours;
   /** Over the output's axes [n, channel, …o]; `reduced(0)` is the sum. Operands other than A and the filters are its own. */
   readonly epilogue: Expression;
 }
@@ -57,6 +59,15 @@ export interface Grouping {
   readonly together: number;
   /** Of A's spatial axes. */
   readonly extents: readonly number[];
+}
+
+/**
+ * Channel c of position q of the last axis stands for channel c mod `channels` of the ⌊c / channels⌋-th of the `positions` neighbouring ones
+ * that begin at q. There is one group, and the output and Z have the channels fastest, so both lie at the same place.
+ */
+export interface Neighbours {
+  readonly positions: number;
+  readonly channels: number;
 }
 
 /**
@@ -112,6 +123,8 @@ export interface OuterKernel {
   readonly winograd?: WinogradSums;
   /** Present where several groups share a vector register; `rows` is how many positions are worked on together. */
   readonly grouping?: Grouping;
+  /** Present where neighbouring positions of Z count as channels: position o of the last axis is the first of the `positions` from positions · o on. */
+  readonly neighbours?: Neighbours;
 }
 
 /**
@@ -144,8 +157,9 @@ export function printTile(k: TileKernel): string {
   return `tile${algorithm} ${k.rows}×${k.width} n=${k.batch} g=${k.groups} ci=${k.channelsIn} co=${k.channelsOut}; ${phases.join('; ')}; out = ${printExpression(k.epilogue)}`;
 }
 
-function printAlgorithm({ winograd, grouping }: TileKernel | OuterKernel): string {
+function printAlgorithm({ winograd, grouping, neighbours }: TileKernel | OuterKernel): string {
   if (winograd) return ` winograd ${winograd.outputs.join('×')}`;
+  if (neighbours) return ` ${neighbours.positions} positions together`;
   return grouping ? ` ${grouping.together} groups together` : '';
 }
 

@@ -138,6 +138,8 @@ export interface Place extends Partial<Known> {
   readonly count: number;
   /** What is added to a form at this place, in its units. */
   extra(form: Form): number;
+  /** Elements from a form's value at the first lane to those at all lanes, where they are no multiples of its factor along `vectorAxis`. */
+  readonly apart?: (form: Form) => readonly number[] | undefined;
   /** A wide load that was made otherwise, if this one was. */
   readonly loaded?: (node: LoadNode, form: Form) => Register | undefined;
   readonly sums?: readonly Reduced[];
@@ -148,6 +150,7 @@ export function loopEnvironment(m: VectorMachine, analysis: Analysis, place: Pla
   const { values, vectorAxis, count, extra } = place;
   const wide = vectorAxis !== undefined;
   const step = (form: Form): number => (vectorAxis === undefined ? 0 : form.factors[vectorAxis]);
+  const apart = (form: Form): readonly number[] | undefined => (wide ? place.apart?.(form) : undefined);
   const environment: Environment = {
     machine: m,
     wide,
@@ -183,18 +186,20 @@ export function loopEnvironment(m: VectorMachine, analysis: Analysis, place: Pla
       }
       if (!wide) return loadAs(m, e.dtype, false, address, offset, 1);
       const factor = step(form);
-      if (displacements === undefined) {
+      const steps = apart(form);
+      if (displacements === undefined && steps === undefined) {
         if (factor === 1) return loadAs(m, e.dtype, true, address, offset, count);
         if (factor === 0) return splatAs(m, e.dtype, address, offset);
       }
-      if (factor < 0) {
+      if (factor < 0 || steps?.some((n) => n < 0)) {
         address = m.binary('add', address, m.constant('i32', offset));
         offset = 0;
       }
       const lanes = Array.from({ length: m.lanes }, (_, lane) => {
         const from = displacements === undefined ? address : m.binary('add', address, m.lane(displacements, lane));
         // Lanes beyond the end read the last element again.
-        const at = offset + Math.min(lane, count - 1) * factor * form.bytes;
+        const last = Math.min(lane, count - 1);
+        const at = offset + (steps?.[last] ?? last * factor) * form.bytes;
         return at >= 0
           ? loadElement(m, e.dtype, from, at)
           : loadElement(m, e.dtype, m.binary('add', from, m.constant('i32', at)), 0);
@@ -208,6 +213,11 @@ export function loopEnvironment(m: VectorMachine, analysis: Analysis, place: Pla
       const scalar = divideExact(m, values.value(form, extra(form)), divisor);
       if (!wide) return scalar;
       const first = m.splat(scalar);
+      const steps = apart(form);
+      if (steps !== undefined) {
+        const each = m.gather(steps.map((n) => m.constant('i32', n)));
+        return m.binary('add', first, each);
+      }
       if (factor === 0) return first;
       const ramp = m.iota();
       return m.binary('add', first, factor === 1 ? ramp : m.binary('mul', ramp, m.constant('i32', factor, true)));

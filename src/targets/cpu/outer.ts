@@ -17,14 +17,20 @@ const ITEMS = 32;
 export function outerCode(k: OuterKernel, lanes: number, operands: readonly View[], result: View): KernelCode {
   if (k.grouping !== undefined) return groupedOuterCode(k, k.grouping, lanes, operands, result);
   if (k.winograd !== undefined) return winogradFilterCode(k, k.winograd, lanes, operands, result);
-  const plan = planOuter(k, operands);
+  const views = k.neighbours ? [operands[0], everyNth(operands[1], k.neighbours.positions)] : operands;
+  const plan = planOuter(k, views);
   return {
     items: plan.items,
     emit(m, begin, end, pointers) {
-      const emitter = new OuterEmitter(k, plan, lanes, operands, result, m);
+      const emitter = new OuterEmitter(k, plan, lanes, views, result, m);
       m.loop({ from: begin, to: end }, (item) => emitter.item(item, pointers));
     },
   };
+}
+
+/** Every n-th position along the last axis. */
+function everyNth(view: View, n: number): View {
+  return { ...view, strides: view.strides.map((stride, d) => (d === view.strides.length - 1 ? n * stride : stride)) };
 }
 
 interface OuterPlan {
@@ -34,6 +40,10 @@ interface OuterPlan {
   readonly tapAxes: readonly OuterAxis[];
   /** Neighbouring filter rows in memory: the run of the input that a tile's rows come from. */
   readonly run: number;
+  /** Rows of a tile in a run. */
+  readonly rows: number;
+  /** Taps of the last of `tapAxes` whose runs, which are short, share a tile. */
+  readonly tapsTogether: number;
   readonly rowTiles: number;
   readonly rowTilesPerItem: number;
   readonly blocks: number;
@@ -51,8 +61,15 @@ function planOuter(k: OuterKernel, [input, output]: readonly View[]): OuterPlan 
   const tapAxes = joined ? k.axes.slice(0, -1) : k.axes;
   const run = joined ? last.taps * k.channelsIn : k.channelsIn;
   const rowTiles = Math.ceil(run / k.rows);
+  const rows = Math.ceil(run / rowTiles);
   const taps = tapAxes.reduce((n, axis) => n * axis.taps, 1);
-  const wanted = Math.ceil(ITEMS / (k.chunks * k.groups * taps));
+  const lastTaps = tapAxes[tapAxes.length - 1]?.taps ?? 1;
+  /** Items of so many runs to a tile. */
+  const itemsOf = (runs: number): number => ((k.chunks * k.groups * taps) / lastTaps) * Math.ceil(lastTaps / runs);
+  let tapsTogether = Math.max(1, Math.min(lastTaps, Math.floor(k.rows / run)));
+  while (tapsTogether > 1 && itemsOf(tapsTogether) < ITEMS / 2) tapsTogether--;
+  tapsTogether = Math.ceil(lastTaps / Math.ceil(lastTaps / tapsTogether));
+  const wanted = Math.ceil(ITEMS / itemsOf(tapsTogether));
   const rowTilesPerItem = Math.ceil(rowTiles / Math.min(rowTiles, wanted));
   const outer = k.axes.slice(0, -1);
   const lines = outer.reduce((n, axis) => n * axis.count, 1);
@@ -61,11 +78,16 @@ function planOuter(k: OuterKernel, [input, output]: readonly View[]): OuterPlan 
       ? 4 * (outer[outer.length - 1].stride * input.strides[outer.length + 1] + output.strides[outer.length + 1])
       : 1;
   const linesPerBlock = Math.max(1, Math.min(lines, Math.floor(BLOCK_BYTES / lineBytes)));
-  const itemExtents = [k.chunks, k.groups, ...tapAxes.map((axis) => axis.taps), Math.ceil(rowTiles / rowTilesPerItem)];
+  const tapItems = tapAxes.map((axis, s) =>
+    s === tapAxes.length - 1 ? Math.ceil(lastTaps / tapsTogether) : axis.taps,
+  );
+  const itemExtents = [k.chunks, k.groups, ...tapItems, Math.ceil(rowTiles / rowTilesPerItem)];
   return {
     joined,
     tapAxes,
     run,
+    rows,
+    tapsTogether,
     rowTiles,
     rowTilesPerItem,
     blocks: Math.ceil(k.channelsOut / k.width),
@@ -118,20 +140,50 @@ class OuterEmitter {
     let a = this.#a.plus(aPointer, start * 4);
     a = this.#a.plus(a, this.#a.times(group, k.channelsIn * this.#input.strides[1] * 4));
     const z = this.#a.plus(zPointer, this.#a.times(group, k.channelsOut * this.#output.strides[1] * 4));
+    const lastTap = plan.tapAxes.length - 1;
     plan.tapAxes.forEach((axis, s) => {
-      result = this.#a.plus(result, this.#a.times(tapsAndRun[s], strides[2 + s] * 4));
-      a = this.#a.plus(a, this.#a.times(tapsAndRun[s], axis.dilation * this.#input.strides[2 + s] * 4));
+      const tap = s === lastTap ? this.#a.times(tapsAndRun[s], plan.tapsTogether) : tapsAndRun[s];
+      result = this.#a.plus(result, this.#a.times(tap, strides[2 + s] * 4));
+      a = this.#a.plus(a, this.#a.times(tap, axis.dilation * this.#input.strides[2 + s] * 4));
     });
     const firstTile = this.#a.times(runItem, plan.rowTilesPerItem);
     const endTile = this.#a.atMost(this.#a.plus(firstTile, plan.rowTilesPerItem), plan.rowTiles);
-    this.#clear(result, firstTile, endTile);
+    const run = (taps: number): void => this.#item(chunk, result, a, z, firstTile, endTile, taps);
+    const restTaps = lastTap < 0 ? 0 : plan.tapAxes[lastTap].taps % plan.tapsTogether;
+    if (restTaps === 0) {
+      run(plan.tapsTogether);
+      return;
+    }
+    const isLast = m.compare('eq', tapsAndRun[lastTap], m.constant('i32', plan.itemExtents[2 + lastTap] - 1));
+    m.when(
+      isLast,
+      () => run(restTaps),
+      () => run(plan.tapsTogether),
+    );
+  }
+
+  /** @param taps how many runs are in a tile */
+  #item(
+    chunk: Register,
+    result: Register,
+    a: Register,
+    z: Register,
+    firstTile: Register,
+    endTile: Register,
+    taps: number,
+  ): void {
+    const m = this.#m;
+    const k = this.#k;
+    const plan = this.#plan;
+    for (let tap = 0; tap < taps; tap++)
+      this.#clear(this.#a.plus(result, this.#tapOffsets(tap).target), firstTile, endTile);
     const perChunk = k.batch / k.chunks;
     const firstElement = this.#a.times(chunk, perChunk);
     if (k.axes.length === 0) {
       // No spatial axes: positions are the batch.
       const at = (base: Register, view: View): Register =>
         this.#a.plus(base, this.#a.times(firstElement, view.strides[0] * 4));
-      this.#tiles(result, firstTile, endTile, (body) =>
+      this.#tiles(result, firstTile, endTile, taps, (body) =>
         this.#positions(
           body,
           at(a, this.#input),
@@ -149,15 +201,27 @@ class OuterEmitter {
       const gradient = this.#a.plus(z, this.#a.times(n, this.#output.strides[0] * 4));
       m.loop({ to: plan.lines, step: plan.linesPerBlock }, (line) => {
         const end = this.#a.atMost(this.#a.plus(line, plan.linesPerBlock), plan.lines);
-        this.#tiles(result, firstTile, endTile, (body) => this.#lines(body, image, gradient, line, end));
+        this.#tiles(result, firstTile, endTile, taps, (body) => this.#lines(body, image, gradient, line, end));
       });
     });
   }
 
-  /** Zeroes the partial sums of the item. */
+  /** From a run to that of the `tap`-th next tap, in bytes. */
+  #tapOffsets(tap: number): { readonly input: number; readonly target: number } {
+    if (tap === 0) return { input: 0, target: 0 };
+    const { tapAxes } = this.#plan;
+    const s = tapAxes.length - 1;
+    return {
+      input: tap * tapAxes[s].dilation * this.#input.strides[2 + s] * 4,
+      target: tap * this.#result.strides[2 + s] * 4,
+    };
+  }
+
+  /** Zeroes the partial sums of the item, in one run. */
   #clear(result: Register, firstTile: Register, endTile: Register): void {
     const m = this.#m;
-    const { rows, channelsOut } = this.#k;
+    const { channelsOut } = this.#k;
+    const { rows } = this.#plan;
     const from = this.#a.times(firstTile, rows * channelsOut);
     const to = m.binary(
       'min',
@@ -170,29 +234,35 @@ class OuterEmitter {
   }
 
   /** Every register tile of the item over one block of positions, which `positions` loops over. */
-  #tiles(result: Register, firstTile: Register, endTile: Register, positions: (body: TileBody) => void): void {
+  #tiles(
+    result: Register,
+    firstTile: Register,
+    endTile: Register,
+    taps: number,
+    positions: (body: TileBody) => void,
+  ): void {
     const m = this.#m;
     const k = this.#k;
     const plan = this.#plan;
     const block = (rowTile: Register, rows: number): void => {
-      const runOffset = this.#a.times(rowTile, k.rows);
+      const runOffset = this.#a.times(rowTile, plan.rows);
       const rowResult = this.#a.plus(result, this.#a.times(runOffset, k.channelsOut * 4));
       const aOffset = this.#a.times(runOffset, 4);
       const panel = (index: Register, channels: number): void => {
         const target = this.#a.plus(rowResult, this.#a.times(index, k.width * 4));
         const zOffset = this.#a.times(index, k.width * 4);
-        this.#tile(target, rows, channels, aOffset, zOffset, positions);
+        this.#tile(target, taps, rows, channels, aOffset, zOffset, positions);
       };
       const lastChannels = k.channelsOut - (plan.blocks - 1) * k.width;
       const whole = lastChannels === k.width ? plan.blocks : plan.blocks - 1;
       if (whole > 0) m.loop({ to: whole }, (index) => panel(index, k.width));
       if (whole < plan.blocks) panel(m.constant('i32', whole), lastChannels);
     };
-    const lastRows = plan.run - (plan.rowTiles - 1) * k.rows;
-    const whole = lastRows === k.rows ? plan.rowTiles : plan.rowTiles - 1;
+    const lastRows = plan.run - (plan.rowTiles - 1) * plan.rows;
+    const whole = lastRows === plan.rows ? plan.rowTiles : plan.rowTiles - 1;
     if (whole > 0) {
       const to = this.#a.atMost(endTile, whole);
-      m.loop({ from: firstTile, to }, (rowTile) => block(rowTile, k.rows));
+      m.loop({ from: firstTile, to }, (rowTile) => block(rowTile, plan.rows));
     }
     if (whole < plan.rowTiles) {
       m.when(m.compare('gt', endTile, m.constant('i32', whole)), () => block(m.constant('i32', whole), lastRows));
@@ -201,6 +271,7 @@ class OuterEmitter {
 
   #tile(
     target: Register,
+    taps: number,
     rows: number,
     channels: number,
     aOffset: Register,
@@ -211,9 +282,11 @@ class OuterEmitter {
     const k = this.#k;
     const lanes = this.#lanes;
     const vectors = Math.ceil(channels / lanes);
-    const at = (r: number, v: number): number => (r * k.channelsOut + v * lanes) * 4;
+    const from = (r: number): number => this.#tapOffsets(Math.floor(r / rows)).input + (r % rows) * 4;
+    const at = (r: number, v: number): number =>
+      this.#tapOffsets(Math.floor(r / rows)).target + ((r % rows) * k.channelsOut + v * lanes) * 4;
     const count = (v: number): number => Math.min(lanes, channels - v * lanes);
-    const sums = Array.from({ length: rows }, (_, r) =>
+    const sums = Array.from({ length: taps * rows }, (_, r) =>
       Array.from({ length: vectors }, (_, v) => m.copy(m.load('f32', true, target, at(r, v), count(v)))),
     );
     positions({
@@ -221,8 +294,8 @@ class OuterEmitter {
       zOffset,
       step: (a, z) => {
         const panel = Array.from({ length: vectors }, (_, v) => m.load('f32', true, z, v * lanes * 4, count(v)));
-        for (let r = 0; r < rows; r++) {
-          const value = m.loadSplat('f32', a, r * 4);
+        for (let r = 0; r < taps * rows; r++) {
+          const value = m.loadSplat('f32', a, from(r));
           for (let v = 0; v < vectors; v++) m.multiplyAdd(sums[r][v], value, panel[v]);
         }
       },

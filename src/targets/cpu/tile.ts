@@ -2,17 +2,19 @@ import { axisIndex } from '../../kernel/expression.js';
 import type { TileAxis, TileKernel, TilePhase } from '../../kernel/tile.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import { Arithmetic } from './arithmetic.js';
-import { emitExpression, Scope } from './expression.js';
+import { type Environment, emitExpression, Scope } from './expression.js';
 import { addIndex, type Form, FormValues, makeForm } from './form.js';
 import { groupedTileCode } from './grouped-tile.js';
 import type { KernelCode } from './kernel-code.js';
-import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
+import { type Analysis, analyseExpressions, type LoadNode, loopEnvironment, storeAs, type View } from './loops.js';
 import type { Register, VectorMachine } from './machine.js';
 import { winogradCode } from './winograd.js';
 
 /** Input rows that an item touches should stay in the second-level cache beside a filter panel. */
 const INPUT_BYTES = 160 * 1024;
 const ITEMS = 32;
+/** So many sums do not keep the multiply-add units busy, which take four cycles or so, two at a time. */
+const FEW_SUMS = 6;
 
 /**
  * Generates code for a register-tiled contraction. An item is (phase, batch element, group, range of rows, range of
@@ -105,6 +107,8 @@ class TileEmitter {
   readonly #m: VectorMachine;
   readonly #a: Arithmetic;
   readonly #lanes: number;
+  /** Registers of what depends on channels alone. */
+  readonly #channels = new Map<LoadNode, readonly Register[]>();
 
   constructor(
     k: TileKernel,
@@ -149,6 +153,7 @@ class TileEmitter {
     }
     const panel = plan.phase.axes.reduce((size, axis) => size * axis.taps, 1) * k.channelsIn * k.width * 4;
     const filter = this.#a.plus(pointers[plan.phase.filter], this.#a.times(group, plan.blocks * panel));
+    this.#loadChannels(values);
     const firstBlock = this.#a.times(blockItem, plan.blocksPerItem);
     const endBlock = this.#a.atMost(this.#a.plus(firstBlock, plan.blocksPerItem), plan.blocks);
     const firstRow = this.#a.times(rowItem, plan.rowsPerItem);
@@ -249,24 +254,41 @@ class TileEmitter {
     const k = this.#k;
     const lanes = this.#lanes;
     const vectors = Math.ceil(channels / lanes);
-    const sums = Array.from({ length: count }, () =>
-      Array.from({ length: vectors }, () => m.copy(m.constant('f32', 0, true))),
-    );
+    const zeros = (): Register[][] =>
+      Array.from({ length: count }, () => Array.from({ length: vectors }, () => m.copy(m.constant('f32', 0, true))));
+    // Few sums wait for each other's additions: they are made in two halves.
+    const halves = count * vectors <= FEW_SUMS ? [zeros(), zeros()] : [zeros()];
+    const [sums, others] = halves;
     const offset = this.#positionStep() * 4;
     const bPointer = m.copy(b);
     const strip = (address: Register, length: number): void => {
       const pointer = m.copy(address);
-      m.loop({ to: length }, () => {
-        const panel = Array.from({ length: vectors }, (_, v) => m.load('f32', true, bPointer, v * lanes * 4));
-        for (let p = 0; p < count; p++) {
-          const value = m.loadSplat('f32', pointer, p * offset);
-          for (let v = 0; v < vectors; v++) m.multiplyAdd(sums[p][v], value, panel[v]);
-        }
-        m.bump(pointer, 4);
-        m.bump(bPointer, k.width * 4);
-      });
+      const steps = (from: number, to: number, parts: readonly (readonly Register[][])[]): void =>
+        m.loop({ from, to, step: parts.length }, () => {
+          parts.forEach((part, i) => {
+            const panel = Array.from({ length: vectors }, (_, v) =>
+              m.load('f32', true, bPointer, (i * k.width + v * lanes) * 4),
+            );
+            for (let p = 0; p < count; p++) {
+              const value = m.loadSplat('f32', pointer, p * offset + i * 4);
+              for (let v = 0; v < vectors; v++) m.multiplyAdd(part[p][v], value, panel[v]);
+            }
+          });
+          m.bump(pointer, parts.length * 4);
+          m.bump(bPointer, parts.length * k.width * 4);
+        });
+      const whole = Math.floor(length / halves.length) * halves.length;
+      if (whole > 0) steps(0, whole, halves);
+      if (length > whole) steps(whole, length, [sums]);
     };
     this.#taps(0, a, strip);
+    if (others !== undefined) {
+      sums.forEach((row, p) => {
+        row.forEach((sum, v) => {
+          m.set(sum, m.binary('add', sum, others[p][v]));
+        });
+      });
+    }
     this.#store(sums, values, channels);
   }
 
@@ -292,27 +314,75 @@ class TileEmitter {
     });
   }
 
+  #positionAxis(): number {
+    const { last, phase } = this.#plan;
+    return last === undefined ? 0 : 1 + phase.axes.length;
+  }
+
+  /** From a form's value at channel 0 to that at what counts as channel `c`. */
+  #channel(form: Form, c: number): number {
+    const { neighbours } = this.#k;
+    if (neighbours === undefined) return form.factors[1] * c;
+    const { channels } = neighbours;
+    return form.factors[1] * (c % channels) + form.factors[this.#positionAxis()] * Math.floor(c / channels);
+  }
+
+  /** The same from the first of `count` lanes to each; undefined where they are evenly apart. */
+  #apart(form: Form, first: number, count: number): number[] | undefined {
+    const from = this.#channel(form, first);
+    const steps = Array.from(
+      { length: this.#lanes },
+      (_, lane) => this.#channel(form, first + Math.min(lane, count - 1)) - from,
+    );
+    return steps.slice(0, count).every((step, lane) => step === lane * form.factors[1]) ? undefined : steps;
+  }
+
+  /** Where neighbouring positions count as channels, what depends on channels alone is put together once: the same for all positions. */
+  #loadChannels(values: FormValues): void {
+    const { neighbours, channelsOut } = this.#k;
+    if (neighbours === undefined) return;
+    const alone = [...this.#analysis.loads].filter(
+      ([, { form, quotients, indirections }]) =>
+        quotients.length === 0 &&
+        indirections.length === 0 &&
+        form.factors.every((factor, axis) => (axis === 1) === (factor !== 0)),
+    );
+    for (const [node] of alone) {
+      const vectors = Array.from({ length: Math.ceil(channelsOut / this.#lanes) }, (_, v) =>
+        emitExpression(node, this.#environment(values, 0, v, channelsOut), new Scope()),
+      );
+      this.#channels.set(node, vectors);
+    }
+  }
+
+  /** For the p-th position of a tile and its v-th vector of channels. */
+  #environment(values: FormValues, p: number, v: number, channels: number, sum?: Register): Environment {
+    const step = this.#plan.last?.outStep ?? 1;
+    const first = v * this.#lanes;
+    const count = Math.min(this.#lanes, channels - first);
+    return loopEnvironment(this.#m, this.#analysis, {
+      values,
+      vectorAxis: 1,
+      count,
+      extra: (form) => this.#channel(form, first) + form.factors[this.#positionAxis()] * p * step,
+      apart: this.#k.neighbours && ((form) => this.#apart(form, first, count)),
+      loaded: (node) => this.#channels.get(node)?.[v],
+      sums: sum && [{ value: sum, index: undefined }],
+    });
+  }
+
   #store(sums: readonly (readonly Register[])[], values: FormValues, channels: number): void {
     const m = this.#m;
     const k = this.#k;
     const lanes = this.#lanes;
-    const { last, phase } = this.#plan;
-    const positionAxis = last === undefined ? 0 : 1 + phase.axes.length;
-    const positionStep = last?.outStep ?? 1;
+    const step = this.#plan.last?.outStep ?? 1;
     sums.forEach((row, p) => {
       row.forEach((sum, v) => {
         const count = Math.min(lanes, channels - v * lanes);
-        const extra = (form: Form): number =>
-          form.factors[1] * v * lanes + form.factors[positionAxis] * p * positionStep;
-        const environment = loopEnvironment(m, this.#analysis, {
-          values,
-          vectorAxis: 1,
-          count,
-          extra,
-          sums: [{ value: sum, index: undefined }],
-        });
+        const environment = this.#environment(values, p, v, channels, sum);
         const value = emitExpression(k.epilogue, environment, new Scope());
-        const [address, offset] = values.address(this.#output, extra(this.#output));
+        const place = this.#output.factors[1] * v * lanes + this.#output.factors[this.#positionAxis()] * p * step;
+        const [address, offset] = values.address(this.#output, place);
         storeAs(m, value, this.#result.dtype, address, offset, count);
       });
     });
