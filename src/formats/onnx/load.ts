@@ -12,6 +12,7 @@ import { type ElementType, rowOf } from './element-types.js';
 import { ExternalData } from './external-data.js';
 import { inlineFunctions } from './functions.js';
 import { type OnnxGraph, readGraph } from './graph.js';
+import { type InputShapes, withInputShapes } from './input-shapes.js';
 import { MODEL, type ModelProto, type TensorProto } from './messages.js';
 import { OnnxModel } from './onnx-model.js';
 import { decode } from './proto.js';
@@ -20,6 +21,11 @@ import { type HostArray, isExternal, readTensor, tensorHeader } from './tensor-p
 export interface LoadOnnxOptions {
   /** Values of symbolic dimensions, by name; others take what the inputs have. */
   readonly dims?: Readonly<Record<string, number>>;
+  /**
+   * Shapes of inputs by name, instead of the file's: names or undefined where an extent is open. For networks that were exported for pictures of
+   * one size and take any: `{ data: [undefined, 3, undefined, undefined] }`.
+   */
+  readonly shapes?: InputShapes;
   /** Fetches files with the network's tensors that lie beside it: see {@link siblingsOf}. Default: they are there. */
   readonly siblings?: Siblings;
 }
@@ -35,24 +41,23 @@ export interface LoadOnnxOptions {
  * const { output } = await model.run({ input: image });
  */
 export async function loadOnnx(source: string | Uint8Array, options: LoadOnnxOptions = {}): Promise<OnnxModel> {
-  checkOptions('loadOnnx', options, ['dims', 'siblings']);
-  const { dims = {} } = options;
+  checkOptions('loadOnnx', options, ['dims', 'shapes', 'siblings']);
   const where = typeof source === 'string' ? source : 'ONNX model';
   await using external = typeof source === 'string' ? new ExternalData(source, options.siblings) : undefined;
   const bytes = typeof source === 'string' ? await external?.skeleton(where) : source;
   const proto = decode<ModelProto>(MODEL, bytes ?? new Uint8Array(0), where);
-  return new OnnxModel(await readModel(proto, where, external, dims));
+  return new OnnxModel(await readModel(proto, where, external, options));
 }
 
 async function readModel(
   proto: ModelProto,
   where: string,
   external: ExternalData | undefined,
-  dims: Readonly<Record<string, number>>,
+  { dims = {}, shapes = {} }: LoadOnnxOptions,
 ): Promise<OnnxContent> {
   if (proto.graph === undefined) throw new FileError(`${where}: this is no ONNX model: it has no graph`);
   const opset = opsetOf(proto, where);
-  const graph = readGraph(inlineFunctions(proto, proto.graph, where), where);
+  const graph = withInputShapes(readGraph(inlineFunctions(proto, proto.graph, where), where), shapes);
   if (graph.outputs.length === 0) throw new FileError(`${where}: the graph has no outputs`);
   checkDims(graph, dims);
   checkOperators(graph, opset, where);

@@ -3,9 +3,8 @@ import { warn } from '../../runtime/host.js';
 import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
 import type { Siblings } from '../siblings.js';
 import { type Address, parseAddress, siblingAddress } from './address.js';
-import { type CachedFile, DownloadCache } from './cache.js';
-import { Download, wrongHash } from './download.js';
-import { PassingError } from './request.js';
+import type { CachedFile } from './cache.js';
+import type { PassingError } from './request.js';
 
 /** How far a download is. */
 export interface FetchProgress {
@@ -96,6 +95,12 @@ async function fetchAddress(address: Address, options: FetchFileOptions): Promis
   const { signal, retries = 3, retryDelay = 0.5, timeout = 60, onNote = warn, token, allowHttp = false } = options;
   const sha256 = options.sha256?.toLowerCase();
   signal?.throwIfAborted();
+  // Loaded by those who download.
+  const [{ DownloadCache }, { Download, wrongHash }, { PassingError }] = await Promise.all([
+    import('./cache.js'),
+    import('./download.js'),
+    import('./request.js'),
+  ]);
   const cache = new DownloadCache(options.cache);
   const cached = await cache.find(address);
   if (cached !== undefined && cached.sha256 === sha256) return cached.path;
