@@ -8,10 +8,15 @@ import jpeg from 'jpeg-js';
 import type { ModelMemory } from '../inspect/index.js';
 import { MODELS } from '../models/index.js';
 import { type DefaultInstructions, nativeProblem } from '../runtime/backend.js';
-import { type CommandResult, gabor, temporaryFolder, writeImageFolder } from '../testing/command-line.js';
+import {
+  assertFails,
+  type CommandResult,
+  gabor,
+  gaborInside as inside,
+  temporaryFolder,
+  writeImageFolder,
+} from '../testing/command-line.js';
 import { DEVICE_NAMES, type DeviceName } from './devices.js';
-import { Output } from './output.js';
-import { run as runCommand } from './run.js';
 
 const home = temporaryFolder();
 const bars = writeImageFolder(join(home, 'bars'), ['flat', 'steep', 'upright'], 24);
@@ -19,33 +24,8 @@ const small = ['--size', '16', '--threads', '1'];
 const trained = join(home, 'trained');
 let first: CommandResult;
 
-/** A usage error or failure: message on standard error without a stack trace. */
-function assertFails(result: CommandResult, status: number, ...messages: RegExp[]): void {
-  assert.equal(result.status, status, `status ${result.status}\n${result.stderr}\n${result.stdout}`);
-  for (const message of messages) assert.match(result.stderr, message);
-  assert.doesNotMatch(result.stderr, /\n\s+at .*:\d+:\d+/, 'a stack trace');
-}
-
 /** As a process of its own. */
 const run = (...args: string[]): Promise<CommandResult> => gabor(args, { cwd: home });
-
-/** In this process: faster, for what needs neither signals nor the folder it runs in. */
-async function inside(...args: string[]): Promise<CommandResult> {
-  let stdout = '';
-  let stderr = '';
-  const output = new Output(
-    args.includes('--json'),
-    { write: (text) => (stdout += text) },
-    { write: (text) => (stderr += text) },
-  );
-  const status = await runCommand(args, output);
-  const events = () =>
-    stdout
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-  return { status, stdout, stderr, events };
-}
 
 before(async () => {
   first = await run(
@@ -322,10 +302,11 @@ test('models lists all networks with their costs; summary and train know which a
 });
 
 test('doctor tells what works, what programs are compiled to and why', async () => {
+  const folder = temporaryFolder();
   const [asJson, asText, plain, wrong] = await Promise.all([
     gabor(['doctor', '--json'], { env: { GABOR_NATIVE: '1' } }),
-    gabor(['doctor'], { env: { GABOR_NATIVE: '1' } }),
-    gabor(['doctor'], { env: { GABOR_NATIVE: '0' } }),
+    gabor(['doctor'], { env: { GABOR_NATIVE: '1', GABOR_CACHE: folder } }),
+    gabor(['doctor'], { env: { GABOR_NATIVE: '0', GABOR_CACHE: '0' } }),
     gabor(['doctor'], { env: { GABOR_NATIVE: 'sse' } }),
   ]);
   const [report] = asJson.events();
@@ -345,6 +326,8 @@ test('doctor tells what works, what programs are compiled to and why', async () 
   assert.equal(instructions, (['avx512', 'avx2'] as const).find(works) ?? 'wasm');
   assert.equal(reason, instructions === 'wasm' ? nativeProblem('avx2') : undefined);
   assert.match(asText.stdout, /WebAssembly +SIMD yes/);
+  assert.ok(asText.stdout.includes(`${folder}: 0 programs, 0 B`), asText.stdout);
+  assert.match(plain.stdout, /Cache +off/);
   assert.match(asText.stdout, instructions === 'wasm' ? /Code +WebAssembly; no/ : /Code +machine code for AVX/);
   if (report.caches !== undefined) assert.match(asText.stdout, /Caches +L1 \d+(\.\d+)? KiB · L2 /);
   assert.match(plain.stdout, /Code +WebAssembly; no machine code: the environment variable GABOR_NATIVE says so/);
@@ -356,10 +339,10 @@ test('doctor tells what works, what programs are compiled to and why', async () 
 test('help and version', async () => {
   const [help, version, nothing] = [await run('--help'), await inside('--version'), await inside()];
   const commands: CommandResult[] = [];
-  for (const name of ['train', 'predict', 'evaluate', 'summary', 'models', 'doctor'])
+  for (const name of ['train', 'predict', 'evaluate', 'run', 'convert', 'summary', 'tune', 'models', 'doctor'])
     commands.push(await inside(name, '--help'));
   assert.equal(help.status, 0);
-  for (const name of ['train', 'predict', 'evaluate', 'summary', 'models', 'doctor'])
+  for (const name of ['train', 'predict', 'evaluate', 'run', 'convert', 'summary', 'tune', 'models', 'doctor'])
     assert.match(help.stdout, new RegExp(`^  ${name} `, 'm'));
   assert.equal(version.stdout, '0.1.0\n');
   assert.equal(nothing.status, 2);
@@ -373,7 +356,7 @@ test('help and version', async () => {
   }
   for (const name of ['lenet', 'vgg-small', 'resnet-small', 'resnet18', 'gabor\\s+models']) {
     assert.match(commands[0].stdout, new RegExp(name));
-    assert.match(commands[3].stdout, new RegExp(name));
+    assert.match(commands[5].stdout, new RegExp(name));
   }
 });
 
