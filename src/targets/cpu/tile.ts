@@ -17,8 +17,8 @@ const ITEMS = 32;
 const FEW_SUMS = 6;
 
 /**
- * Generates code for a register-tiled contraction. An item is (phase, batch element, group, range of rows, range of
- * channel blocks, range of positions within a row); inside, every filter panel is used for all rows of the item.
+ * Generates code for a register-tiled contraction. An item is (batch element, group, range of rows, range of channel blocks, range of
+ * positions within a row, phase); inside, every filter panel is used for all rows of the item.
  */
 export function tileCode(k: TileKernel, lanes: number, operands: readonly View[], result: View): KernelCode {
   if (k.grouping !== undefined) return groupedTileCode(k, k.grouping, lanes, operands, result);
@@ -30,17 +30,27 @@ export function tileCode(k: TileKernel, lanes: number, operands: readonly View[]
     addIndex(output, axisIndex(axis), stride);
   });
   const shared = analysis.share(output);
+  const most = Math.max(0, ...plans.map((plan) => plan.items));
   return {
-    items: plans.reduce((n, plan) => n + plan.items, 0),
+    items: plans.length * most,
     emit(m, begin, end, pointers) {
-      let first = 0;
-      for (const plan of plans) {
-        const from = m.binary('max', begin, m.constant('i32', first));
-        const to = m.binary('min', end, m.constant('i32', first + plan.items));
-        const emitter = new TileEmitter(k, plan, operands[0], result, analysis, shared, m, lanes);
-        m.loop({ from, to }, (item) => emitter.item(item, first, pointers));
-        first += plan.items;
-      }
+      const run = (plan: PhasePlan, item: Register): void =>
+        new TileEmitter(k, plan, operands[0], result, analysis, shared, m, lanes).item(item, pointers);
+      m.loop({ from: begin, to: end }, (item) => {
+        if (plans.length === 1) {
+          run(plans[0], item);
+          return;
+        }
+        // Phases take turns: they have unequal numbers of taps, and every thread is to have its share of each.
+        const phase = m.remainder(item, plans.length);
+        const index = m.divide(item, plans.length);
+        plans.forEach((plan, i) => {
+          if (plan.items === 0) return;
+          const own = m.compare('eq', phase, m.constant('i32', i));
+          const exists = m.compare('lt', index, m.constant('i32', plan.items));
+          m.when(plan.items === most ? own : m.binary('and', own, exists), () => run(plan, index));
+        });
+      });
     },
   };
 }
@@ -136,12 +146,12 @@ class TileEmitter {
     return this.#a.plus(axis.outStep === 1 ? q : this.#a.times(q, axis.outStep), axis.outStart);
   }
 
-  item(item: Register, first: number, pointers: readonly Register[]): void {
+  item(item: Register, pointers: readonly Register[]): void {
     const m = this.#m;
     const k = this.#k;
     const plan = this.#plan;
     const { strides } = this.#input;
-    const [n, group, blockItem, rowItem, positionItem] = this.#a.decode(this.#a.plus(item, -first), plan.itemExtents);
+    const [n, group, blockItem, rowItem, positionItem] = this.#a.decode(item, plan.itemExtents);
     // A: batch element and group; the constant start of every axis.
     const start = plan.phase.axes.reduce((sum, axis, s) => sum + axis.inStart * strides[2 + s], 0);
     let a = this.#a.plus(pointers[0], start * 4);
