@@ -7,7 +7,9 @@ import io
 import json
 import os
 import re
+import struct
 import zipfile
+import zlib
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -195,6 +197,58 @@ def compress(source, target):
         old.visititems(copy)
 
 
+def weights_file(path):
+    """A file of weights of one layer: `dense` with a kernel."""
+    file = h5py.File(path, "w")
+    file.attrs["layer_names"] = ["dense"]
+    group = file.create_group("dense")
+    group.attrs["weight_names"] = ["kernel"]
+    return file, group
+
+
+def bombs():
+    """Small files that would unpack to very much."""
+    # Many names that all point to one long text.
+    path = os.path.join(FOLDER, "many-long-names.h5")
+    file, group = weights_file(path)
+    group.attrs["long"] = "a" * 30_000
+    group.attrs["weight_names"] = [f"n{i:05d}" for i in range(1500)]
+    file.close()
+    with open(path, "rb") as stream:
+        data = bytearray(stream.read())
+    # A reference is a length, the address of a heap and a number in it.
+    long = next(i for i in range(0, len(data) - 16, 8) if data[i : i + 4] == struct.pack("<I", 30_000) and bytes(data[i + 4 : i + 12]) in heaps(data))
+    at = 0
+    for _ in range(1500):
+        at = next(i for i in range(at, len(data) - 16, 4) if data[i : i + 4] == struct.pack("<I", 6) and bytes(data[i + 4 : i + 12]) in heaps(data))
+        data[at : at + 16] = data[long : long + 16]
+        at += 16
+    with open(path, "wb") as stream:
+        stream.write(data)
+    # A chunk of four numbers that unpacks to a million.
+    file, group = weights_file(os.path.join(FOLDER, "chunk.h5"))
+    kernel = group.create_dataset("kernel", (4, 2), "f4", chunks=(2, 2), compression="gzip")
+    for row in (0, 2):
+        kernel.id.write_direct_chunk((row, 0), zlib.compress(bytes(4_000_000), 9))
+    file.close()
+    # The same number of elements in chunks of very many.
+    file, group = weights_file(os.path.join(FOLDER, "large-chunk.h5"))
+    kernel = group.create_dataset("kernel", (4, 2), "f4", chunks=(2**20, 2**8), maxshape=(None, None), compression="gzip")
+    kernel.id.write_direct_chunk((0, 0), zlib.compress(bytes(1000)))
+    file.close()
+
+
+def heaps(data):
+    """Addresses of the heaps of texts."""
+    if len(data) not in HEAPS:
+        starts = [i for i in range(0, len(data), 8) if data[i : i + 4] == b"GCOL"]
+        HEAPS[len(data)] = {struct.pack("<Q", start) for start in starts}
+    return HEAPS[len(data)]
+
+
+HEAPS = {}
+
+
 def main():
     os.makedirs(FOLDER, exist_ok=True)
     cases = []
@@ -212,6 +266,7 @@ def main():
         y = model.predict(x if len(x) > 1 else x[0], verbose=0)
         cases.append({"name": make.__name__, "x": [array(a) for a in x], "y": [array(a) for a in (y if isinstance(y, list) else [y])]})
     compress(os.path.join(FOLDER, "nested.h5"), os.path.join(FOLDER, "compressed.h5"))
+    bombs()
     with io.open(os.path.join(FOLDER, "cases.jsonl"), "w") as file:
         file.writelines(json.dumps(case) + "\n" for case in cases)
     print(f"keras-files: {len(cases)} models by Keras {keras.__version__}")

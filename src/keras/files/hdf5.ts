@@ -4,11 +4,10 @@
  * its size is refused; sizes are compared with what is there before memory is taken; whatever it throws becomes an error of ours.
  */
 
-import { Inflate } from 'fflate';
-import type * as Jsfive from 'jsfive';
 import type { ByteSource } from '../../formats/byte-source.js';
 import { FileError, GaborError } from '../../tensor/errors.js';
 import { formatShape, type Shape, sizeOf } from '../../tensor/shape.js';
+import { type Jsfive, type JsfiveDataset, type JsfiveGroup, loadJsfive, withChunks } from './jsfive.js';
 import { show } from './json.js';
 
 /** The first bytes of every HDF5 file. */
@@ -56,44 +55,6 @@ class CountedBuffer extends ArrayBuffer {
   }
 }
 
-/** Bytes that the chunk at hand unpacks to; undefined while others use jsfive. */
-let chunkBytes: number | undefined;
-
-/** Unpacks with a limit, which jsfive's own filter has not. */
-function inflate(
-  data: ArrayBuffer,
-  unlimited: (data: ArrayBuffer, itemSize: number) => ArrayBuffer,
-  itemSize: number,
-): ArrayBuffer {
-  if (chunkBytes === undefined) return unlimited(data, itemSize);
-  const packed = new Uint8Array(data);
-  const out = new Uint8Array(chunkBytes);
-  let at = 0;
-  // Two bytes of zlib in front, a checksum behind.
-  const inflator = new Inflate((part) => {
-    out.set(part.subarray(0, out.length - at), at);
-    at += part.length;
-  });
-  for (let i = 2; i < packed.length - 4 && at <= out.length; i += 8192) {
-    inflator.push(packed.subarray(i, Math.min(i + 8192, packed.length - 4)), i + 8192 >= packed.length - 4);
-  }
-  if (at !== out.length)
-    throw new FileError(`a chunk of ${out.length} bytes unpacks to ${at > out.length ? 'more' : at}`);
-  return out.buffer;
-}
-
-const DEFLATE = 1;
-let loading: Promise<typeof Jsfive> | undefined;
-
-function loadJsfive(): Promise<typeof Jsfive> {
-  loading ??= import('jsfive').then((jsfive) => {
-    const unlimited = jsfive.Filters.get(DEFLATE);
-    if (unlimited !== undefined) jsfive.Filters.set(DEFLATE, (data, size) => inflate(data, unlimited, size));
-    return jsfive;
-  });
-  return loading;
-}
-
 /**
  * Opens an HDF5 file, all of which is taken into memory.
  *
@@ -130,12 +91,12 @@ function guarded<T>(where: string, body: () => T): T {
 export class H5Group {
   /** from the file's root; '' for itself */
   readonly path: string;
-  readonly #jsfive: typeof Jsfive;
+  readonly #jsfive: Jsfive;
   readonly #bytes: CountedBuffer;
-  readonly #group: Jsfive.Group;
+  readonly #group: JsfiveGroup;
   #attributes: Readonly<Record<string, unknown>> | undefined;
 
-  constructor(jsfive: typeof Jsfive, bytes: CountedBuffer, path: string, group: Jsfive.Group) {
+  constructor(jsfive: Jsfive, bytes: CountedBuffer, path: string, group: JsfiveGroup) {
     this.#jsfive = jsfive;
     this.#bytes = bytes;
     this.path = path;
@@ -240,9 +201,9 @@ export class H5Dataset {
   readonly path: string;
   readonly shape: Shape;
   readonly #bytes: CountedBuffer;
-  readonly #dataset: Jsfive.Dataset;
+  readonly #dataset: JsfiveDataset;
 
-  constructor(bytes: CountedBuffer, path: string, dataset: Jsfive.Dataset) {
+  constructor(bytes: CountedBuffer, path: string, dataset: JsfiveDataset) {
     this.#bytes = bytes;
     this.path = path;
     this.#dataset = dataset;
@@ -291,12 +252,10 @@ export class H5Dataset {
     }
     // A look at every element of every chunk: a chunk costs as much as it has elements.
     bytes.toll = 1 + elements / ELEMENT_UNIT;
-    chunkBytes = elements * itemSize;
     try {
-      return this.#dataset.value;
+      return withChunks(elements * itemSize, () => this.#dataset.value);
     } finally {
       bytes.toll = 1;
-      chunkBytes = undefined;
     }
   }
 }

@@ -1,0 +1,2 @@
+// What is used of it is described in jsfive.ts.
+declare module 'jsfive';
