@@ -472,6 +472,23 @@ export function testVectorMachine(name: string, lanes: number, fused: boolean, a
     assert.deepEqual(run(bytesOf(Int32Array.of(0x12345678)), 16), expected);
   });
 
+  test(`${name}: prefetching changes nothing, wherever it points`, () => {
+    for (const from of [0, 4096, 2 ** 30, 2 ** 31 - 64, -(2 ** 31)]) {
+      const run = assemble((m, input, output) => {
+        const address = m.copy(m.binary('add', input, m.constant('i32', from)));
+        m.loop({ to: 3 }, () => {
+          m.prefetch(address);
+          m.prefetch(address, 192);
+          m.bump(address, 64);
+        });
+        m.store(m.load('i32', false, input), output);
+      });
+      const expected = new Uint8Array(8).fill(UNTOUCHED);
+      expected.set([1, 2, 3, 4]);
+      assert.deepEqual(run(Uint8Array.of(1, 2, 3, 4), 8), expected);
+    }
+  });
+
   test(`${name}: negative and large offsets`, () => {
     const run = assemble((m, input, output) => {
       const end = m.binary('add', input, m.constant('i32', 64));

@@ -55,6 +55,8 @@ export interface VectorMachine {
   readonly vectorRegisters: number;
   /** Whether `multiplyAdd` rounds once. */
   readonly fusedMultiplyAdd: boolean;
+  /** Whether `prefetch` does anything. */
+  readonly prefetches: boolean;
 
   constant(kind: 'f32' | 'i32', value: number, wide?: boolean): Register;
   /** A fresh register with the same contents, to be changed by `set` later. */
@@ -87,6 +89,9 @@ export interface VectorMachine {
   store(value: Register, address: Register, offset?: number, count?: number): void;
   /** As `store`, each i32 as one byte (the low eight bits). */
   storeBytes(value: Register, address: Register, offset?: number, count?: number): void;
+
+  /** Asks for the cache line at `address + offset`, which need not be memory of the program, to come nearer. */
+  prefetch(address: Register, offset?: number): void;
 
   unary(op: UnaryOp, a: Register): Register;
   binary(op: BinaryOp, a: Register, b: Register): Register;

@@ -96,6 +96,9 @@ interface MemoryPlan {
 }
 
 const CACHE_LINE = 16;
+const LINE_BYTES = 4 * CACHE_LINE;
+/** Filters larger than this have to come from behind the second-level cache. */
+const LARGE_BYTES = 2 ** 19;
 
 function planMemory(k: TileKernel, tiling: WinogradTiling, lanes: number): MemoryPlan {
   const points = tiling.outputs.reduce((n, outputs, s) => n * (outputs + k.phases[0].axes[s].taps - 1), 1);
@@ -248,6 +251,13 @@ class WinogradEmitter {
     });
   }
 
+  /** How many bytes of the next point's filter are fetched for every input channel, so that large filters arrive while others are multiplied. */
+  #fetched(): number {
+    const { width, channelsIn, rows } = this.#k;
+    const large = this.#points() * this.#plan.blocks * channelsIn * width * 4 >= LARGE_BYTES;
+    return this.#m.prefetches && large ? Math.ceil((width * 4) / Math.ceil(this.#plan.tilesPerItem / rows)) : 0;
+  }
+
   /** For each point: products [tile][channel of the panel] = Σ over input channels of inputs · filter. */
   #multiply(inputs: Register, filter: Register, products: Register, tiles: Register): void {
     const m = this.#m;
@@ -255,12 +265,17 @@ class WinogradEmitter {
     const lanes = this.#lanes;
     const vectors = width / lanes;
     const { inputRow, inputPlane, productPlane } = this.#memory;
+    const panelBytes = channelsIn * width * 4;
+    const fetched = this.#fetched();
     const plane = m.copy(inputs);
     const result = m.copy(products);
     const panel = m.copy(filter);
     m.loop({ to: this.#points() }, () => {
       const tileRow = m.copy(plane);
       const resultRow = m.copy(result);
+      // Each row of tiles fetches its part of the next point's filter, which lies behind this one's.
+      const ahead = fetched > 0 ? this.#a.plus(panel, panelBytes) : undefined;
+      const next = ahead && m.copy(ahead);
       m.loop({ from: 0, to: tiles, step: rows }, () => {
         const sums = Array.from({ length: rows }, () =>
           Array.from({ length: vectors }, () => m.copy(m.constant('f32', 0, true))),
@@ -272,6 +287,10 @@ class WinogradEmitter {
           for (let r = 0; r < rows; r++) {
             const x = m.loadSplat('f32', value, r * inputRow * 4);
             for (let v = 0; v < vectors; v++) m.multiplyAdd(sums[r][v], x, columns[v]);
+          }
+          if (next !== undefined) {
+            for (let line = 0; line < fetched; line += LINE_BYTES) m.prefetch(next, line);
+            m.bump(next, fetched);
           }
           m.bump(value, 4);
           m.bump(weights, width * 4);
@@ -286,7 +305,7 @@ class WinogradEmitter {
       });
       m.bump(plane, inputPlane * 4);
       m.bump(result, productPlane * 4);
-      m.bump(panel, channelsIn * width * 4);
+      m.bump(panel, panelBytes);
     });
   }
 

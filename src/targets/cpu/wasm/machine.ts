@@ -113,6 +113,7 @@ export class WasmMachine implements VectorMachine {
   readonly lanes: number = WASM_LANES;
   readonly vectorRegisters: number = WASM_VECTOR_REGISTERS;
   readonly fusedMultiplyAdd: boolean;
+  readonly prefetches: boolean = false;
   readonly #f: FunctionBuilder;
   readonly #options: WasmMachineOptions;
   readonly #parametersOf: (callee: FunctionId) => number;
@@ -213,6 +214,8 @@ export class WasmMachine implements VectorMachine {
     const place = this.#address(address, offset);
     return this.#result(kind, true, place.address, ...simd(Simd.v128Load32Splat), ...place.operand(2));
   }
+
+  prefetch(): void {}
 
   store(value: Register, address: Register, offset = 0, count: number = value.wide ? WASM_LANES : 1): void {
     invariant(value.kind !== 'mask', 'store: a mask has no representation in memory');

@@ -69,6 +69,12 @@ export type Operation =
       readonly offset: number;
       readonly count: number;
     }
+  | {
+      readonly op: 'prefetch';
+      readonly result: undefined;
+      readonly args: readonly [address: Value];
+      readonly offset: number;
+    }
   | { readonly op: 'unary'; readonly result: Value; readonly args: readonly [Value]; readonly fn: UnaryOp }
   | { readonly op: 'binary'; readonly result: Value; readonly args: readonly [Value, Value]; readonly fn: BinaryOp }
   | { readonly op: 'compare'; readonly result: Value; readonly args: readonly [Value, Value]; readonly fn: Comparison }

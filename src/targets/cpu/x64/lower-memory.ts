@@ -4,7 +4,7 @@ import type { Lowering } from './lowering.js';
 import type { VectorBits } from './operands.js';
 import { def, mod, use } from './writer.js';
 
-type Access = Extract<Operation, { readonly offset: number }>;
+type Access = Extract<Operation, { readonly count: number }>;
 
 /** Loads and stores. Lanes beyond `count` are neither read nor written. */
 export function lowerMemory(l: Lowering, operation: Access): void {

@@ -105,6 +105,10 @@ class FunctionLowering extends Lowering {
       case 'storeBytes':
         lowerMemory(this, operation);
         return;
+      case 'prefetch':
+        // Into the second-level cache: what comes is more than the first one holds.
+        w.emit('prefetcht1', this.memory(operation.args[0], operation.offset));
+        return;
       case 'divide':
       case 'remainder':
         divideInteger(this, operation.op, operation.result, operation.args[0], operation.args[1]);

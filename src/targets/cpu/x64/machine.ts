@@ -36,6 +36,7 @@ export class X64Machine implements VectorMachine {
   readonly lanes: number;
   readonly vectorRegisters: number;
   readonly fusedMultiplyAdd: boolean = true;
+  readonly prefetches: boolean = true;
   readonly #f: Recording;
   readonly #parametersOf: (callee: FunctionId) => number;
 
@@ -154,6 +155,11 @@ export class X64Machine implements VectorMachine {
     this.#checkAccess(op, value.wide, address, offset, count);
     if (count === 0) return;
     this.#f.add({ op, result: undefined, args: [this.#f.own(address), this.#f.own(value)], offset, count });
+  }
+
+  prefetch(address: Register, offset = 0): void {
+    this.#checkAccess('prefetch', false, address, offset, 1);
+    this.#f.add({ op: 'prefetch', result: undefined, args: [this.#f.own(address)], offset });
   }
 
   #checkAccess(op: string, wide: boolean, address: Register, offset: number, count: number): void {
