@@ -35,6 +35,11 @@ export function isCachingOff(): boolean {
   return process.env.GABOR_CACHE === '0';
 }
 
+/** Files of one kind in {@link cacheFolder}: `programs` that were compiled, `scripts` of the package as V8 compiled them. */
+export function cacheFiles(kind: 'programs' | 'scripts'): CacheFiles {
+  return new CacheFiles(join(cacheFolder(), kind));
+}
+
 /** All entries together take at most so much; then those that were not used for longest go. */
 const LARGEST = 256 * 2 ** 20;
 /** Bytes at the start of each entry, and what every part is aligned to. */

@@ -1,9 +1,9 @@
 import type { Graph } from '../graph/graph.js';
 import { graphSignature } from '../graph/print.js';
 import type { Backend } from './backend.js';
-import { CacheFiles, cacheFolder, isCachingOff } from './cache-files.js';
+import { type CacheFiles, cacheFiles, isCachingOff } from './cache-files.js';
 import { type CompiledProgram, parseProgram, serializeProgram } from './compiled-program.js';
-import { codeVersion, environmentVariable, isPackaged, joinPath } from './host.js';
+import { codeVersion, environmentVariable, isPackaged } from './host.js';
 import { processorIdentity } from './tuning-key.js';
 
 /** Programs that were compiled in so many milliseconds are not worth a file. */
@@ -11,7 +11,7 @@ const QUICK = 5;
 
 /** Where compiled programs are kept; undefined where none are. */
 export function programFiles(): CacheFiles | undefined {
-  return isCachingOff() ? undefined : new CacheFiles(joinPath(cacheFolder(), 'programs'));
+  return isCachingOff() ? undefined : cacheFiles('programs');
 }
 
 /** Whether programs are kept where nothing else was said: in the package as it is installed, unless someone looks into the compiler. */

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Script } from 'node:vm';
 import { isMainThread } from 'node:worker_threads';
-import { CacheFiles, cacheFolder, isCachingOff } from './cache-files.js';
+import { cacheFiles, isCachingOff } from './cache-files.js';
 
 /** What the bundle writes here: a hash of the script. */
 declare const BUNDLED_SCRIPT: string;
@@ -36,7 +36,7 @@ function start(entry: string): Entries {
   const filename = join(__dirname, 'library.cjs');
   // ASCII but for comments: one byte for each character.
   const source = readFileSync(filename, 'latin1');
-  const files = isCachingOff() ? undefined : new CacheFiles(join(cacheFolder(), 'scripts'));
+  const files = isCachingOff() ? undefined : cacheFiles('scripts');
   // What V8 accepts depends on its version and its flags. Commands need other functions than the library.
   const flags = [...process.execArgv, process.env.NODE_OPTIONS ?? ''];
   const key = ['script 1', BUNDLED_SCRIPT, process.version, process.arch, ...flags, entry].join('\n');

@@ -6,6 +6,7 @@ import { multiplyAdds } from '../../kernel/contraction.js';
 import { contract } from '../../ops/convolution.js';
 import { tensor } from '../../ops/create.js';
 import { type DefaultInstructions, defaultInstructions } from '../../runtime/backend.js';
+import { cacheFiles, cacheFolder, isCachingOff } from '../../runtime/cache-files.js';
 import { CpuDevice } from '../../runtime/cpu-device.js';
 import { nativeLibrary } from '../../runtime/native/library.js';
 import { type Caches, detectProcessor } from '../../runtime/native/processor.js';
@@ -45,7 +46,14 @@ export interface DoctorReport {
   };
   readonly threads: number;
   readonly memory: { readonly total: number; readonly free: number };
+  /** What is kept for other processes (docs/decisions/startup.md); undefined where GABOR_CACHE is 0. */
+  readonly cache?: { readonly folder: string; readonly programs: CacheUsage; readonly scripts: CacheUsage };
   readonly targets: readonly TargetReport[];
+}
+
+interface CacheUsage {
+  readonly files: number;
+  readonly bytes: number;
 }
 
 /** Processor extensions that matter for speed, in the names that Linux gives them. */
@@ -94,6 +102,7 @@ async function examine(): Promise<DoctorReport> {
     wasm: { simd, relaxedSimd, fused, threads },
     threads: defaultThreads(),
     memory: { total: totalmem(), free: freemem() },
+    ...cacheReport(),
     targets,
   };
 }
@@ -105,6 +114,12 @@ function codeReport(): Pick<DoctorReport, 'code'> {
   } catch {
     return {};
   }
+}
+
+function cacheReport(): Pick<DoctorReport, 'cache'> {
+  if (isCachingOff()) return {};
+  const folder = cacheFolder();
+  return { cache: { folder, programs: cacheFiles('programs').usage(), scripts: cacheFiles('scripts').usage() } };
 }
 
 function processorFeatures(): string[] {
@@ -171,10 +186,11 @@ function print(report: DoctorReport, output: Output): void {
     ['System', report.system],
     ['Processor', `${printable(report.processor)}, ${report.processors} usable`],
     ['Features', report.features.join(' ') || 'not known on this system'],
-    ...(report.caches === undefined ? [] : [['Caches', cacheText(report.caches)] satisfies [string, string]]),
+    ...(report.caches === undefined ? [] : [['Caches', processorCaches(report.caches)] satisfies [string, string]]),
     ['Memory', `${formatBytes(report.memory.total)}, ${formatBytes(report.memory.free)} free`],
     ['Threads', `${report.threads}${process.env.GABOR_THREADS ? ' (from GABOR_THREADS)' : ''}`],
     ...(report.code === undefined ? [] : [['Code', codeText(report.code)] satisfies [string, string]]),
+    ['Cache', cacheText(report.cache)],
     [
       'WebAssembly',
       `SIMD ${yes(simd)} · relaxed SIMD ${yes(relaxedSimd)} · multiply-add fused ${yes(fused)} · threads ${yes(threads)}`,
@@ -197,8 +213,15 @@ function codeText({ instructions, reason }: DefaultInstructions): string {
   return `${CODE_NAMES[instructions]}${reason === undefined ? '' : `; no machine code: ${reason}`}`;
 }
 
+function cacheText(cache: DoctorReport['cache']): string {
+  if (cache === undefined) return 'off (GABOR_CACHE is 0)';
+  const { folder, programs, scripts } = cache;
+  const count = `${programs.files} program${programs.files === 1 ? '' : 's'}`;
+  return `${folder}: ${count}, ${formatBytes(programs.bytes)}; the package itself, ${formatBytes(scripts.bytes)}`;
+}
+
 /** Of one core; a level that the processor does not tell of is left out. */
-function cacheText(caches: Caches): string {
+function processorCaches(caches: Caches): string {
   const levels = Object.entries(caches).filter(([, bytes]) => bytes > 0);
   return levels.map(([level, bytes]) => `${level.toUpperCase()} ${formatBytes(bytes)}`).join(' · ') || 'not known';
 }
