@@ -10,13 +10,23 @@ import { OptionError } from 'gabor';
  * @throws OptionError where the argument is missing or the folder is another one.
  */
 export function dataFolder(inside: readonly string[], what: string): string {
-  const [, program, folder, ...more] = process.argv;
-  if (folder === undefined || more.length > 0) {
-    throw new OptionError(`give the folder with the data: npm run example ${program} FOLDER\n${what}`);
-  }
+  const [folder] = givenArguments(['FOLDER'], what);
   for (const name of inside) {
     const path = join(folder, name);
     if (!existsSync(path)) throw new OptionError(`${path} is not there.\n${what}`);
   }
   return folder;
+}
+
+/**
+ * The program's arguments.
+ *
+ * @param names as the help calls them
+ * @param what they are, and where to get the files
+ * @throws OptionError where there are fewer or more.
+ */
+export function givenArguments(names: readonly string[], what: string): string[] {
+  const [, program, ...given] = process.argv;
+  if (given.length === names.length) return given;
+  throw new OptionError(`npm run example ${program} ${names.join(' ')}\n${what}`);
 }
