@@ -197,6 +197,14 @@ def compress(source, target):
         old.visititems(copy)
 
 
+def older(source, target):
+    """The same weights under the names of Keras 2.13."""
+    with h5py.File(source) as old, h5py.File(target, "w") as new:
+        for name in old["layers"]:
+            if len(old["layers"][name]["vars"]) > 0:
+                old.copy(f"layers/{name}", new.require_group("_layer_checkpoint_dependencies"), name)
+
+
 def weights_file(path):
     """A file of weights of one layer: `dense` with a kernel."""
     file = h5py.File(path, "w")
@@ -265,6 +273,10 @@ def main():
         x = [draw((2, *t.shape[1:]), str(t.dtype)) for t in model.inputs]
         y = model.predict(x if len(x) > 1 else x[0], verbose=0)
         cases.append({"name": make.__name__, "x": [array(a) for a in x], "y": [array(a) for a in (y if isinstance(y, list) else [y])]})
+    weights = os.path.join(FOLDER, "temporary.weights.h5")
+    keras.models.load_model(os.path.join(FOLDER, "sequences.keras")).save_weights(weights)
+    older(weights, os.path.join(FOLDER, "sequences.older.h5"))
+    os.remove(weights)
     compress(os.path.join(FOLDER, "nested.h5"), os.path.join(FOLDER, "compressed.h5"))
     bombs()
     with io.open(os.path.join(FOLDER, "cases.jsonl"), "w") as file:

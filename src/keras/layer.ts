@@ -1,4 +1,5 @@
 import { trace } from '../graph/trace.js';
+import { initSkipped } from '../nn/init.js';
 import type { Module } from '../nn/module.js';
 import { tensor } from '../ops/create.js';
 import { checkOptions, GaborError, OptionError, ShapeError } from '../tensor/errors.js';
@@ -62,7 +63,7 @@ export class Weight {
     this.#view = spec.view ?? spec.tensor.shape;
     this.#order = spec.order ?? this.#view.map((_, axis) => axis);
     this.shape = this.#order.map((axis) => this.#view[axis]);
-    if (spec.initializer !== undefined) this.write(spec.initializer.values(this.shape));
+    if (spec.initializer !== undefined && !initSkipped()) this.write(spec.initializer.values(this.shape));
   }
 
   /** A copy in Keras's layout. */

@@ -34,6 +34,11 @@ export function skipInit<T>(body: () => T): T {
   }
 }
 
+/** Whether this is within {@link skipInit}. */
+export function initSkipped(): boolean {
+  return skipping;
+}
+
 /** Inputs that one output depends on, and outputs that one input takes part in. */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2) throw new ShapeError(`init: needs at least two axes [out, in, …], got ${formatShape(shape)}`);

@@ -109,6 +109,10 @@ test('weights alone go into a model that has layers for them', async () => {
     await model.loadWeights(file(`${name}.h5`), { byName: true });
     check(model, caseOf(name), 1e-5);
   }
+  const sequences = await tf.loadKeras(file('sequences.keras'));
+  clear(sequences);
+  await sequences.loadWeights(file('sequences.older.h5'));
+  check(sequences, caseOf('sequences'), 1e-5);
   const [c] = TFJS;
   const model = await tf.loadKeras(file(`tfjs/${c.name}/model.json`));
   clear(model);
