@@ -95,8 +95,9 @@ function licences(inputs) {
   }
   const texts = [...found].sort().map(([name, folder]) => {
     const file = readdirSync(folder).find((entry) => /^(?:licen[cs]e|copying)/i.test(entry));
-    const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-    const text = file === undefined ? `Licence: ${license}` : readFileSync(join(folder, file), 'utf8').trim();
+    const { version, license, repository } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const source = repository?.url ?? repository ?? '';
+    const text = file === undefined ? `Licence: ${license} ${source}` : readFileSync(join(folder, file), 'utf8').trim();
     return `${name} ${version}\n\n${text}\n`;
   });
   return texts.join(`\n${'-'.repeat(80)}\n\n`);
@@ -121,17 +122,9 @@ const library = await build({
   plugins: [later],
 });
 checkImports(library.metafile.outputs);
-// It is read as one byte for each character: others may be in comments only. esbuild leaves them in regular expressions.
+// It is read as one byte for each character. esbuild has escaped others in texts, not in regular expressions; comments are gone.
 const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-const text = new TextDecoder().decode(library.outputFiles[0].contents);
-const ascii = text
-  .split('\n')
-  .map((line) => {
-    if (!/[^\x20-\x7e\t]/.test(line) || /^\s*(?:\/\/|\/?\*)/.test(line)) return line;
-    if (line.includes('String.raw')) throw new Error(`bundle: cannot escape ${line.trim()}`);
-    return line.replace(/[^\x20-\x7e\t]/g, escaped);
-  })
-  .join('\n');
+const ascii = new TextDecoder().decode(library.outputFiles[0].contents).replace(/[^\n\t -~]/g, escaped);
 writeFileSync(join(out, 'library.cjs'), ascii);
 const script = createHash('sha256').update(ascii).digest('hex');
 

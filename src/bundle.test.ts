@@ -1,20 +1,24 @@
 // What users import is the bundle (scripts/bundle.mjs), while the tests run the modules that it is made of.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as library from './index.js';
 import * as keras from './keras/index.js';
 import * as models from './models/index.js';
+import { temporaryFolder } from './testing/command-line.js';
 
 const folder = new URL('./bundle/', import.meta.url);
 const skip = existsSync(fileURLToPath(folder)) ? false : 'this build has no bundle: npm run build makes it';
 
 /** What a program prints, whose modules are those of the bundle. */
-function output(program: string): unknown {
+function output(program: string, variables: Readonly<Record<string, string>> = {}): unknown {
   const args = ['--input-type=module', '-e', program];
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 }));
+  const env = { ...process.env, GABOR_DEBUG: '', ...variables };
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000, env }));
 }
 
 const IMPORT = `
@@ -62,4 +66,52 @@ test('the command line of the bundle knows its version and loads its commands', 
     execFileSync(process.execPath, [fileURLToPath(new URL('cli.js', folder)), ...args], { encoding: 'utf8' });
   assert.match(run('--version'), /^\d+\.\d+\.\d+$/m);
   assert.match(run('doctor'), /node/i);
+});
+
+/** A convolution and what is computed of it; says whether functions came as V8 had compiled them. */
+const NETWORK = `
+  const { Conv2d, Random, ReLU, Sequential, compile, tensor } = await import('${new URL('index.js', folder)}');
+  const model = new Sequential(new Conv2d(3, 16, 3, { random: new Random(1) }), new ReLU());
+  const run = compile((x) => model.call(x));
+  const x = tensor(Float32Array.from({ length: 3 * 16 * 16 }, (_, i) => Math.sin(i)), { shape: [1, 3, 16, 16] });
+  console.log(JSON.stringify([...run.sync(x).data()]));`;
+
+for (const native of ['0', '1']) {
+  test(`what the package keeps for other processes, it uses if it is whole; GABOR_NATIVE=${native}`, { skip }, () => {
+    const cache = temporaryFolder();
+    const run = (GABOR_CACHE: string): unknown => output(NETWORK, { GABOR_CACHE, GABOR_NATIVE: native });
+    const expected = run('0');
+    assert.ok(!existsSync('0'));
+    const names = (kind: string): string[] => readdirSync(join(cache, kind)).sort();
+    assert.deepEqual(run(cache), expected);
+    const [programs, scripts] = [names('programs'), names('scripts')];
+    assert.ok(programs.length > 0);
+    assert.equal(scripts.length, 1);
+    assert.deepEqual(run(cache), expected);
+    assert.deepEqual([names('programs'), names('scripts')], [programs, scripts], 'nothing new is kept');
+    for (const kind of ['programs', 'scripts']) {
+      for (const name of names(kind)) {
+        const file = join(cache, kind, name);
+        const good = readFileSync(file);
+        for (const bad of [good.subarray(0, 100), Buffer.from(good).fill(255, good.length >> 1), Buffer.alloc(0)]) {
+          writeFileSync(file, bad);
+          assert.deepEqual(run(cache), expected);
+          assert.ok(readFileSync(file).length > 100, 'replaced');
+        }
+      }
+    }
+  });
+}
+
+test('the script is text of one byte for each character, and needs no package but koffi', { skip }, () => {
+  const text = readFileSync(new URL('library.cjs', folder), 'latin1');
+  assert.ok(
+    [...text].every((character) => character === '\n' || character === '\t' || (character >= ' ' && character <= '~')),
+  );
+  const needed = new Set([...text.matchAll(/\brequire\("([^"]+)"\)/g)].map(([, name]) => name));
+  assert.deepEqual(
+    [...needed].filter((name) => !isBuiltin(name)),
+    [],
+  );
+  assert.match(readFileSync(new URL('licences.txt', folder), 'utf8'), /^fflate \d/m);
 });

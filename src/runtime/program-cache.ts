@@ -7,7 +7,7 @@ import { codeVersion, environmentVariable, isPackaged } from './host.js';
 import { processorIdentity } from './tuning-key.js';
 
 /** Programs that were compiled in so many milliseconds are not worth a file. */
-const QUICK = 5;
+const QUICK = 2;
 
 /** Where compiled programs are kept; undefined where none are. */
 export function programFiles(): CacheFiles | undefined {

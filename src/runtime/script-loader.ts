@@ -34,7 +34,7 @@ export function load(entry: string): Readonly<Record<string, unknown>> {
 
 function start(entry: string): Entries {
   const filename = join(__dirname, 'library.cjs');
-  // ASCII but for comments: one byte for each character.
+  // ASCII: one byte for each character.
   const source = readFileSync(filename, 'latin1');
   const files = isCachingOff() ? undefined : cacheFiles('scripts');
   // What V8 accepts depends on its version and its flags. Commands need other functions than the library.
