@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { FileError } from '../tensor/errors.js';
 import { reasonOf } from './folders.js';
@@ -21,7 +22,8 @@ export interface ByteSource {
 export async function openFile(path: string): Promise<ByteSource> {
   let handle: FileHandle | undefined;
   try {
-    handle = await open(path, 'r');
+    // Opening a pipe would wait for its other end.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const facts = await handle.stat();
     if (!facts.isFile()) throw new FileError(`${path}: is not a file`);
     return fileSource(path, handle, facts.size);

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, realpath } from 'node:fs/promises';
-import { dirname, isAbsolute, resolve, sep } from 'node:path';
+import { type FileHandle, open } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { FileError } from '../../tensor/errors.js';
+import { pathBeside, safeName } from '../beside.js';
 import { reasonOf } from '../folders.js';
 import type { Siblings } from '../siblings.js';
 import type { TensorProto } from './messages.js';
@@ -20,7 +21,6 @@ const PARTS = 4;
  * followed.
  */
 export class ExternalData implements AsyncDisposable {
-  readonly #folder: string;
   readonly #handles = new Map<string, { readonly handle: FileHandle; readonly size: number }>();
 
   readonly #own: string;
@@ -34,7 +34,6 @@ export class ExternalData implements AsyncDisposable {
   constructor(path: string, siblings?: Siblings) {
     this.#siblings = siblings;
     this.#own = resolve(path);
-    this.#folder = dirname(resolve(path));
   }
 
   /**
@@ -78,26 +77,11 @@ export class ExternalData implements AsyncDisposable {
     const known = this.#handles.get(location);
     if (known !== undefined) return known;
     if (own) return this.#ownFile();
-    const parts = location.split(/[\\/]/);
-    if (
-      location === '' ||
-      location.includes('\0') ||
-      isAbsolute(location) ||
-      /^[a-z]:/i.test(location) ||
-      parts.includes('..')
-    ) {
-      throw new FileError(
-        `${where}: its data lie in ${JSON.stringify(location)}, which is no file in the model's folder; refused`,
-      );
-    }
+    safeName(where, location);
     await this.#siblings?.(location);
     let handle: FileHandle | undefined;
     try {
-      const real = await realpath(resolve(this.#folder, location));
-      const folder = await realpath(this.#folder);
-      if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) {
-        throw new FileError(`${where}: ${JSON.stringify(location)} leads out of the model's folder; refused`);
-      }
+      const real = await pathBeside(where, this.#own, location);
       // Opening a pipe would wait for its other end.
       handle = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
       const stats = await handle.stat();

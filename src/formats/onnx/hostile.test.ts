@@ -167,9 +167,9 @@ test('data in other files: in the model’s folder only, and as many bytes as th
     '',
     'a\0b',
   ]) {
-    await assert.rejects(location(name), /no file in the model's folder; refused/, name);
+    await assert.rejects(location(name), /none in its folder; refused/, name);
   }
-  await assert.rejects(location('link.bin'), /leads out of the model's folder; refused/);
+  await assert.rejects(location('link.bin'), /leads out of its folder; refused/);
   await assert.rejects(location('missing.bin'), FileError);
   await assert.rejects(location('.'), FileError);
   await assert.rejects(
