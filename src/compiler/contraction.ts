@@ -34,7 +34,7 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
       const choice = machine.choices?.(kernel, { scope: step.scope, learning: learns(kernel, step, written) });
       const together = choice ? 1 : positionsTogether(kernel, machine);
       const narrow = choice
-        ? { ...machine, ...choice }
+        ? { ...machine, deepTile: undefined, ...choice }
         : together > 1
           ? machine
           : narrowed(machine, kernel.role === 'input' ? channelsIn : channelsOut);
@@ -89,7 +89,7 @@ function gather(
   const reduceChannels = forward ? g.channelsIn : g.channelsOut;
   const outChannels = forward ? g.channelsOut : g.channelsIn;
   const neighbours = together > 1 ? { positions: together, channels: outChannels } : undefined;
-  const width = tileWidth(together * outChannels, machine);
+  let width = tileWidth(together * outChannels, machine);
   const whole = gatherPhases({ kind: 'contraction', role, geometry: g });
   const tiling =
     neighbours === undefined && whole.every(([axis, ...more]) => more.length === 0 && axis.stride === 1)
@@ -105,6 +105,8 @@ function gather(
           machine,
         )
       : undefined;
+  const { tile } = tiling || neighbours ? machine : deepened(machine, reduceChannels, outChannels, whole);
+  if (tiling === undefined) width = tileWidth(together * outChannels, { ...machine, tile });
   const perAxis = tiling === undefined ? whole : whole.map(([axis], s) => residues(axis, tiling.outputs[s]));
   const extents = g.axes.map((a) => (forward ? a.input : a.output));
   // Winograd's algorithm reads borders by itself.
@@ -151,7 +153,7 @@ function gather(
     channelsOut: together * outChannels,
     phases,
     width: neighbours === undefined ? width : pitchOf(neighbours, width),
-    rows: tiling?.rows ?? machine.tile.rows,
+    rows: tiling?.rows ?? tile.rows,
     winograd: tiling && { outputs: tiling.outputs, tiles: tiling.tiles, extents },
     neighbours,
     epilogue: reduced(0, 'f32'),
@@ -198,6 +200,25 @@ function transformFilter(packed: Step, axes: readonly GatherAxis[], tiling: Wino
     operandOrders: [order],
     resultOrder: order,
   };
+}
+
+/** Channels that may be computed for nothing, of each one that is not, for the sake of {@link MachineDescription.deepTile}. */
+const UNUSED = 0.05;
+
+/** The machine with the tile for panels as deep as these. */
+function deepened(
+  machine: MachineDescription,
+  channelsIn: number,
+  channelsOut: number,
+  axes: readonly (readonly GatherAxis[])[],
+): MachineDescription {
+  const { deepTile, lanes, caches } = machine;
+  if (deepTile === undefined || axes.length === 0) return machine;
+  const taps = axes.reduce((n, phases) => n * Math.max(...phases.map((p) => p.taps)), 1);
+  const fits = 4 * taps * channelsIn * tileWidth(channelsOut, machine) <= 1.5 * caches.l1;
+  const width = deepTile.vectors * lanes;
+  const unused = Math.ceil(channelsOut / width) * width - channelsOut;
+  return fits || unused > UNUSED * channelsOut ? machine : { ...machine, tile: deepTile };
 }
 
 /** Panels narrower than the full tile where a group has few output channels. */

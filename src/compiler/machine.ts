@@ -8,6 +8,8 @@ export interface MachineDescription {
   readonly widths?: readonly number[];
   /** The register tile of dense contractions: neighbouring positions × vector registers of channels. */
   readonly tile: { readonly rows: number; readonly vectors: number };
+  /** For contractions whose filter panels do not stay in the first-level cache, where another one copes better with that; default: `tile`. */
+  readonly deepTile?: MachineDescription['tile'];
   /** Bytes of the caches of one core. */
   readonly caches: { readonly l1: number; readonly l2: number };
   /**

@@ -3,7 +3,7 @@ import { type MachineDescription, USUAL_CACHES } from '../compiler/machine.js';
 import { emitProgram } from '../targets/cpu/program.js';
 import { WasmAssembler } from '../targets/cpu/wasm/emitter.js';
 import { enableRelaxedSimd, wasmFeatures } from '../targets/cpu/wasm/features.js';
-import { otherWasmTiles, wasmTile } from '../targets/cpu/wasm/tiles.js';
+import { otherWasmTiles, wasmDeepTile, wasmTile } from '../targets/cpu/wasm/tiles.js';
 import { BARRIER_YIELD } from '../targets/cpu/x64/barrier.js';
 import { X64Assembler, type X64Options } from '../targets/cpu/x64/emitter.js';
 import { otherX64Tiles, x64Tile } from '../targets/cpu/x64/tiles.js';
@@ -59,6 +59,7 @@ export function wasmBackend(options: WasmBackendOptions = {}): Backend {
     machine: {
       lanes: assembler().lanes,
       tile,
+      deepTile: options.tile ?? wasmDeepTile({ ...features, fused: relaxed }),
       tiles: otherWasmTiles(),
       caches: options.caches ?? USUAL_CACHES,
       winograd: options.winograd ?? true,

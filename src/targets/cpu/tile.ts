@@ -10,8 +10,11 @@ import { type Analysis, analyseExpressions, type LoadNode, loopEnvironment, stor
 import type { Register, VectorMachine } from './machine.js';
 import { winogradCode } from './winograd.js';
 
-/** Input rows that an item touches should stay in the second-level cache beside a filter panel. */
+/** Input rows, and filter panels, that an item touches should stay in the second-level cache. */
 const INPUT_BYTES = 160 * 1024;
+const FILTER_BYTES = 256 * 1024;
+/** An input that stays there beside a panel. */
+const IMAGE_BYTES = 384 * 1024;
 const ITEMS = 32;
 /** So many sums do not keep the multiply-add units busy, which take four cycles or so, two at a time. */
 const FEW_SUMS = 6;
@@ -23,7 +26,7 @@ const FEW_SUMS = 6;
 export function tileCode(k: TileKernel, lanes: number, operands: readonly View[], result: View): KernelCode {
   if (k.grouping !== undefined) return groupedTileCode(k, k.grouping, lanes, operands, result);
   if (k.winograd !== undefined) return winogradCode(k, k.winograd, lanes, operands, result);
-  const plans = k.phases.map((phase) => planPhase(k, phase, operands[0]));
+  const plans = k.phases.map((phase) => planPhase(k, phase, operands[0], lanes));
   const analysis = analyseExpressions([k.epilogue], result.strides.length, operands);
   const output = makeForm(result.strides.length, DTYPES[result.dtype].bytes, operands.length);
   result.strides.forEach((stride, axis) => {
@@ -62,6 +65,9 @@ interface PhasePlan {
   readonly outer: readonly TileAxis[];
   readonly rowCount: number;
   readonly rowsPerItem: number;
+  /** Positions of a tile. */
+  readonly rows: number;
+  readonly across: Across;
   readonly blocks: number;
   readonly blocksPerItem: number;
   readonly positions: number;
@@ -70,7 +76,13 @@ interface PhasePlan {
   readonly itemExtents: readonly number[];
 }
 
-function planPhase(k: TileKernel, phase: TilePhase, input: View): PhasePlan {
+/**
+ * Whether a register tile holds positions of several rows: never, so that each row ends with a smaller tile; whole rows; or the positions of all
+ * rows of an item one after the other, so that a tile may begin in one row and end in the next.
+ */
+type Across = 'no' | 'rows' | 'run';
+
+function planPhase(k: TileKernel, phase: TilePhase, input: View, lanes: number): PhasePlan {
   const last = phase.axes[phase.axes.length - 1];
   const outer = phase.axes.slice(0, -1);
   const positions = last?.count ?? k.batch;
@@ -78,19 +90,23 @@ function planPhase(k: TileKernel, phase: TilePhase, input: View): PhasePlan {
   const rowCount = outer.reduce((n, axis) => n * axis.count, 1);
   const blocks = Math.ceil(k.channelsOut / k.width);
   const wanted = Math.ceil(ITEMS / (batch * k.groups));
-  // Rows: as many as the cache holds, but enough items for the threads.
-  const rowBytes = outer.length > 0 ? outer[outer.length - 1].stride * input.strides[outer.length + 1] * 4 : 1;
-  const cached = Math.max(1, Math.floor(INPUT_BYTES / rowBytes));
-  const rowsPerItem = Math.max(1, Math.min(rowCount, cached, Math.ceil(rowCount / wanted)));
-  const rowItems = Math.ceil(rowCount / rowsPerItem);
-  const blockItems = Math.min(blocks, Math.max(1, Math.ceil(wanted / rowItems)));
-  const blocksPerItem = Math.ceil(blocks / blockItems);
-  const blockCount = Math.ceil(blocks / blocksPerItem);
-  const positionItems = Math.max(1, Math.ceil(wanted / (rowItems * blockCount)));
-  const tiles = Math.ceil(positions / k.rows);
-  const positionsPerItem = Math.max(4, Math.ceil(tiles / positionItems)) * k.rows;
-  const positionCount = Math.ceil(positions / positionsPerItem);
-  const itemExtents = [batch, k.groups, blockCount, rowItems, positionCount];
+  const rowBytes = outer.length > 0 ? outer[outer.length - 1].stride * input.strides[outer.length + 1] * 4 : 0;
+  const lineBytes = last === undefined ? 0 : positions * last.stride * input.strides[1 + phase.axes.length] * 4;
+  const imageBytes = outer.length > 0 ? rowBytes * rowCount : lineBytes;
+  const panelBytes = phase.axes.reduce((n, axis) => n * axis.taps, 1) * k.channelsIn * k.width * 4;
+  // A panel stays in the cache while a thread goes through an image; a large image is read as few times as panels allow.
+  const large = imageBytes > IMAGE_BYTES;
+  const together = Math.max(1, Math.floor(FILTER_BYTES / Math.max(1, panelBytes)));
+  const [blocksPerItem, blockItems] = evenParts(blocks, large ? Math.ceil(blocks / together) : wanted);
+  const rest = Math.ceil(wanted / blockItems);
+  const chunks = large ? Math.ceil(imageBytes / INPUT_BYTES) : 1;
+  const [rowsPerItem, rowItems] = evenParts(rowCount, Math.max(rest, chunks));
+  const even = evenRows(positions, k.rows);
+  const tiles = Math.ceil(positions / even);
+  const tileItems = outer.length > 0 ? Math.ceil(rest / rowItems) : Math.max(rest, chunks);
+  const [tilesPerItem, positionItems] = evenParts(tiles, Math.min(tileItems, Math.ceil(tiles / 4)));
+  const positionsPerItem = tilesPerItem * even;
+  const itemExtents = [batch, k.groups, blockItems, rowItems, positionItems];
   const items = positions === 0 ? 0 : itemExtents.reduce((a, b) => a * b, 1);
   return {
     phase,
@@ -98,6 +114,12 @@ function planPhase(k: TileKernel, phase: TilePhase, input: View): PhasePlan {
     outer,
     rowCount,
     rowsPerItem,
+    ...planTiles(
+      k.rows,
+      Math.ceil(k.width / lanes),
+      positions,
+      outer.length === 1 && positionItems === 1 ? rowsPerItem : 1,
+    ),
     blocks,
     blocksPerItem,
     positions,
@@ -105,6 +127,55 @@ function planPhase(k: TileKernel, phase: TilePhase, input: View): PhasePlan {
     items,
     itemExtents,
   };
+}
+
+/** `count` things in parts of one size, about `parts` of them: how many in each (the last may have fewer), and how many parts. */
+function evenParts(count: number, parts: number): [each: number, parts: number] {
+  const least = Math.max(1, Math.min(count, parts));
+  let best = { each: count, made: 1, missing: Number.POSITIVE_INFINITY };
+  for (let wanted = least; wanted <= Math.min(count, 2 * least); wanted++) {
+    const each = Math.ceil(count / wanted);
+    const made = Math.ceil(count / each);
+    const missing = each * made - count;
+    if (missing < best.missing) best = { each, made, missing };
+  }
+  return [Math.max(1, best.each), best.made];
+}
+
+/** Sums that a register tile must have so that no multiply-add waits for the one before it: two a cycle, of four cycles each. */
+const SUMS = 8;
+/** Tiles at ends of rows that are code of their own, at most. */
+const VARIANTS = 5;
+
+/** So that tiles of a row are equal, or nearly: a small one at its end would wait for its own sums. */
+function evenRows(positions: number, most: number): number {
+  return Math.ceil(positions / Math.max(1, Math.ceil(positions / most)));
+}
+
+/** How the positions of `rowsPerItem` rows are divided into tiles of at most `most` positions and `vectors` registers. */
+function planTiles(
+  most: number,
+  vectors: number,
+  positions: number,
+  rowsPerItem: number,
+): Pick<PhasePlan, 'across' | 'rows'> {
+  const time = (rows: number): number => Math.max(rows * vectors, SUMS);
+  const rows = evenRows(positions, most);
+  const rest = positions % rows;
+  const alone = rowsPerItem * (Math.floor(positions / rows) * time(rows) + (rest > 0 ? time(rest) : 0));
+  if (rowsPerItem > 1 && positions < most && most % positions === 0) return { across: 'rows', rows: most };
+  const together = Math.ceil((rowsPerItem * positions) / most) * time(most);
+  if (rowsPerItem > 1 && 1.05 * together <= alone && crossings(most, positions).length < VARIANTS) {
+    return { across: 'run', rows: most };
+  }
+  return { across: 'no', rows };
+}
+
+/** Positions of a row at which tiles begin that end in another row, where tiles of `rows` positions follow each other through many rows. */
+function crossings(rows: number, positions: number): number[] {
+  const starts = new Set<number>();
+  for (let at = 0; !starts.has(at); at = (at + rows) % positions) starts.add(at);
+  return [...starts].filter((at) => at + rows > positions);
 }
 
 class TileEmitter {
@@ -173,10 +244,14 @@ class TileEmitter {
       const b = this.#a.plus(filter, this.#a.times(block, panel));
       const channel = this.#a.plus(this.#a.times(group, k.channelsOut), this.#a.times(block, k.width));
       const inBlock = values.enter(1, channel);
-      const row = (channels: number): void =>
-        this.#rows(firstRow, endRow, a, inBlock, (rowA, rowValues) =>
-          this.#row(rowA, b, rowValues, firstPosition, channels),
-        );
+      const row = (channels: number): void => {
+        if (plan.across === 'run') this.#run(firstRow, endRow, a, b, inBlock, channels);
+        else if (plan.across === 'rows') this.#wholeRows(firstRow, endRow, a, b, inBlock, channels);
+        else
+          this.#rows(firstRow, endRow, a, inBlock, (rowA, rowValues) =>
+            this.#row(rowA, b, rowValues, firstPosition, channels),
+          );
+      };
       const lastChannels = k.channelsOut - (plan.blocks - 1) * k.width;
       if (lastChannels === k.width) {
         row(k.width);
@@ -222,11 +297,93 @@ class TileEmitter {
     });
   }
 
+  /** The address and place of the first position of a row, where a row is one position of the only other axis. */
+  #enterRow(row: Register, a: Register, values: FormValues): [Register, FormValues] {
+    const [axis] = this.#plan.outer;
+    return [this.#a.plus(a, this.#a.times(row, this.#rowStep() * 4)), values.enter(2, this.#outPosition(axis, row))];
+  }
+
+  /** Elements of A between neighbouring rows. */
+  #rowStep(): number {
+    return this.#plan.outer[0].stride * this.#input.strides[2];
+  }
+
+  /** Tiles of several whole rows, then of one row each. */
+  #wholeRows(from: Register, to: Register, a: Register, b: Register, values: FormValues, channels: number): void {
+    const m = this.#m;
+    const { positions } = this.#plan;
+    const rows = this.#plan.rows / positions;
+    const tile = (row: Register, count: number): void => {
+      const [address, place] = this.#enterRow(row, a, values);
+      const spots = Array.from({ length: count * positions }, (_, p) => ({
+        row: Math.floor(p / positions),
+        position: p % positions,
+      }));
+      const first = place.enter(3, m.constant('i32', (this.#plan.last as TileAxis).outStart));
+      this.#tile(address, b, first, spots, channels);
+    };
+    const end = m.binary('sub', to, m.remainder(m.binary('sub', to, from), rows));
+    m.loop({ from, to: end, step: rows }, (row) => tile(row, rows));
+    m.loop({ from: end, to }, (row) => tile(row, 1));
+  }
+
+  /** Tiles along the positions of all rows, one row after the other. */
+  #run(from: Register, to: Register, a: Register, b: Register, values: FormValues, channels: number): void {
+    const m = this.#m;
+    const { positions, rows, rowCount, rowsPerItem } = this.#plan;
+    const total = this.#a.times(m.binary('sub', to, from), positions);
+    const rest = m.remainder(total, rows);
+    const whole = m.binary('sub', total, rest);
+    const tileAt = (
+      first: Register,
+      body: (at: Register, tile: (spots: readonly Distance[]) => void) => void,
+    ): void => {
+      const position = m.remainder(first, positions);
+      const [rowA, rowValues] = this.#enterRow(m.binary('add', from, m.divide(first, positions)), a, values);
+      const address = this.#a.plus(rowA, this.#a.times(position, this.#positionStep() * 4));
+      const place = rowValues.enter(3, this.#outPosition(this.#plan.last as TileAxis, position));
+      body(position, (spots) => this.#tile(address, b, place, spots, channels));
+    };
+    m.loop({ from: 0, to: whole, step: rows }, (first) =>
+      tileAt(first, (at, tile) => {
+        const crossing = crossings(rows, positions).map((start) => ({
+          start,
+          spots: Array.from({ length: rows }, (_, p) => ({
+            row: Math.floor((start + p) / positions),
+            position: ((start + p) % positions) - start,
+          })),
+        }));
+        const choose = ([{ start, spots }, ...more]: typeof crossing): void => {
+          if (more.length === 0) tile(spots);
+          else
+            m.when(
+              m.compare('eq', at, m.constant('i32', start)),
+              () => tile(spots),
+              () => choose(more),
+            );
+        };
+        if (positions < rows) choose(crossing);
+        else
+          m.when(
+            m.compare('le', at, m.constant('i32', positions - rows)),
+            () => tile(neighbours(rows)),
+            () => choose(crossing),
+          );
+      }),
+    );
+    // What is left lies in the last row.
+    const lastRows = rowCount - Math.floor((rowCount - 1) / rowsPerItem) * rowsPerItem;
+    for (const left of new Set([rowsPerItem, lastRows].map((n) => (n * positions) % rows))) {
+      if (left === 0) continue;
+      m.when(m.compare('eq', rest, m.constant('i32', left)), () => tileAt(whole, (_, tile) => tile(neighbours(left))));
+    }
+  }
+
   /** Tiles along the positions of one row. */
   #row(a: Register, b: Register, values: FormValues, from: Register, channels: number): void {
     const m = this.#m;
     const plan = this.#plan;
-    const { rows } = this.#k;
+    const { rows } = plan;
     const whole = Math.floor(plan.positions / rows) * rows;
     const rest = plan.positions - whole;
     const oneItem = plan.positionsPerItem >= plan.positions;
@@ -237,7 +394,7 @@ class TileEmitter {
         plan.last === undefined
           ? values.enter(0, position)
           : values.enter(1 + plan.phase.axes.length, this.#outPosition(plan.last, position));
-      this.#tile(address, b, place, count, channels);
+      this.#tile(address, b, place, neighbours(count), channels);
     };
     if (whole > 0) {
       const to = oneItem ? whole : this.#a.atMost(this.#a.plus(from, plan.positionsPerItem), whole);
@@ -258,18 +415,19 @@ class TileEmitter {
     return last === undefined ? this.#input.strides[0] : last.stride * this.#input.strides[1 + phase.axes.length];
   }
 
-  /** One register tile: `count` positions × `channels` output channels, over all taps and input channels. */
-  #tile(a: Register, b: Register, values: FormValues, count: number, channels: number): void {
+  /** One register tile: positions × `channels` output channels, over all taps and input channels. */
+  #tile(a: Register, b: Register, values: FormValues, spots: readonly Distance[], channels: number): void {
     const m = this.#m;
     const k = this.#k;
     const lanes = this.#lanes;
     const vectors = Math.ceil(channels / lanes);
     const zeros = (): Register[][] =>
-      Array.from({ length: count }, () => Array.from({ length: vectors }, () => m.copy(m.constant('f32', 0, true))));
+      spots.map(() => Array.from({ length: vectors }, () => m.copy(m.constant('f32', 0, true))));
     // Few sums wait for each other's additions: they are made in two halves.
-    const halves = count * vectors <= FEW_SUMS ? [zeros(), zeros()] : [zeros()];
+    const halves = spots.length * vectors <= FEW_SUMS ? [zeros(), zeros()] : [zeros()];
     const [sums, others] = halves;
-    const offset = this.#positionStep() * 4;
+    const step = this.#positionStep();
+    const offsets = spots.map(({ row, position }) => ((row === 0 ? 0 : row * this.#rowStep()) + position * step) * 4);
     const bPointer = m.copy(b);
     const strip = (address: Register, length: number): void => {
       const pointer = m.copy(address);
@@ -279,10 +437,10 @@ class TileEmitter {
             const panel = Array.from({ length: vectors }, (_, v) =>
               m.load('f32', true, bPointer, (i * k.width + v * lanes) * 4),
             );
-            for (let p = 0; p < count; p++) {
-              const value = m.loadSplat('f32', pointer, p * offset + i * 4);
+            offsets.forEach((offset, p) => {
+              const value = m.loadSplat('f32', pointer, offset + i * 4);
               for (let v = 0; v < vectors; v++) m.multiplyAdd(part[p][v], value, panel[v]);
-            }
+            });
           });
           m.bump(pointer, parts.length * 4);
           m.bump(bPointer, parts.length * k.width * 4);
@@ -299,7 +457,7 @@ class TileEmitter {
         });
       });
     }
-    this.#store(sums, values, channels);
+    this.#store(sums, values, spots, channels);
   }
 
   /** Loops over taps; the innermost run over memory that is contiguous for neighbouring taps. */
@@ -359,42 +517,65 @@ class TileEmitter {
     );
     for (const [node] of alone) {
       const vectors = Array.from({ length: Math.ceil(channelsOut / this.#lanes) }, (_, v) =>
-        emitExpression(node, this.#environment(values, 0, v, channelsOut), new Scope()),
+        emitExpression(node, this.#environment(values, FIRST, v, channelsOut), new Scope()),
       );
       this.#channels.set(node, vectors);
     }
   }
 
-  /** For the p-th position of a tile and its v-th vector of channels. */
-  #environment(values: FormValues, p: number, v: number, channels: number, sum?: Register): Environment {
-    const step = this.#plan.last?.outStep ?? 1;
+  /** From a form's value at a tile's first position to that at another one. */
+  #distance({ factors }: Form, { row, position }: Distance): number {
+    const { last, outer } = this.#plan;
+    const inRow = factors[this.#positionAxis()] * position * (last?.outStep ?? 1);
+    return row === 0 ? inRow : inRow + factors[2] * row * outer[0].outStep;
+  }
+
+  /** For one position of a tile and its v-th vector of channels. */
+  #environment(values: FormValues, spot: Distance, v: number, channels: number, sum?: Register): Environment {
     const first = v * this.#lanes;
     const count = Math.min(this.#lanes, channels - first);
     return loopEnvironment(this.#m, this.#analysis, {
       values,
       vectorAxis: 1,
       count,
-      extra: (form) => this.#channel(form, first) + form.factors[this.#positionAxis()] * p * step,
+      extra: (form) => this.#channel(form, first) + this.#distance(form, spot),
       apart: this.#k.neighbours && ((form) => this.#apart(form, first, count)),
       loaded: (node) => this.#channels.get(node)?.[v],
       sums: sum && [{ value: sum, index: undefined }],
     });
   }
 
-  #store(sums: readonly (readonly Register[])[], values: FormValues, channels: number): void {
+  #store(
+    sums: readonly (readonly Register[])[],
+    values: FormValues,
+    spots: readonly Distance[],
+    channels: number,
+  ): void {
     const m = this.#m;
     const k = this.#k;
     const lanes = this.#lanes;
-    const step = this.#plan.last?.outStep ?? 1;
     sums.forEach((row, p) => {
       row.forEach((sum, v) => {
         const count = Math.min(lanes, channels - v * lanes);
-        const environment = this.#environment(values, p, v, channels, sum);
+        const environment = this.#environment(values, spots[p], v, channels, sum);
         const value = emitExpression(k.epilogue, environment, new Scope());
-        const place = this.#output.factors[1] * v * lanes + this.#output.factors[this.#positionAxis()] * p * step;
+        const place = this.#output.factors[1] * v * lanes + this.#distance(this.#output, spots[p]);
         const [address, offset] = values.address(this.#output, place);
         storeAs(m, value, this.#result.dtype, address, offset, count);
       });
     });
   }
+}
+
+/** From a tile's first position to another one: rows, and positions of a row. */
+interface Distance {
+  readonly row: number;
+  readonly position: number;
+}
+
+const FIRST: Distance = { row: 0, position: 0 };
+
+/** Neighbouring positions of a row. */
+function neighbours(count: number): Distance[] {
+  return Array.from({ length: count }, (_, position) => ({ row: 0, position }));
 }
