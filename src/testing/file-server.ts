@@ -13,6 +13,8 @@ export interface FileServer {
   readonly requests: IncomingMessage[];
   /** Answers from now on. */
   handle(handler: Handler): void;
+  /** Cuts all connections. */
+  cut(): void;
   /** No connection is accepted any more. */
   close(): Promise<void>;
 }
@@ -35,7 +37,13 @@ export async function serve(handler: Handler): Promise<FileServer> {
   const handle = (next: Handler): void => {
     current = next;
   };
-  return { origin: `http://localhost:${(server.address() as AddressInfo).port}`, requests, handle, close };
+  return {
+    origin: `http://localhost:${(server.address() as AddressInfo).port}`,
+    requests,
+    handle,
+    cut: () => server.closeAllConnections(),
+    close,
+  };
 }
 
 /** Serves one file as HTTP wants it: ETag, If-None-Match, Range with If-Range. */
@@ -66,11 +74,11 @@ export function sendFile(
   }
 }
 
-/** Sends the first bytes of a whole file, then cuts the connection. */
+/** Sends the first bytes of a whole file, and then nothing more. */
 export function sendStart(content: Uint8Array, bytes: number, response: ServerResponse, etag?: string): void {
   const tag = etag ?? `"${sha256Of(content).slice(0, 20)}"`;
   response.writeHead(200, { 'content-length': content.length, ...(tag === '' ? {} : { etag: tag }) });
-  response.write(content.subarray(0, bytes), () => setTimeout(() => response.socket?.destroy(), 20));
+  response.write(content.subarray(0, bytes));
 }
 
 export function sha256Of(bytes: Uint8Array): string {

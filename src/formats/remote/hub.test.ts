@@ -5,7 +5,7 @@ import { beforeEach, test } from 'node:test';
 import { FileError } from '../../tensor/errors.js';
 import { temporaryFolder } from '../../testing/command-line.js';
 import { type FileServer, sendFile, sendStart, serve, sha256Of } from '../../testing/file-server.js';
-import { type FetchFileOptions, fetchFile, siblingsOf } from './fetch-file.js';
+import { type FetchFileOptions, type FetchProgress, fetchFile, siblingsOf } from './fetch-file.js';
 
 const root = temporaryFolder();
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
@@ -97,6 +97,15 @@ test('content that is not what the hub says is not kept', async () => {
   assert.equal(storage.requests.length, 0);
 });
 
+/** Cuts the connections to where large files lie once, when bytes have come. */
+function cutOnce(): (progress: FetchProgress) => void {
+  let done = false;
+  return ({ received }) => {
+    if (!done && received > 0) storage.cut();
+    done ||= received > 0;
+  };
+}
+
 test('resumed from where it lies, unless the hub has another file meanwhile', async () => {
   const cut = (): void =>
     storage.handle((request, response) =>
@@ -105,11 +114,11 @@ test('resumed from where it lies, unless the hub has another file meanwhile', as
         : sendFile(file, request, response, '"storage"'),
     );
   cut();
-  assert.deepEqual(readFileSync(await fetchFile('hf://o/n/model.onnx', options)), file);
+  assert.deepEqual(readFileSync(await fetchFile('hf://o/n/model.onnx', { ...options, onProgress: cutOnce() })), file);
   assert.match(storage.requests[1].headers.range ?? '', /^bytes=[1-9]/);
   const young = Buffer.from('new '.repeat(50_000));
   cut();
-  await assert.rejects(fetchFile('hf://o/n/two.onnx', { ...options, retries: 0 }), /are kept/);
+  await assert.rejects(fetchFile('hf://o/n/two.onnx', { ...options, retries: 0, onProgress: cutOnce() }), /are kept/);
   hub.handle((_, response) => sendLink(response, sha256Of(young), young.length));
   // The tag is the same, by accident: the hash tells.
   storage.handle((request, response) => sendFile(young, request, response, '"storage"'));
