@@ -78,7 +78,7 @@ export async function fetchFile(url: string, options: FetchFileOptions = {}): Pr
 }
 
 /**
- * Fetches what lies beside a file on the net, when a reader asks for it.
+ * Fetches what lies beside a file on the net, when a reader asks for it: each file once.
  *
  * @param url as for {@link fetchFile}
  * @param options as for {@link fetchFile}; `sha256` is that of the first file and does not concern the others
@@ -88,7 +88,18 @@ export async function fetchFile(url: string, options: FetchFileOptions = {}): Pr
 export function siblingsOf(url: string, options: FetchFileOptions = {}): Siblings {
   checkFetchOptions(options);
   const address = parseAddress(url, options.allowHttp ?? false);
-  return async (name) => fetchAddress(siblingAddress(address, name), { ...options, sha256: undefined });
+  // Readers may ask for the same file many times, also at once.
+  const asked = new Map<string, Promise<string>>();
+  return (name) => {
+    const path = asked.get(name) ?? fetchSibling(address, name, options);
+    asked.set(name, path);
+    path.catch(() => asked.delete(name));
+    return path;
+  };
+}
+
+async function fetchSibling(address: Address, name: string, options: FetchFileOptions): Promise<string> {
+  return fetchAddress(siblingAddress(address, name), { ...options, sha256: undefined });
 }
 
 async function fetchAddress(address: Address, options: FetchFileOptions): Promise<string> {

@@ -152,6 +152,14 @@ test('a later file of the same repository lies beside the first one', async () =
   const sibling = siblingsOf('hf://o/n/model.onnx@v2', { ...options, sha256: sha256Of(file) });
   assert.equal(await sibling('data/weights 1.bin'), join(first, '..', 'data', 'weights 1.bin'));
   assert.equal(hub.requests[1].url, '/o/n/resolve/v2/data/weights%201.bin');
+  // However often readers ask, it is fetched once; what failed is tried again.
+  hub.requests.length = 0;
+  await Promise.all(Array.from({ length: 5 }, () => sibling('data/two.bin')));
+  assert.equal(hub.requests.length, 1);
+  hub.handle((_, response) => response.writeHead(404).end());
+  await assert.rejects(sibling('three.bin'), /no such file/);
+  hub.handle((_, response) => sendLink(response, sha256Of(file), file.length));
+  await sibling('three.bin');
   assert.equal(await fetchFile('hf://o/n/other.onnx@v2', options), join(first, '..', 'other.onnx'));
   assert.notEqual(await fetchFile('hf://o/n/model.onnx@v3', options), first);
 });
