@@ -1,6 +1,7 @@
 import type { ImageDataset, ImageSplit } from '../data/index.js';
 import { withNewHead } from '../exchange/head.js';
 import {
+  batchProblem,
   imageClassifier,
   outputsFor,
   type PictureFormat,
@@ -10,9 +11,10 @@ import {
 import type { LoadedModel } from '../exchange/loaded-model.js';
 import { suggestAugmentation } from '../models/index.js';
 import type { Module } from '../nn/index.js';
+import { ShapeError } from '../tensor/errors.js';
 import type { TrainingOptions } from '../train/index.js';
 import { UsageError } from './failure.js';
-import { openModel, type PictureFlags, picturePreprocessing } from './open-model.js';
+import { openSized, type PictureFlags, picturePreprocessing } from './open-model.js';
 import type { Output } from './output.js';
 import type { DataChoice, TrainFlags } from './train-options.js';
 
@@ -39,7 +41,7 @@ export interface PreparedModel {
 export async function openInitial(flags: TrainFlags, output: Output): Promise<InitialModel> {
   const path = flags.init as string;
   const named = flags.model === undefined ? {} : { model: flags.model };
-  const loaded = await openModel(path, named, output);
+  const loaded = await openSized(path, { ...named, ...(flags.size === undefined ? {} : { size: flags.size }) }, output);
   const preprocessing = picturePreprocessing(loaded, withExample(flags, loaded));
   const format =
     preprocessing === undefined || loaded.preprocessing === undefined
@@ -75,6 +77,12 @@ export function prepareInitial({ loaded, format, normalization }: InitialModel, 
   const shape = shapeOf(format);
   const count = dataset.classes.length;
   const outputs = outputsFor(model, shape);
+  const problem = batchProblem(model, shape);
+  if (problem !== undefined) {
+    throw new ShapeError(
+      `${path}: takes one picture at a time and cannot be trained in batches (${problem}); export it with a free batch`,
+    );
+  }
   // Where the file has no names, as many outputs as classes are taken for these.
   const same = classes === undefined ? outputs === count : `${classes}` === `${dataset.classes}`;
   const renewed = withNewHead(model, count, shape);
@@ -117,7 +125,7 @@ export function fineTuningDefaults(dataset: ImageDataset, frozen: boolean): Trai
     epochs: 10,
     batchSize: dataset.splits.train.count < 1000 ? 16 : 32,
     optimizer: 'adamw',
-    lr: frozen ? 1e-3 : 2e-4,
+    lr: frozen ? 1e-3 : 3e-4,
     weightDecay: 0.01,
     schedule: { type: 'cosine', warmup: 0.5 },
     labelSmoothing: 0,

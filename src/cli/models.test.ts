@@ -8,7 +8,7 @@ import { exportOnnx } from '../formats/onnx/index.js';
 import { setDevice } from '../graph/device.js';
 import * as tf from '../keras/index.js';
 import { lenet, resnetSmall } from '../models/index.js';
-import { Conv2d, Module, ReLU, Sequential } from '../nn/index.js';
+import { Conv2d, Flatten, GlobalAvgPool2d, Module, ReLU, Sequential } from '../nn/index.js';
 import { cpuDevice } from '../runtime/cpu-device.js';
 import { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -360,6 +360,21 @@ test('evaluate: an ONNX model is as right as the model it was made from', async 
   assertFails(await inside('evaluate', keras, '--data', bars), 1, /does not say what its outputs mean/);
 });
 
+test('models for one picture at a time are evaluated so, and not trained', async () => {
+  const { model } = await load(trained);
+  writeFileSync(at('single.onnx'), exportOnnx(model, { inputs: [[1, 1, 16, 16]] }));
+  const flags = ['--data', bars, '--preprocessing', 'unit'];
+  const result = await inside('evaluate', at('single.onnx'), ...flags, '--classes', names, '--json');
+  assert.equal(result.status, 0, result.stderr);
+  assert.match(result.stderr, /single\.onnx was made for one picture at a time/);
+  assert.equal(result.events().at(-1)?.count, 15);
+  assertFails(
+    await inside('train', '--init', at('single.onnx'), ...flags, '--out', at('single')),
+    1,
+    /takes one picture at a time and cannot be trained in batches \(.*Reshape.*free batch/,
+  );
+});
+
 test('summary of models of other formats, with their layers by name', async () => {
   const onnx = await inside('summary', digits, '--json');
   assert.equal((onnx.events()[0].totals as { parameters: number }).parameters, PARAMETERS);
@@ -415,6 +430,19 @@ test('train --init goes on with a network: its own classes, or others with a new
   const later = (await loadModel(at('head', 'model.safetensors'))).model.stateDict();
   const [kept] = Object.keys(from).filter((name) => !changed.includes(name));
   assert.deepEqual(later[`model.${kept}`].data(), from[kept].data());
+
+  // A network of convolutions for other sizes than the one that its file was made for.
+  const fully = new Sequential(
+    new Conv2d(1, 4, 3),
+    new ReLU(),
+    new Conv2d(4, 3, 3),
+    new GlobalAvgPool2d(),
+    new Flatten(),
+  );
+  writeFileSync(at('fully.onnx'), exportOnnx(fully.eval(), { inputs: [[1, 1, 32, 32]], dynamicBatch: true }));
+  const sized = await train('sized', '--data', bars, '--init', at('fully.onnx'), '--size', '16');
+  assert.equal(sized.find(({ event }) => event === 'data')?.height, 16);
+  assert.equal((await inside('predict', at('sized', 'model.safetensors'), image)).status, 0);
 
   const refused = (...more: string[]): Promise<CommandResult> => inside('train', '--data', bars, ...more);
   assertFails(await refused('--freeze', 'features'), 2, /--freeze belongs to --init/);

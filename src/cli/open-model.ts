@@ -2,13 +2,14 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import type { Fit } from '../data/index.js';
-import { pictureFormat } from '../exchange/image-classifier.js';
+import { outputsFor, pictureFormat, shapeOf } from '../exchange/image-classifier.js';
 import { load } from '../exchange/load.js';
 import type { LoadedModel } from '../exchange/loaded-model.js';
+import { isFree } from '../exchange/ports.js';
 import { forChannels, PREPROCESSINGS } from '../exchange/preprocessings.js';
 import { formatBytes } from '../inspect/format.js';
 import { MODELS } from '../models/index.js';
-import { FileError } from '../tensor/errors.js';
+import { FileError, GaborError } from '../tensor/errors.js';
 import type { Classifier, Preprocessing } from '../train/index.js';
 import { UsageError } from './failure.js';
 import type { Output } from './output.js';
@@ -83,12 +84,38 @@ function noSuchModel(path: string): Error {
 /** Opens a model of any format that classifies pictures. */
 export async function openClassifier(path: string, flags: ClassifierFlags, output: Output): Promise<Classifier> {
   const classes = flags.classes === undefined ? undefined : await readClasses(flags.classes);
-  const loaded = await openModel(path, { ...flags, outputs: classes?.length }, output);
+  const loaded = await openSized(path, { ...flags, outputs: classes?.length }, output);
   const preprocessing = picturePreprocessing(loaded, flags);
   return loaded.classifier({
     ...(classes === undefined ? {} : { classes }),
     ...(preprocessing === undefined ? {} : { preprocessing }),
   });
+}
+
+/** {@link openModel} for pictures of the size that the flags ask for, where the file was made for others and its layers take them. */
+export async function openSized(
+  path: string,
+  flags: ModelFlags & PictureFlags & { readonly outputs?: number },
+  output: Output,
+): Promise<LoadedModel> {
+  const loaded = await openModel(path, flags, output);
+  const { size } = flags;
+  if (size === undefined || loaded.preprocessing !== undefined || loaded.example !== undefined) return loaded;
+  const [height, width] = typeof size === 'number' ? [size, size] : size;
+  const fixed = loaded.inputs.length === 1 && loaded.inputs[0].shape?.slice(1).every((extent) => !isFree(extent));
+  if (!fixed) return loaded;
+  const format = pictureFormat(loaded);
+  if (format.height === height && format.width === width) return loaded;
+  try {
+    const input = shapeOf({ ...format, height, width }).slice(1);
+    const resized = await openModel(path, { ...flags, input }, output);
+    outputsFor(resized.model, [1, ...input]);
+    return resized;
+  } catch (error) {
+    // Layers that depend on the size: the model as it is says what it takes.
+    if (error instanceof GaborError) return loaded;
+    throw error;
+  }
 }
 
 /** One name a line. */

@@ -161,6 +161,17 @@ export function imageClassifier(
   return plain ? model : new ImageClassifier(model, { channelsLast, probabilities }).train(model.training);
 }
 
+/** Why a network takes no batches, as graphs that were exported with one example may not; undefined where it does. */
+export function batchProblem(model: Module, [, ...example]: Shape): string | undefined {
+  try {
+    traceModel(model, [2, ...example]);
+    return undefined;
+  } catch (error) {
+    if (error instanceof GaborError) return error.message;
+    throw error;
+  }
+}
+
 /** How many numbers a network gives for a batch of one. */
 export function outputsFor(model: Module, inputShape: Shape): number {
   return sizeOf(traceModel(model, inputShape).outputs[0].type.shape);

@@ -3,10 +3,11 @@ import type { ModelPort } from '../formats/model-port.js';
 import { rowOf } from '../formats/onnx/element-types.js';
 import { type OnnxInput, saveOnnx } from '../formats/onnx/export/export.js';
 import type { OnnxPort } from '../formats/onnx/graph.js';
-import { loadOnnx } from '../formats/onnx/load.js';
+import { type LoadOnnxOptions, loadOnnx } from '../formats/onnx/load.js';
 import type { OnnxModel } from '../formats/onnx/onnx-model.js';
 import { formatExtents } from '../inspect/format.js';
 import { OptionError } from '../tensor/errors.js';
+import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { LoadedModel } from './loaded-model.js';
 import type { ReadOptions, WriteOptions } from './options.js';
@@ -17,12 +18,12 @@ const PREFIX = 'gabor.';
 
 export async function loadOnnxModel(
   path: string,
-  { shown = path, architecture, siblings }: ReadOptions,
+  { shown = path, architecture, input, siblings }: ReadOptions,
 ): Promise<LoadedModel> {
   if (architecture !== undefined) {
     throw new OptionError(`${shown}: has an architecture of its own; leave out "${architecture}"`);
   }
-  const model = await loadOnnx(path, siblings === undefined ? {} : { siblings });
+  const model = await open(path, input, siblings === undefined ? {} : { siblings });
   const { classes, preprocessing } = parseFacts(shown, model.metadata, PREFIX);
   return new LoadedModel({
     model: model.eval(),
@@ -33,6 +34,16 @@ export async function loadOnnxModel(
     ...(preprocessing === undefined ? {} : { preprocessing }),
     metadata: model.metadata,
   });
+}
+
+/** @param input the shape of one example, in place of the one that the file was exported with */
+async function open(path: string, input: Shape | undefined, options: LoadOnnxOptions): Promise<OnnxModel> {
+  const model = await loadOnnx(path, options);
+  const [{ name, shape }, ...more] = model.inputs;
+  const fixed = shape?.slice(1).some((extent, i) => typeof extent === 'number' && extent > 0 && extent !== input?.[i]);
+  if (input === undefined || more.length > 0 || shape?.length !== input.length + 1 || !fixed) return model;
+  model.dispose();
+  return loadOnnx(path, { ...options, shapes: { [name]: [shape[0], ...input] } });
 }
 
 /** Inputs and outputs as the graph declares them. */

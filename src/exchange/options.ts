@@ -9,8 +9,8 @@ export interface Architecture {
   /** How many classes that network has; default: as many as the weights. */
   readonly classes?: number;
   /**
-   * The shape of one example, without the batch: of the built-in network (channels, height, width), or of a model of Keras at another size
-   * than its file's. Models of other formats take what their layers take.
+   * The shape of one example, without the batch: of the built-in network (channels, height, width), or of a model of Keras or ONNX at
+   * another size than its file's. Gabor's own models take what their layers take.
    */
   readonly input?: Shape;
 }

@@ -7,6 +7,7 @@ import {
   openDataset,
   shouldInvert,
 } from '../../data/index.js';
+import { batchProblem } from '../../exchange/image-classifier.js';
 import { formatCount, formatPercent } from '../../inspect/format.js';
 import { OptionError } from '../../tensor/errors.js';
 import { type Classifier, type Evaluation, evaluate } from '../../train/index.js';
@@ -53,8 +54,11 @@ export async function evaluateModel(modelPath: string, flags: EvaluateFlags, out
   const interrupt = new Interrupt(() => undefined);
   try {
     const format = { ...classifier.preprocessing, classes: classifier.classes };
+    const { channels, height, width } = classifier.preprocessing;
+    const single = batchProblem(classifier.model, [1, channels, height, width]) !== undefined;
+    if (single) output.warn(`${modelPath} was made for one picture at a time: there will be no batches`);
     const evaluation = await evaluate(classifier.model, split, format, {
-      batchSize: flags.batchSize,
+      batchSize: single ? 1 : flags.batchSize,
       signal: interrupt.signal,
       onProgress: (done, total) =>
         line.update(() => ({ label: 'evaluating', done, total, parts: [`${formatCount(done)} images`] })),

@@ -16,12 +16,18 @@ const LARGEST_READ = 2 ** 30;
 const SMALLEST_PART = 2 ** 22;
 const PARTS = 4;
 
+interface OpenFile {
+  readonly handle: FileHandle;
+  readonly size: number;
+}
+
 /**
  * A model's file and those beside it that hold its large tensors. Only files in its folder (or below) are opened, also after all links are
  * followed.
  */
 export class ExternalData implements AsyncDisposable {
-  readonly #handles = new Map<string, { readonly handle: FileHandle; readonly size: number }>();
+  /** Several tensors are read at a time: the first one opens their file, the others wait for it. */
+  readonly #handles = new Map<string, Promise<OpenFile>>();
 
   readonly #own: string;
 
@@ -69,14 +75,15 @@ export class ExternalData implements AsyncDisposable {
     return data;
   }
 
-  async #open(
-    location: string,
-    where: string,
-    own: boolean,
-  ): Promise<{ readonly handle: FileHandle; readonly size: number }> {
+  #open(location: string, where: string, own: boolean): Promise<OpenFile> {
     const known = this.#handles.get(location);
     if (known !== undefined) return known;
-    if (own) return this.#ownFile();
+    const opened = own ? this.#openOwn() : this.#openBeside(location, where);
+    this.#handles.set(location, opened);
+    return opened;
+  }
+
+  async #openBeside(location: string, where: string): Promise<OpenFile> {
     safeName(where, location);
     await this.#siblings?.(location);
     let handle: FileHandle | undefined;
@@ -86,9 +93,7 @@ export class ExternalData implements AsyncDisposable {
       handle = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
       const stats = await handle.stat();
       if (!stats.isFile()) throw new FileError(`${where}: ${JSON.stringify(location)} is no file`);
-      const opened = { handle, size: stats.size };
-      this.#handles.set(location, opened);
-      return opened;
+      return { handle, size: stats.size };
     } catch (error) {
       await handle?.close();
       if (error instanceof FileError) throw error;
@@ -100,29 +105,29 @@ export class ExternalData implements AsyncDisposable {
 
   /** The message in the model's file, without its large tensors; these are read like those in other files. */
   async skeleton(where: string): Promise<Uint8Array> {
-    const { handle, size } = await this.#ownFile();
+    const { handle, size } = await this.#open(this.#own, where, true);
     if (size > LARGEST_FILE) throw new FileError(`${where}: ${size} bytes; ONNX files have at most ${LARGEST_FILE}`);
     return readSkeleton(handle, size, where);
   }
 
-  async #ownFile(): Promise<{ readonly handle: FileHandle; readonly size: number }> {
-    const known = this.#handles.get(this.#own);
-    if (known !== undefined) return known;
+  async #openOwn(): Promise<OpenFile> {
+    let handle: FileHandle | undefined;
     try {
-      const handle = await open(this.#own, constants.O_RDONLY | constants.O_NONBLOCK);
+      handle = await open(this.#own, constants.O_RDONLY | constants.O_NONBLOCK);
       const stats = await handle.stat();
-      const opened = { handle, size: stats.size };
-      this.#handles.set(this.#own, opened);
       if (!stats.isFile()) throw new FileError(`${this.#own}: this is no file`);
-      return opened;
+      return { handle, size: stats.size };
     } catch (error) {
+      await handle?.close();
       if (error instanceof FileError) throw error;
       throw new FileError(`${this.#own}: cannot read it: ${reasonOf(error)}`, { cause: error });
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { handle } of this.#handles.values()) await handle.close();
+    for (const opened of await Promise.allSettled(this.#handles.values())) {
+      if (opened.status === 'fulfilled') await opened.value.handle.close();
+    }
     this.#handles.clear();
   }
 }
