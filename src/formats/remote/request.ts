@@ -77,6 +77,12 @@ export async function request(
     }
     const next = new URL(location, url);
     checkScheme(next, options.allowHttp);
+    // Nor do servers elsewhere decide what is asked of this machine.
+    if (url.protocol === 'https:' && next.protocol === 'http:' && !options.allowHttp) {
+      throw new FileError(
+        `cannot fetch ${address.shown}: the server redirects to ${shownUrl(next)}, which is not encrypted`,
+      );
+    }
     trusted &&= next.origin === url.origin;
     url = next;
   }
