@@ -48,8 +48,8 @@ export class BatchAssembler {
     }
   }
 
-  /** Writes batch number `batch` of an epoch and returns how many samples it has. */
-  fill(epoch: number, batch: number, slot: BatchSlot): number {
+  /** Writes batch number `batch` of an epoch. */
+  fill(epoch: number, batch: number, slot: BatchSlot): void {
     const { inputs, targets, count, inputShape, targetShape, batchSize, seed } = this.#plan;
     const order = this.#orderOf(epoch);
     const start = batch * batchSize;
@@ -75,7 +75,6 @@ export class BatchAssembler {
         }
       }
     }
-    return filled;
   }
 
   #orderOf(epoch: number): Uint32Array | undefined {

@@ -20,7 +20,7 @@ export interface BatchLoaderOptions {
   augment?: AugmentOptions;
   /** Threads that assemble batches; 0 = in this thread, with the same bits. Default 1. */
   workers?: number;
-  /** Batches that are made ahead. Default 2 per worker, at least 2. */
+  /** Batches that are made ahead. Default 2 per worker, at least 2, and more where they are small. */
   prefetch?: number;
 }
 
@@ -43,6 +43,20 @@ export interface Batch<Y extends BatchTargets = Int32Array> {
   readonly batch: number;
 }
 
+/** Small batches are asked for by so many bytes at once, and so many of them at most: a message takes as long as copying 100 KB. */
+const GROUP_BYTES = 2 ** 21;
+const GROUP = 8;
+
+/** Neighbouring batches that a worker was asked for. */
+interface Group {
+  readonly first: number;
+  readonly end: number;
+  /** Number of the first one's fill. */
+  readonly fill: number;
+  /** When all of them are filled. */
+  readonly done: Promise<void>;
+}
+
 const OPTIONS = ['batchSize', 'seed', 'shuffle', 'dropLast', 'augment', 'workers', 'prefetch'];
 
 /**
@@ -62,8 +76,14 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
   readonly samples: number;
   readonly #plan: BatchPlan;
   readonly #slots: readonly BatchSlot[];
+  readonly #filled: Int32Array<SharedArrayBuffer>;
   readonly #workers: number;
-  #pool: WorkerPool<BatchRequest, number> | undefined;
+  /** How many batches a worker is asked for at once. */
+  readonly #group: number;
+  /** Fills so far, over all epochs. */
+  #fills = 1;
+  #groups = 0;
+  #pool: WorkerPool<BatchRequest, void> | undefined;
   #assembler: BatchAssembler | undefined;
   #busy = false;
   #closed = false;
@@ -87,7 +107,15 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
     this.batches = options.dropLast ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
     this.samples = options.dropLast ? this.batches * batchSize : count;
     this.#workers = checkCount('BatchLoader: workers', options.workers ?? 1, 0);
-    const prefetch = checkCount('BatchLoader: prefetch', options.prefetch ?? Math.max(2, 2 * this.#workers), 1);
+    const bytes = 4 * batchSize * (sizeOf(inputShape) + sizeOf(targetShape));
+    const together = Math.max(1, Math.min(GROUP, Math.floor(GROUP_BYTES / bytes)));
+    const prefetch = checkCount(
+      'BatchLoader: prefetch',
+      options.prefetch ?? Math.max(2, 2 * this.#workers * together),
+      1,
+    );
+    // Every worker has one group to make while the one before is used.
+    this.#group = Math.max(1, Math.floor(prefetch / (2 * Math.max(1, this.#workers))));
     this.#plan = {
       count,
       inputs: shared(samples.inputs),
@@ -110,6 +138,7 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
       y: targetMemory(batchSize * sizeOf(targetShape)),
       indices: new Int32Array(new SharedArrayBuffer(4 * batchSize)),
     }));
+    this.#filled = new Int32Array(new SharedArrayBuffer(4 * slots));
   }
 
   /**
@@ -126,21 +155,27 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
     if (this.#busy) throw new GaborError('BatchLoader: another epoch is under way; its loop must end first');
     this.#busy = true;
     const slots = this.#slots.length;
-    const filling: Promise<number>[] = [];
+    const groups: Group[] = [];
     try {
       let asked = from;
       for (let batch = from; batch < this.batches; batch++) {
         // The slot of the batch before this one is free again, now that its user has come back.
-        for (; asked < Math.min(this.batches, batch + slots); asked++)
-          filling[asked % slots] = this.#fill(epoch, asked);
-        const slot = batch % slots;
-        const count = await filling[slot];
+        for (;;) {
+          const end = Math.min(this.batches, asked + this.#group);
+          if (asked === end || end > batch + slots) break;
+          groups.push(this.#ask(epoch, asked, end));
+          asked = end;
+        }
+        while (groups[0].end <= batch) groups.shift();
+        const [group] = groups;
+        const fill = group.fill + batch - group.first;
+        await this.#isFilled(fill, group);
         if (this.#closed) throw new GaborError('BatchLoader: the loader has been closed');
-        yield this.#batch(slot, count, epoch, batch);
+        yield this.#batch(fill % slots, epoch, batch);
       }
     } finally {
       // Workers may still write into the ring; the next epoch must not find them there.
-      await Promise.allSettled(filling);
+      await Promise.allSettled(groups.map(({ done }) => done));
       this.#busy = false;
     }
   }
@@ -155,14 +190,22 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
     await this.close();
   }
 
-  #fill(epoch: number, batch: number): Promise<number> {
-    const slot = batch % this.#slots.length;
+  /** Has the batches from `first` to before `end` filled. */
+  #ask(epoch: number, first: number, end: number): Group {
+    const fill = this.#fills;
+    const count = end - first;
+    this.#fills += count;
     if (this.#workers === 0) {
       this.#assembler ??= new BatchAssembler(this.#plan);
-      return Promise.resolve(this.#assembler.fill(epoch, batch, this.#slots[slot]));
+      for (let i = 0; i < count; i++) {
+        const slot = (fill + i) % this.#slots.length;
+        this.#assembler.fill(epoch, first + i, this.#slots[slot]);
+        this.#filled[slot] = fill + i;
+      }
+      return { first, end, fill, done: Promise.resolve() };
     }
     if (!this.#pool) {
-      const data: BatchWorkerData = { plan: this.#plan, slots: this.#slots };
+      const data: BatchWorkerData = { plan: this.#plan, slots: this.#slots, filled: this.#filled };
       this.#pool = new WorkerPool(
         'loading batches',
         new URL('./batch-worker.js', import.meta.url),
@@ -170,13 +213,25 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
         data,
       );
     }
-    const filled = this.#pool.run({ epoch, batch, slot }, batch);
-    filled.catch(() => {}); // the loop reports it when it gets there
-    return filled;
+    const done = this.#pool.run({ epoch, batch: first, count, fill }, this.#groups++);
+    done.catch(() => {}); // the loop reports it when it gets there
+    return { first, end, fill, done };
   }
 
-  #batch(slot: number, count: number, epoch: number, batch: number): Batch<Y> {
-    const { inputShape, targetShape } = this.#plan;
+  /** Waits for one of a group's batches, most often for none, without a message for each. */
+  async #isFilled(fill: number, { done }: Group): Promise<void> {
+    const slot = fill % this.#slots.length;
+    for (;;) {
+      const held = Atomics.load(this.#filled, slot);
+      if (held === fill) return;
+      const change = Atomics.waitAsync(this.#filled, slot, held);
+      if (change.async) await Promise.race([change.value, done]);
+    }
+  }
+
+  #batch(slot: number, epoch: number, batch: number): Batch<Y> {
+    const { inputShape, targetShape, batchSize, count: samples } = this.#plan;
+    const count = Math.min(batchSize, samples - batch * batchSize);
     const { x, y, indices } = this.#slots[slot];
     return {
       x: x.subarray(0, count * sizeOf(inputShape)),
