@@ -84,7 +84,7 @@ export class Graph {
         replace(node, inputs, into) ?? into.addNode(node.operator, inputs, node.attributes, node.scope).outputs;
       invariant(
         outputs.length === node.outputs.length,
-        `${node.operator.name} is replaced by ${outputs.length} values, it has ${node.outputs.length} outputs`,
+        () => `${node.operator.name} is replaced by ${outputs.length} values, it has ${node.outputs.length} outputs`,
       );
       node.outputs.forEach((value, i) => {
         map.set(value, outputs[i]);

@@ -185,10 +185,29 @@ export function rewriteExpression(expression: Expression, visit: (e: Expression)
 
 /** Visits every node once, children first. */
 export function visitExpression(expression: Expression, visit: (e: Expression) => void): void {
-  rewriteExpression(expression, (e) => {
+  const seen = new Set<Expression>();
+  const walk = (e: Expression): void => {
+    if (seen.has(e)) return;
+    seen.add(e);
+    switch (e.kind) {
+      case 'load':
+        for (const index of e.index) if (isIndirect(index)) walk(index.value);
+        break;
+      case 'apply':
+        for (const arg of e.args) walk(arg);
+        break;
+      case 'cast':
+        walk(e.arg);
+        break;
+      case 'guard':
+        walk(e.inside);
+        walk(e.otherwise);
+        break;
+      default:
+    }
     visit(e);
-    return e;
-  });
+  };
+  walk(expression);
 }
 
 /**

@@ -27,9 +27,14 @@ export class InternalError extends Error {
   override name = 'InternalError';
 }
 
-/** Throws {@link InternalError} unless `condition` holds. */
-export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new InternalError(`${message} (this is a bug in Gabor)`);
+/**
+ * Throws {@link InternalError} unless `condition` holds.
+ *
+ * @param message as a function where it is put together from parts and the check is made often
+ */
+export function invariant(condition: unknown, message: string | (() => string)): asserts condition {
+  if (condition) return;
+  throw new InternalError(`${typeof message === 'string' ? message : message()} (this is a bug in Gabor)`);
 }
 
 /**

@@ -157,7 +157,7 @@ function emitApply(m: VectorMachine, e: Kind<'apply'>, args: readonly Register[]
     case 'shl':
     case 'shr': {
       const bits = e.args[1];
-      invariant(bits.kind === 'constant', `${e.fn}: the number of bits must be a constant`);
+      invariant(bits.kind === 'constant', () => `${e.fn}: the number of bits must be a constant`);
       return m.shift(e.fn, a, bits.value);
     }
     case 'select':

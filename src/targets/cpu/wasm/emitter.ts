@@ -38,7 +38,7 @@ export class WasmAssembler implements Assembler {
     body: (m: VectorMachine, parameters: readonly Register[]) => void,
     { lanes = WASM_LANES }: FunctionOptions = {},
   ): FunctionId {
-    invariant(lanes === WASM_LANES, `${name}: WebAssembly has ${WASM_LANES} lanes, not ${lanes}`);
+    invariant(lanes === WASM_LANES, () => `${name}: WebAssembly has ${WASM_LANES} lanes, not ${lanes}`);
     const builder = new FunctionBuilder(name, parameters);
     body(
       new WasmMachine(builder, this.#options, (callee) => this.#check(callee).parameters.length),
@@ -66,7 +66,7 @@ export class WasmAssembler implements Assembler {
   }
 
   #check(id: FunctionId): WasmFunction {
-    invariant(this.#ids[id.index] === id, `function "${id.name}" was not defined by this assembler`);
+    invariant(this.#ids[id.index] === id, () => `function "${id.name}" was not defined by this assembler`);
     return this.#functions[id.index];
   }
 }

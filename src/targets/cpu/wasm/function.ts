@@ -76,14 +76,14 @@ export class FunctionBuilder {
   get(register: Register): Item {
     invariant(
       register instanceof WasmRegister && register.owner === this,
-      `${this.name}: register belongs to another function`,
+      () => `${this.name}: register belongs to another function`,
     );
     return new Access(register, 'get');
   }
 
   /** Pops the stack into `register`. */
   set(register: WasmRegister): void {
-    invariant(register.owner === this, `${this.name}: register belongs to another function`);
+    invariant(register.owner === this, () => `${this.name}: register belongs to another function`);
     register.sets++;
     this.#items.push(new Access(register, 'set'));
   }

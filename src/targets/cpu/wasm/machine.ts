@@ -149,7 +149,10 @@ export class WasmMachine implements VectorMachine {
   }
 
   lane(source: Register, index: number): Register {
-    invariant(source.wide && index >= 0 && index < WASM_LANES, `lane ${index}: expects a wide register and 0 … 3`);
+    invariant(
+      source.wide && index >= 0 && index < WASM_LANES,
+      () => `lane ${index}: expects a wide register and 0 … 3`,
+    );
     const op = source.kind === 'f32' ? Simd.f32x4ExtractLane : Simd.i32x4ExtractLane;
     const bit = source.kind === 'mask' ? [Op.i32Const, 1, Op.i32And] : [];
     return this.#result(source.kind, false, this.#f.get(source), ...simd(op), index, ...bit);
@@ -159,7 +162,7 @@ export class WasmMachine implements VectorMachine {
     const { kind } = scalars[0];
     invariant(
       scalars.length === WASM_LANES && scalars.every((s) => !s.wide && s.kind === kind) && kind !== 'mask',
-      `gather: expects ${WASM_LANES} scalar registers of one kind (f32 or i32)`,
+      () => `gather: expects ${WASM_LANES} scalar registers of one kind (f32 or i32)`,
     );
     const [splat, replace] =
       kind === 'f32' ? [Simd.f32x4Splat, Simd.f32x4ReplaceLane] : [Simd.i32x4Splat, Simd.i32x4ReplaceLane];
@@ -171,7 +174,7 @@ export class WasmMachine implements VectorMachine {
   permute(source: Register, indices: readonly number[]): Register {
     invariant(
       indices.every((i) => i < WASM_LANES),
-      `permute: expects ${WASM_LANES} lanes of a register, not [${indices}]`,
+      () => `permute: expects ${WASM_LANES} lanes of a register, not [${indices}]`,
     );
     return this.shuffle(source, source, indices);
   }
@@ -184,7 +187,7 @@ export class WasmMachine implements VectorMachine {
         a.kind !== 'mask' &&
         indices.length === WASM_LANES &&
         indices.every((i) => i >= 0 && i < 2 * WASM_LANES),
-      `shuffle: expects wide f32 or i32 and ${WASM_LANES} lanes of both, not [${indices}]`,
+      () => `shuffle: expects wide f32 or i32 and ${WASM_LANES} lanes of both, not [${indices}]`,
     );
     const bytes = indices.flatMap((i) => [4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3]);
     return this.#result(a.kind, true, this.#f.get(a), this.#f.get(b), ...simd(Simd.i8x16Shuffle), ...bytes);
@@ -221,7 +224,7 @@ export class WasmMachine implements VectorMachine {
     invariant(value.kind !== 'mask', 'store: a mask has no representation in memory');
     const data = this.#f.get(value);
     if (!value.wide) {
-      invariant(count === 1, `store: a scalar register has one element, not ${count}`);
+      invariant(count === 1, () => `store: a scalar register has one element, not ${count}`);
       const place = this.#address(address, offset);
       this.#f.emit(place.address, data, value.kind === 'f32' ? Op.f32Store : Op.i32Store, ...place.operand(2));
       return;
@@ -238,9 +241,9 @@ export class WasmMachine implements VectorMachine {
   }
 
   storeBytes(value: Register, address: Register, offset = 0, count: number = value.wide ? WASM_LANES : 1): void {
-    invariant(value.kind === 'i32', `storeBytes: expects i32, not ${value.kind}`);
+    invariant(value.kind === 'i32', () => `storeBytes: expects i32, not ${value.kind}`);
     if (!value.wide) {
-      invariant(count === 1, `storeBytes: a scalar register has one element, not ${count}`);
+      invariant(count === 1, () => `storeBytes: a scalar register has one element, not ${count}`);
       const place = this.#address(address, offset);
       this.#f.emit(place.address, this.#f.get(value), Op.i32Store8, ...place.operand(0));
       return;
@@ -258,12 +261,12 @@ export class WasmMachine implements VectorMachine {
   unary(op: UnaryOp, a: Register): Register {
     const x = this.#f.get(a);
     if (a.kind === 'mask') {
-      invariant(op === 'not', `${op}: not defined for masks`);
+      invariant(op === 'not', () => `${op}: not defined for masks`);
       return this.#result('mask', a.wide, x, ...(a.wide ? simd(Simd.v128Not) : [Op.i32Eqz]));
     }
     if (a.kind === 'i32' && !a.wide) {
       if (op === 'neg') return this.#result('i32', false, Op.i32Const, 0, x, Op.i32Sub);
-      invariant(op === 'abs', `${op}: not defined for i32`);
+      invariant(op === 'abs', () => `${op}: not defined for i32`);
       const sign = this.shift('sar', a, 31);
       return this.binary('sub', this.binary('xor', sign, a), sign);
     }
@@ -273,7 +276,7 @@ export class WasmMachine implements VectorMachine {
   binary(op: BinaryOp, a: Register, b: Register): Register {
     this.#same(op, a, b);
     if (a.kind === 'mask') {
-      invariant(op === 'and' || op === 'or', `${op}: not defined for masks`);
+      invariant(op === 'and' || op === 'or', () => `${op}: not defined for masks`);
     } else if (a.kind === 'i32' && !a.wide && (op === 'min' || op === 'max')) {
       return this.select(this.compare(op === 'min' ? 'lt' : 'gt', a, b), a, b);
     } else if (a.kind === 'f32' && a.wide && (op === 'min' || op === 'max')) {
@@ -285,8 +288,8 @@ export class WasmMachine implements VectorMachine {
   }
 
   shift(op: 'shl' | 'shr' | 'sar', a: Register, bits: number): Register {
-    invariant(a.kind === 'i32', `${op}: expects i32, not ${a.kind}`);
-    invariant(bits >= 0 && bits < 32, `${op}: ${bits} bits, expected 0 … 31`);
+    invariant(a.kind === 'i32', () => `${op}: expects i32, not ${a.kind}`);
+    invariant(bits >= 0 && bits < 32, () => `${op}: ${bits} bits, expected 0 … 31`);
     const opcode = a.wide ? simd(SHIFT.wide[op]) : [SHIFT.scalar[op]];
     return this.#result('i32', a.wide, this.#f.get(a), ...i32Const(bits), ...opcode);
   }
@@ -301,7 +304,7 @@ export class WasmMachine implements VectorMachine {
 
   compare(op: Comparison, a: Register, b: Register): Register {
     this.#same(op, a, b);
-    invariant(a.kind !== 'mask', `${op}: masks are not compared`);
+    invariant(a.kind !== 'mask', () => `${op}: masks are not compared`);
     return this.#result('mask', a.wide, this.#f.get(a), this.#f.get(b), ...this.#opcode(op, a));
   }
 
@@ -316,7 +319,7 @@ export class WasmMachine implements VectorMachine {
   }
 
   maskToInt(mask: Register): Register {
-    invariant(mask.kind === 'mask', `maskToInt: expects a mask, not ${mask.kind}`);
+    invariant(mask.kind === 'mask', () => `maskToInt: expects a mask, not ${mask.kind}`);
     const x = this.#f.get(mask);
     return this.#result('i32', mask.wide, x, ...(mask.wide ? [Op.i32Const, 31, ...simd(Simd.i32x4ShrU)] : []));
   }
@@ -338,7 +341,7 @@ export class WasmMachine implements VectorMachine {
   multiplyAdd(accumulator: Register, a: Register, b: Register): void {
     this.#same('multiplyAdd', a, b);
     this.#same('multiplyAdd', accumulator, a);
-    invariant(a.kind === 'f32', `multiplyAdd: expects f32, not ${a.kind}`);
+    invariant(a.kind === 'f32', () => `multiplyAdd: expects f32, not ${a.kind}`);
     const swap = this.#f.justSet(b) && a !== b;
     const factors = [this.#f.get(swap ? b : a), this.#f.get(swap ? a : b)];
     const sum = this.#f.get(accumulator);
@@ -362,7 +365,7 @@ export class WasmMachine implements VectorMachine {
   }
 
   loop({ from = 0, to, step = 1 }: LoopRange, body: (i: Register) => void): void {
-    invariant(Number.isInteger(step) && step > 0, `loop: step ${step}, expected a positive integer`);
+    invariant(Number.isInteger(step) && step > 0, () => `loop: step ${step}, expected a positive integer`);
     const known = typeof from === 'number' && typeof to === 'number';
     const trips = known ? Math.ceil((to - from) / step) : undefined;
     if (trips !== undefined && trips <= 0) return;
@@ -398,7 +401,7 @@ export class WasmMachine implements VectorMachine {
 
   call(callee: FunctionId, args: readonly Int[]): void {
     const expected = this.#parametersOf(callee);
-    invariant(args.length === expected, `call ${callee.name}: ${args.length} arguments, expected ${expected}`);
+    invariant(args.length === expected, () => `call ${callee.name}: ${args.length} arguments, expected ${expected}`);
     for (const arg of args) this.#f.emit(...this.#int(arg));
     this.#f.emit(Op.call, ...unsignedLeb(callee.index));
   }
@@ -438,7 +441,7 @@ export class WasmMachine implements VectorMachine {
     if (typeof divisor !== 'number') return this.#result('i32', false, this.#f.get(a), this.#f.get(divisor), op);
     invariant(
       Number.isInteger(divisor) && divisor > 0 && divisor < 2 ** 31,
-      `divide, remainder: divisor ${divisor}, expected a positive integer`,
+      () => `divide, remainder: divisor ${divisor}, expected a positive integer`,
     );
     return this.#result('i32', false, this.#f.get(a), ...i32Const(divisor), op);
   }
@@ -451,7 +454,10 @@ export class WasmMachine implements VectorMachine {
     count: number,
     pieces: readonly { op: number; lanes: number; size: number }[],
   ): void {
-    invariant(Number.isInteger(count) && count >= 0 && count <= WASM_LANES, `store: ${count} elements, expected 0 … 4`);
+    invariant(
+      Number.isInteger(count) && count >= 0 && count <= WASM_LANES,
+      () => `store: ${count} elements, expected 0 … 4`,
+    );
     let done = 0;
     for (const { op, lanes, size } of pieces) {
       if (count - done < lanes) continue;
@@ -464,7 +470,7 @@ export class WasmMachine implements VectorMachine {
   /** Memory operands have unsigned offsets; a negative one is added to the address. */
   #address(address: Register, offset: number): { address: Item; operand: (alignment: number) => number[] } {
     invariant(isInt(address), 'a memory address is a scalar i32');
-    invariant(Number.isInteger(offset) && Math.abs(offset) < 2 ** 31, `offset ${offset} out of range`);
+    invariant(Number.isInteger(offset) && Math.abs(offset) < 2 ** 31, () => `offset ${offset} out of range`);
     if (offset >= 0)
       return { address: this.#f.get(address), operand: (alignment) => [alignment, ...unsignedLeb(offset)] };
     const base = this.#f.get(address);
@@ -473,7 +479,7 @@ export class WasmMachine implements VectorMachine {
 
   #int(value: Int): Item[] {
     if (typeof value === 'number') {
-      invariant(Number.isInteger(value), `${value} is not an integer`);
+      invariant(Number.isInteger(value), () => `${value} is not an integer`);
       return i32Const(value);
     }
     invariant(isInt(value), 'expects a scalar i32 or a number');
@@ -484,12 +490,15 @@ export class WasmMachine implements VectorMachine {
     const table: Partial<Record<BinaryOp | UnaryOp | Comparison, number>> =
       a.kind === 'f32' ? (a.wide ? WIDE_F32 : SCALAR_F32) : a.wide ? WIDE_I32 : SCALAR_I32;
     const opcode = table[op];
-    invariant(opcode !== undefined, `${op}: not defined for ${a.wide ? 'wide' : 'scalar'} ${a.kind}`);
+    invariant(opcode !== undefined, () => `${op}: not defined for ${a.wide ? 'wide' : 'scalar'} ${a.kind}`);
     return a.wide ? simd(opcode) : [opcode];
   }
 
   #same(what: string, a: Register, b: Register): void {
-    invariant(a.kind === b.kind && a.wide === b.wide, `${what}: ${describe(a)} and ${describe(b)} are not of one type`);
+    invariant(
+      a.kind === b.kind && a.wide === b.wide,
+      () => `${what}: ${describe(a)} and ${describe(b)} are not of one type`,
+    );
   }
 }
 

@@ -20,7 +20,7 @@ export const TILE_SHAPES: readonly WasmTile[] = [1, 2, 3, 4, 5, 6, 7, 8, 14].fla
 /** A row of the table. */
 function tileShape(rows: number, vectors: number): WasmTile {
   const found = TILE_SHAPES.find((tile) => tile.rows === rows && tile.vectors === vectors);
-  invariant(found, `there is no register tile ${rows} × ${vectors}`);
+  invariant(found, () => `there is no register tile ${rows} × ${vectors}`);
   return found;
 }
 

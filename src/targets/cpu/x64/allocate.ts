@@ -53,7 +53,7 @@ export function allocate(f: MachineFunction, files: RegisterFiles): Allocation {
   const fresh = (spilled: Virtual): Virtual => new Virtual(registers++, spilled.class, spilled);
   let instructions = f.instructions;
   for (let round = 0; ; round++) {
-    invariant(round < 50, `${f.name}: register allocation does not end`);
+    invariant(round < 50, () => `${f.name}: register allocation does not end`);
     const intervals = liveIntervals(instructions, registers);
     const spilled = scan(intervals, files, f.name);
     if (spilled.size === 0) {
@@ -87,7 +87,7 @@ function liveIntervals(instructions: readonly Instruction[], registers: number):
   const visit = (register: Virtual, role: Role): void => {
     let interval = intervals[register.id];
     if (interval === undefined) {
-      invariant(role === 'def', `register ${register.id} is used before it is defined`);
+      invariant(role === 'def', () => `register ${register.id} is used before it is defined`);
       interval = { register, start: at + 1, end: at + 1, weight: 0, crosses: false, hint: undefined, index: -1 };
       intervals[register.id] = interval;
       all.push(interval);
@@ -216,7 +216,7 @@ function scan(intervals: readonly Interval[], files: RegisterFiles, name: string
     }
     invariant(
       victim.register.standsFor === undefined,
-      `${name}: an instruction needs more ${register.class} registers than there are`,
+      () => `${name}: an instruction needs more ${register.class} registers than there are`,
     );
     spilled.add(victim.register);
     if (victim === interval) continue;

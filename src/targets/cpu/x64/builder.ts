@@ -45,7 +45,7 @@ function* eachRow(name: Mnemonic): Generator<Row> {
   let rows = table.get(name);
   if (rows === undefined) {
     const texts = rowTexts()[name];
-    invariant(texts !== undefined, `no instruction ${name}`);
+    invariant(texts !== undefined, () => `no instruction ${name}`);
     rows = { texts: typeof texts === 'string' ? [texts] : texts, parsed: [] };
     table.set(name, rows);
   }
@@ -191,14 +191,14 @@ export class CodeBuilder {
     const id = this.#labels++;
     const plain = name === '' ? '.L' : `.L${name.replace(/[^\w.]/g, '_')}`;
     const unique = name === '' || this.#names.has(plain) ? `${plain}${name === '' ? '' : '_'}${id}` : plain;
-    invariant(!this.#names.has(unique), `two labels are named ${unique}`);
+    invariant(!this.#names.has(unique), () => `two labels are named ${unique}`);
     this.#names.add(unique);
     return { kind: 'label', name: unique, id };
   }
 
   /** The label stands for the next instruction. */
   bind(label: Label): void {
-    invariant(!this.#offsets.has(label), `label ${label.name} is bound twice`);
+    invariant(!this.#offsets.has(label), () => `label ${label.name} is bound twice`);
     this.#offsets.set(label, this.#encoder.size);
     this.#items?.push({ kind: 'label', label });
   }
@@ -231,7 +231,7 @@ export class CodeBuilder {
 
   /** Fills with nops up to a multiple of `bytes` (a power of two up to 64). */
   align(bytes: number): void {
-    invariant([1, 2, 4, 8, 16, 32, 64].includes(bytes), `alignment ${bytes}`);
+    invariant([1, 2, 4, 8, 16, 32, 64].includes(bytes), () => `alignment ${bytes}`);
     invariant(!this.#finished, 'this code is finished');
     const encoder = this.#encoder;
     let missing = -encoder.size & (bytes - 1);
@@ -283,7 +283,7 @@ export class CodeBuilder {
 
   #offset(label: Label): number {
     const offset = this.#offsets.get(label);
-    invariant(offset !== undefined, `label ${label.name} is used but not bound`);
+    invariant(offset !== undefined, () => `label ${label.name} is used but not bound`);
     return offset;
   }
 

@@ -57,7 +57,7 @@ export class X64Assembler implements Assembler {
     body: (m: VectorMachine, parameters: readonly Register[]) => void,
     { lanes = this.lanes }: FunctionOptions = {},
   ): FunctionId {
-    invariant([4, 8, 16].includes(lanes) && lanes <= this.lanes, `${name}: no vectors of ${lanes} elements`);
+    invariant([4, 8, 16].includes(lanes) && lanes <= this.lanes, () => `${name}: no vectors of ${lanes} elements`);
     const recording = new Recording(name, parameters, lanes);
     const parametersOf = (callee: FunctionId): number => this.#check(callee).f.parameters;
     body(new X64Machine(recording, this.vectorRegisters, parametersOf), recording.parameters);
@@ -101,7 +101,7 @@ export class X64Assembler implements Assembler {
   }
 
   #check(id: FunctionId): { readonly f: MachineFunction; readonly allocation: Allocation } {
-    invariant(this.#ids[id.index] === id, `function "${id.name}" was not defined by this assembler`);
+    invariant(this.#ids[id.index] === id, () => `function "${id.name}" was not defined by this assembler`);
     return this.#functions[id.index];
   }
 }

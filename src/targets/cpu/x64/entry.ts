@@ -26,7 +26,7 @@ export function emitEntry(
   },
 ): void {
   const { arguments: registers, saved, savedVectors } = CONVENTIONS[options.abi];
-  invariant(options.parameters <= 3, `the entry has ${options.parameters} parameters, expected at most 3`);
+  invariant(options.parameters <= 3, () => `the entry has ${options.parameters} parameters, expected at most 3`);
   const vectorBytes = 16 * savedVectors.length;
   const leave = code.label('leave');
   for (const index of saved) code.emit('push', r64(index));

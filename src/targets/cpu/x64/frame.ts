@@ -88,7 +88,7 @@ export function emitFunction(
   };
   const index = (register: Virtual): number => {
     const number = registers.get(register);
-    invariant(number !== undefined, `${f.name}: register ${register.id} was not allocated`);
+    invariant(number !== undefined, () => `${f.name}: register ${register.id} was not allocated`);
     return number;
   };
   const withBits = (operand: Memory, bits: number | undefined): Memory =>

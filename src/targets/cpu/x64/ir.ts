@@ -119,7 +119,7 @@ export class Recording {
   own(register: Register): Value {
     invariant(
       register instanceof Value && register.owner === this,
-      `${this.name}: a register belongs to another function`,
+      () => `${this.name}: a register belongs to another function`,
     );
     return register;
   }

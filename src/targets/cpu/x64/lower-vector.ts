@@ -339,7 +339,7 @@ function binary(l: Lowering, { result, args: [a, b], fn }: Extract<Operation, { 
   const swap = commutes && (l.isMemory(a) || (l.fixed(a) !== undefined && !l.isMemory(b)));
   const [x, y] = swap ? [b, a] : [a, b];
   const name = a.kind === 'f32' ? (`v${fn}${a.wide ? 'ps' : 'ss'}` as Name) : I32_BINARY[fn];
-  invariant(name !== undefined, `${fn}: not defined for i32`);
+  invariant(name !== undefined, () => `${fn}: not defined for i32`);
   const first = use(l.register(x), bits);
   const second = l.operand(y, !a.wide);
   w.emit(name, def(l.target(result), bits), first, second);

@@ -34,7 +34,7 @@ class FunctionLowering extends Lowering {
     for (const operation of this.recording.operations) {
       if (!this.folding.skipped.has(operation)) this.#lower(operation);
     }
-    invariant(this.#blocks.length === 0, `${this.recording.name}: a block was left open`);
+    invariant(this.#blocks.length === 0, () => `${this.recording.name}: a block was left open`);
     return this.w.finish();
   }
 

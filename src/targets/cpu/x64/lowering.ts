@@ -52,7 +52,7 @@ export class Lowering {
     const fixed = value.fixed;
     if (fixed === undefined) {
       const register = this.#registers.get(this.folding.targets.get(value) ?? value);
-      invariant(register !== undefined, `${this.recording.name}: a register is read before it is written`);
+      invariant(register !== undefined, () => `${this.recording.name}: a register is read before it is written`);
       return register;
     }
     if (this.w.classOf(value) === 'general') return this.w.integer(fixed);

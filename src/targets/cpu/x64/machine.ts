@@ -70,7 +70,7 @@ export class X64Machine implements VectorMachine {
   lane(source: Register, index: number): Register {
     invariant(
       source.wide && Number.isInteger(index) && index >= 0 && index < this.lanes,
-      `lane ${index}: expects a wide register and 0 … ${this.lanes - 1}`,
+      () => `lane ${index}: expects a wide register and 0 … ${this.lanes - 1}`,
     );
     const result = this.#f.value(source.kind, false);
     this.#f.add({ op: 'lane', result, args: [this.#f.own(source)], index });
@@ -81,7 +81,7 @@ export class X64Machine implements VectorMachine {
     const { kind } = scalars[0];
     invariant(
       scalars.length === this.lanes && scalars.every((s) => !s.wide && s.kind === kind) && kind !== 'mask',
-      `gather: expects ${this.lanes} scalar registers of one kind (f32 or i32)`,
+      () => `gather: expects ${this.lanes} scalar registers of one kind (f32 or i32)`,
     );
     return this.#pure('gather', kind, true, scalars);
   }
@@ -90,7 +90,7 @@ export class X64Machine implements VectorMachine {
     const { lanes } = this;
     invariant(
       source.wide && source.kind !== 'mask' && indices.length === lanes && indices.every((i) => i >= 0 && i < lanes),
-      `permute: expects a wide f32 or i32 and ${lanes} lanes of it, not [${indices}]`,
+      () => `permute: expects a wide f32 or i32 and ${lanes} lanes of it, not [${indices}]`,
     );
     const result = this.#f.value(source.kind, true);
     this.#f.add({ op: 'permute', result, args: [this.#f.own(source)], indices });
@@ -102,7 +102,7 @@ export class X64Machine implements VectorMachine {
     this.#same('shuffle', a, b);
     invariant(
       a.wide && a.kind !== 'mask' && indices.length === lanes && indices.every((i) => i >= 0 && i < 2 * lanes),
-      `shuffle: expects wide f32 or i32 and ${lanes} lanes of both, not [${indices}]`,
+      () => `shuffle: expects wide f32 or i32 and ${lanes} lanes of both, not [${indices}]`,
     );
     const result = this.#f.value(a.kind, true);
     this.#f.add({ op: 'shuffle', result, args: [this.#f.own(a), this.#f.own(b)], indices });
@@ -147,7 +147,7 @@ export class X64Machine implements VectorMachine {
   }
 
   storeBytes(value: Register, address: Register, offset = 0, count: number = value.wide ? this.lanes : 1): void {
-    invariant(value.kind === 'i32', `storeBytes: expects i32, not ${value.kind}`);
+    invariant(value.kind === 'i32', () => `storeBytes: expects i32, not ${value.kind}`);
     this.#store('storeBytes', value, address, offset, count);
   }
 
@@ -163,18 +163,21 @@ export class X64Machine implements VectorMachine {
   }
 
   #checkAccess(op: string, wide: boolean, address: Register, offset: number, count: number): void {
-    invariant(isInt(address), `${op}: a memory address is a scalar i32`);
-    invariant(Number.isInteger(offset) && Math.abs(offset) < 2 ** 31 - 64, `${op}: offset ${offset} out of range`);
+    invariant(isInt(address), () => `${op}: a memory address is a scalar i32`);
+    invariant(
+      Number.isInteger(offset) && Math.abs(offset) < 2 ** 31 - 64,
+      () => `${op}: offset ${offset} out of range`,
+    );
     const most = wide ? this.lanes : 1;
     const least = wide ? 0 : 1;
     invariant(
       Number.isInteger(count) && count >= least && count <= most,
-      `${op}: ${count} elements, expected ${least} … ${most}`,
+      () => `${op}: ${count} elements, expected ${least} … ${most}`,
     );
   }
 
   unary(op: UnaryOp, a: Register): Register {
-    invariant(UNARY[a.kind].includes(op), `${op}: not defined for ${describe(a)}`);
+    invariant(UNARY[a.kind].includes(op), () => `${op}: not defined for ${describe(a)}`);
     const result = this.#f.value(a.kind, a.wide);
     this.#f.add({ op: 'unary', result, args: [this.#f.own(a)], fn: op });
     return result;
@@ -182,15 +185,15 @@ export class X64Machine implements VectorMachine {
 
   binary(op: BinaryOp, a: Register, b: Register): Register {
     this.#same(op, a, b);
-    invariant(BINARY[a.kind].includes(op), `${op}: not defined for ${describe(a)}`);
+    invariant(BINARY[a.kind].includes(op), () => `${op}: not defined for ${describe(a)}`);
     const result = this.#f.value(a.kind, a.wide);
     this.#f.add({ op: 'binary', result, args: [this.#f.own(a), this.#f.own(b)], fn: op });
     return result;
   }
 
   shift(op: ShiftOp, a: Register, bits: number): Register {
-    invariant(a.kind === 'i32', `${op}: expects i32, not ${a.kind}`);
-    invariant(Number.isInteger(bits) && bits >= 0 && bits < 32, `${op}: ${bits} bits, expected 0 … 31`);
+    invariant(a.kind === 'i32', () => `${op}: expects i32, not ${a.kind}`);
+    invariant(Number.isInteger(bits) && bits >= 0 && bits < 32, () => `${op}: ${bits} bits, expected 0 … 31`);
     const result = this.#f.value('i32', a.wide);
     this.#f.add({ op: 'shift', result, args: [this.#f.own(a)], fn: op, bits });
     return result;
@@ -205,17 +208,17 @@ export class X64Machine implements VectorMachine {
   }
 
   #divide(op: 'divide' | 'remainder', a: Register, divisor: Int): Register {
-    invariant(isInt(a), `${op}: expects a scalar i32`);
+    invariant(isInt(a), () => `${op}: expects a scalar i32`);
     invariant(
       typeof divisor !== 'number' || (Number.isInteger(divisor) && divisor > 0 && divisor < 2 ** 31),
-      `${op}: divisor ${String(divisor)}, expected a positive integer`,
+      () => `${op}: divisor ${String(divisor)}, expected a positive integer`,
     );
     return this.#pure(op, 'i32', false, [a, this.#int(divisor)]);
   }
 
   compare(op: Comparison, a: Register, b: Register): Register {
     this.#same(op, a, b);
-    invariant(a.kind !== 'mask', `${op}: masks are not compared`);
+    invariant(a.kind !== 'mask', () => `${op}: masks are not compared`);
     const result = this.#f.value('mask', a.wide);
     this.#f.add({ op: 'compare', result, args: [this.#f.own(a), this.#f.own(b)], fn: op });
     return result;
@@ -229,7 +232,7 @@ export class X64Machine implements VectorMachine {
   }
 
   maskToInt(mask: Register): Register {
-    invariant(mask.kind === 'mask', `maskToInt: expects a mask, not ${mask.kind}`);
+    invariant(mask.kind === 'mask', () => `maskToInt: expects a mask, not ${mask.kind}`);
     return this.#pure('maskToInt', 'i32', mask.wide, [mask]);
   }
 
@@ -246,7 +249,7 @@ export class X64Machine implements VectorMachine {
   multiplyAdd(accumulator: Register, a: Register, b: Register): void {
     this.#same('multiplyAdd', a, b);
     this.#same('multiplyAdd', accumulator, a);
-    invariant(a.kind === 'f32', `multiplyAdd: expects f32, not ${a.kind}`);
+    invariant(a.kind === 'f32', () => `multiplyAdd: expects f32, not ${a.kind}`);
     this.#f.add({ op: 'multiplyAdd', result: this.#f.own(accumulator), args: [this.#f.own(a), this.#f.own(b)] });
   }
 
@@ -256,7 +259,7 @@ export class X64Machine implements VectorMachine {
   }
 
   loop({ from = 0, to, step = 1 }: LoopRange, body: (i: Register) => void): void {
-    invariant(Number.isInteger(step) && step > 0, `loop: step ${step}, expected a positive integer`);
+    invariant(Number.isInteger(step) && step > 0, () => `loop: step ${step}, expected a positive integer`);
     const known = typeof from === 'number' && typeof to === 'number';
     const trips = known ? Math.ceil((to - from) / step) : Number.POSITIVE_INFINITY;
     if (trips <= 0) return;
@@ -292,7 +295,7 @@ export class X64Machine implements VectorMachine {
 
   call(callee: FunctionId, args: readonly Int[]): void {
     const expected = this.#parametersOf(callee);
-    invariant(args.length === expected, `call ${callee.name}: ${args.length} arguments, expected ${expected}`);
+    invariant(args.length === expected, () => `call ${callee.name}: ${args.length} arguments, expected ${expected}`);
     const values = args.map((arg) => this.#f.own(this.#int(arg)));
     this.#f.add({ op: 'call', result: undefined, args: values, callee });
   }
@@ -314,12 +317,15 @@ export class X64Machine implements VectorMachine {
       invariant(isInt(value), 'expects a scalar i32 or a number');
       return value;
     }
-    invariant(Number.isInteger(value), `${value} is not an integer`);
+    invariant(Number.isInteger(value), () => `${value} is not an integer`);
     return this.constant('i32', value);
   }
 
   #same(what: string, a: Register, b: Register): void {
-    invariant(a.kind === b.kind && a.wide === b.wide, `${what}: ${describe(a)} and ${describe(b)} are not of one type`);
+    invariant(
+      a.kind === b.kind && a.wide === b.wide,
+      () => `${what}: ${describe(a)} and ${describe(b)} are not of one type`,
+    );
   }
 }
 

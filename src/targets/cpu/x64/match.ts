@@ -232,5 +232,8 @@ export function chooseRow(
     const choice = matchRow(row, operands, rounding, reach);
     if (choice) return choice;
   }
-  invariant(false, `no encoding of "${describe()}"; there are: ${Array.from(rows, (row) => row.text).join('; ')}`);
+  invariant(
+    false,
+    () => `no encoding of "${describe()}"; there are: ${Array.from(rows, (row) => row.text).join('; ')}`,
+  );
 }

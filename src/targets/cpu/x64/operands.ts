@@ -60,7 +60,7 @@ export type Immediate = number | bigint;
 export type Operand = GeneralRegister | VectorRegister | MaskRegister | Memory | Label | Rounding | Immediate;
 
 function general(bits: GeneralBits, index: number): GeneralRegister {
-  invariant(Number.isInteger(index) && index >= 0 && index < 16, `no general-purpose register ${index}`);
+  invariant(Number.isInteger(index) && index >= 0 && index < 16, () => `no general-purpose register ${index}`);
   return { kind: 'general', index, bits };
 }
 
@@ -95,7 +95,7 @@ export const cl: GeneralRegister = r8(1);
 
 /** Vector register by number and width in bits. */
 export function vector(index: number, bits: VectorBits): VectorRegister {
-  invariant(Number.isInteger(index) && index >= 0 && index < 32, `no vector register ${index}`);
+  invariant(Number.isInteger(index) && index >= 0 && index < 32, () => `no vector register ${index}`);
   return { kind: 'vector', index, bits };
 }
 export function xmm(index: number): VectorRegister {
@@ -109,7 +109,7 @@ export function zmm(index: number): VectorRegister {
 }
 
 export function k(index: number): MaskRegister {
-  invariant(Number.isInteger(index) && index >= 0 && index < 8, `no mask register ${index}`);
+  invariant(Number.isInteger(index) && index >= 0 && index < 8, () => `no mask register ${index}`);
   return { kind: 'mask', index };
 }
 
@@ -123,7 +123,7 @@ export function memory(
   index?: GeneralRegister | VectorRegister,
   scale: 1 | 2 | 4 | 8 = 1,
 ): Memory {
-  invariant(displacement === (displacement | 0), `displacement ${displacement} does not fit 32 bits`);
+  invariant(displacement === (displacement | 0), () => `displacement ${displacement} does not fit 32 bits`);
   if (base?.kind === 'label') {
     invariant(index === undefined, 'rip-relative addresses have no index');
     return { kind: 'memory', label: base, scale: 1, displacement };

@@ -126,7 +126,7 @@ const VECTOR_SIZES: Readonly<Record<string, Size>> = { v: 'v', h: 'h', q: 'q', x
 function parseMemory(token: string, otherwise: Size | undefined): Pattern {
   if (token === 'mem') return { memory: true };
   const match = /^m(\d+|[vhq])?(?:\[([vhqxyz])\])?$/.exec(token);
-  invariant(match, `memory operand ${token}`);
+  invariant(match, () => `memory operand ${token}`);
   const size = match[1];
   return {
     memory: true,
@@ -143,7 +143,7 @@ function parseRegister(token: string): Pattern {
   if (token === 'al') return { register: 'general', registerSize: 8, fixed: 0 };
   if (token === 'cl') return { register: 'general', registerSize: 8, fixed: 1 };
   const match = /^r(8|16|32|64)$/.exec(token);
-  invariant(match, `register operand ${token}`);
+  invariant(match, () => `register operand ${token}`);
   return { register: 'general', registerSize: Number(match[1]) };
 }
 
@@ -190,9 +190,9 @@ export function parseRow(name: string, text: string): Row {
   const [code, extension] = opcode.split('/');
   const vectors = operandTokens.some((token) => /^[vhq](\/|$)/.test(token) || token.endsWith('[v]'));
   const operands = operandTokens.map((token) => parseOperand(token, vectors ? 'v' : 'r'));
-  invariant(prefix in PREFIXES && map in MAPS && places.length === operands.length, `row ${name}: ${text}`);
+  invariant(prefix in PREFIXES && map in MAPS && places.length === operands.length, () => `row ${name}: ${text}`);
 
-  invariant(w === undefined || ['W0', 'W1', 'W01'].includes(w), `row ${name}: ${w}`);
+  invariant(w === undefined || ['W0', 'W1', 'W01'].includes(w), () => `row ${name}: ${w}`);
   const row: Row = {
     name,
     evexName: name,
@@ -219,7 +219,7 @@ export function parseRow(name: string, text: string): Row {
   const special = attributes.map((attribute) => {
     const [key, value] = attribute.split('=');
     const part = value === undefined ? FLAGS[attribute] : VALUES[key]?.(value);
-    invariant(part, `row ${name}: attribute ${attribute}`);
+    invariant(part, () => `row ${name}: attribute ${attribute}`);
     return part;
   });
   const whole: Row = Object.assign({}, row, ...special);

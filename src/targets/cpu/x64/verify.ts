@@ -23,7 +23,10 @@ export function verify(f: MachineFunction, allocation: Allocation): void {
   const { instructions, registers, used } = allocation;
   for (const [register, index] of registers) {
     if (register.class !== 'general') continue;
-    invariant(!RESERVED.includes(index) && used.includes(index), `${f.name}: general register ${index} is not saved`);
+    invariant(
+      !RESERVED.includes(index) && used.includes(index),
+      () => `${f.name}: general register ${index} is not saved`,
+    );
   }
   const places = new Map<number, number>();
   instructions.forEach(({ name, args }, i) => {
@@ -59,7 +62,7 @@ export function verify(f: MachineFunction, allocation: Allocation): void {
       const target = jumpOf(instruction);
       if (target === undefined) return;
       const at = places.get(target);
-      invariant(at !== undefined, `${f.name}: a jump leads nowhere`);
+      invariant(at !== undefined, () => `${f.name}: a jump leads nowhere`);
       if (meet(at, state) && at <= i) again = true;
       if (instruction.name === 'jmp') state = undefined;
     });
@@ -83,7 +86,8 @@ function step(f: MachineFunction, allocation: Allocation, instruction: Instructi
     const what = found === undefined ? 'nothing' : `value ${found.id}`;
     invariant(
       false,
-      `${f.name}: instruction ${i} (${instruction.name}) expects value ${value.id} in ${place}, which holds ${what}`,
+      () =>
+        `${f.name}: instruction ${i} (${instruction.name}) expects value ${value.id} in ${place}, which holds ${what}`,
     );
   };
   visitRegisters(instruction, (register, role) => {
