@@ -157,6 +157,21 @@ const formatted = (make: LayerRow['make'], keys: LayerRow['keys'] = {}): LayerRo
 });
 const simple = (make: LayerRow['make'], keys: LayerRow['keys'] = {}): LayerRow => ({ make, keys });
 
+const BATCH_NORMALIZATION: LayerRow = {
+  make: layers.batchNormalization,
+  keys: { ...SCALE, axis: ['axis', readAxis], momentum: same('momentum') },
+  neutral: {
+    renorm: [false, null],
+    renorm_clipping: undefined,
+    renorm_momentum: undefined,
+    virtual_batch_size: [null],
+    adjustment: [null],
+    fused: undefined,
+    synchronized: [false, null],
+  },
+  size: alongAxes,
+};
+
 const LAYERS: Readonly<Record<string, LayerRow>> = {
   Conv1D: conv(layers.conv1d),
   Conv2D: conv(layers.conv2d),
@@ -186,20 +201,9 @@ const LAYERS: Readonly<Record<string, LayerRow>> = {
     size: ({ inputDim, outputDim }) => Number(inputDim) * Number(outputDim),
   },
 
-  BatchNormalization: {
-    make: layers.batchNormalization,
-    keys: { ...SCALE, axis: ['axis', readAxis], momentum: same('momentum') },
-    neutral: {
-      renorm: [false, null],
-      renorm_clipping: undefined,
-      renorm_momentum: undefined,
-      virtual_batch_size: [null],
-      adjustment: [null],
-      fused: undefined,
-      synchronized: [false, null],
-    },
-    size: alongAxes,
-  },
+  BatchNormalization: BATCH_NORMALIZATION,
+  /** in TensorFlow 1 */
+  BatchNormalizationV1: BATCH_NORMALIZATION,
   LayerNormalization: {
     make: layers.layerNormalization,
     keys: { ...SCALE, axis: same('axis') },
@@ -224,9 +228,9 @@ const LAYERS: Readonly<Record<string, LayerRow>> = {
 
   Activation: simple(layers.activation, ACTIVATION),
   ReLU: simple(layers.reLU, {
-    max_value: same('maxValue'),
-    negative_slope: same('negativeSlope'),
-    threshold: same('threshold'),
+    max_value: ['maxValue', readNumber],
+    negative_slope: ['negativeSlope', readNumber],
+    threshold: ['threshold', readNumber],
   }),
   LeakyReLU: simple(layers.leakyReLU, { alpha: ['alpha', readNumber], negative_slope: ['alpha', readNumber] }),
   ELU: simple(layers.elu, { alpha: ['alpha', readNumber] }),
@@ -441,7 +445,7 @@ function flatNumbers(value: unknown): number[] | undefined {
     const flat = value.flat(8);
     return flat.every((n) => typeof n === 'number') ? flat : undefined;
   }
-  const object = serialized(value);
-  const inner = object?.config.value ?? (value as { config?: unknown } | null)?.config;
-  return object !== undefined && Array.isArray(inner) ? flatNumbers(inner) : undefined;
+  // { class_name: '__numpy__', config: { value: … } }
+  const inner = serialized(value)?.config.value;
+  return typeof inner === 'number' || Array.isArray(inner) ? flatNumbers(inner) : undefined;
 }

@@ -1,6 +1,6 @@
 import { type ByteSource, memorySource, openFile } from '../../formats/byte-source.js';
 import { isZip, openZip } from '../../formats/zip.js';
-import { checkOptions, FileError } from '../../tensor/errors.js';
+import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
 import type { Layer } from '../layer.js';
 import { type H5Group, isHdf5, openHdf5 } from './hdf5.js';
 import {
@@ -100,27 +100,31 @@ export async function loadWeightsInto(
   try {
     const format = await formatOf(source);
     const layers = ownLayers(model);
+    const byKind = (group: H5Group): Assignment[] => {
+      if (!options.byName) return assignByKind(group, layers);
+      throw new OptionError(
+        `loadWeights: ${path} is of Keras 3, whose files have no names of layers; leave out byName, and give the model layers of the same kinds in the same order`,
+      );
+    };
     if (format === 'tfjs') {
       await using file = await openTfjs(source);
       await assignChecked(source.where, assignByPath(source.where, file.weights, layers));
     } else if (format === 'keras') {
       const weights = await weightsEntry(source);
-      await assignChecked(weights.where, assignByKind(weights, layers));
+      await assignChecked(weights.where, byKind(weights));
     } else if (format === 'hdf5') {
       const file = await openHdf5(source);
-      await assignChecked(file.where, planHdf5(file, layers, options.byName ?? false));
+      const group = weightGroup(file);
+      if (hasLayerNames(group)) {
+        const plan = options.byName ? assignByName(group, layers, 'common') : assignInOrder(group, layers);
+        await assignChecked(file.where, plan);
+      } else if (hasContainers(file)) await assignChecked(file.where, byKind(file));
+      else throw new FileError(`${file.where}: is an HDF5 file, but has no weights of Keras in it`);
     } else
       throw new FileError(`${path}: has no weights of Keras: known are .h5, .keras, and model.json of TensorFlow.js`);
   } finally {
     await source.close();
   }
-}
-
-function planHdf5(file: H5Group, layers: readonly StoredLayer[], byName: boolean): Assignment[] {
-  const group = weightGroup(file);
-  if (hasLayerNames(group)) return byName ? assignByName(group, layers, 'common') : assignInOrder(group, layers);
-  if (hasContainers(file)) return assignByKind(file, layers);
-  throw new FileError(`${file.where}: is an HDF5 file, but has no weights of Keras in it`);
 }
 
 /** Compares all shapes before anything is written. */

@@ -108,6 +108,7 @@ test('weights alone go into a model that has layers for them', async () => {
     clear(model);
     await model.loadWeights(file(`${name}.h5`), { byName: true });
     check(model, caseOf(name), 1e-5);
+    await assert.rejects(model.loadWeights(file(`${name}.weights.h5`), { byName: true }), /leave out byName/);
   }
   const sequences = await tf.loadKeras(file('sequences.keras'));
   clear(sequences);
@@ -185,7 +186,7 @@ test('a model that was loaded goes on training; what is frozen stays', async () 
   const y = [tf.randomNormal([32, 2], 0, 1, 'float32', 3), tf.randomNormal([32, 4, 4, 2], 0, 1, 'float32', 4)];
   const { history } = await model.fit(x, y, { epochs: 15, batchSize: 16 });
   const { loss } = history as { loss: number[] };
-  assert.ok(loss[14] < 0.5 * loss[0], `${loss}`);
+  assert.ok(loss[14] < 0.75 * loss[0] && loss[4] < loss[0], `${loss}`);
   model
     .getLayer('shared')
     .getWeights()

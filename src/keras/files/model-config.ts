@@ -82,6 +82,11 @@ function describe(where: string, value: unknown): { className: string; fields: F
 /** Keras's own classes live in modules named so; operations of its `ops` and classes of others do not. */
 const OWN_MODULE = /^(tf_)?keras(\.src)?(\.(layers|models|engine|activations)\b.*)?$|^tensorflow\.keras\b/;
 
+/** `a + b` and the like in Keras 3, which do what the layers of the same names do. */
+function isMerge(module: string, className: string): boolean {
+  return /^keras(\.src)?\.ops\.numpy$/.test(module) && /^(Add|Subtract|Multiply|Maximum|Minimum)$/.test(className);
+}
+
 function modelPart(
   reading: ConfigReading,
   budget: Budget,
@@ -108,9 +113,9 @@ function layerPart(reading: ConfigReading, budget: Budget, value: unknown, model
   const name = nameOf(whole, fields, className);
   const where = `${reading.where}: layer "${name}" (${className}) of the model "${model}"`;
   const { module } = whole;
-  if (typeof module === 'string' && !OWN_MODULE.test(module)) {
+  if (typeof module === 'string' && !OWN_MODULE.test(module) && !isMerge(module, className)) {
     const advice = /\bops\b/.test(module)
-      ? 'an operation between layers; in Keras, put a layer such as Add or Rescaling in its place and save again'
+      ? 'an operation between layers; in Keras, put a layer such as Rescaling or Activation in its place and save again'
       : 'a custom class; build the model with gabor/keras and take the weights alone: model.loadWeights(path)';
     throw new FileError(`${where}: is ${module}.${className}, ${advice}`);
   }

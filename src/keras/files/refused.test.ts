@@ -60,8 +60,8 @@ test('layers that are unknown are refused by name, with where they stand and wha
     /there is no layer MyLayer here; known ones are Conv1D, .*model\.loadWeights\(path\)/,
   );
   await refused(
-    tfjs(sequential(layer('Add', {}, { module: 'keras.src.ops.numpy', registered_name: 'Add' }))),
-    /is keras\.src\.ops\.numpy\.Add, an operation between layers; in Keras, put a layer such as Add/,
+    tfjs(sequential(layer('Divide', {}, { module: 'keras.src.ops.numpy', registered_name: 'Divide' }))),
+    /is keras\.src\.ops\.numpy\.Divide, an operation between layers; in Keras, put a layer such as Rescaling/,
   );
   await refused(
     tfjs(sequential(layer('Dense', { units: 2 }, { module: 'my_package' }))),
