@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
+import type { LoadedModel } from '../exchange/loaded-model.js';
 import { formatExtents } from '../inspect/format.js';
 import { findModel, MODELS } from '../models/index.js';
-import { init, type Module } from '../nn/index.js';
+import { init, Module } from '../nn/index.js';
+import { full } from '../ops/create.js';
 import { nearest } from '../tensor/suggest.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { UsageError } from './failure.js';
 import { type ModelFlags, openModel } from './open-model.js';
 import type { Output } from './output.js';
@@ -55,10 +58,31 @@ async function fromFile(path: string, flags: NetworkFlags, output: Output): Prom
     throw new UsageError('--classes is for built-in networks; a model file has the outputs that it has');
   }
   const loaded = await openModel(path, { ...flags, ...(classes === undefined ? {} : { outputs: classes }) }, output);
-  if (loaded.inputs.length !== 1) {
-    const names = loaded.inputs.map(({ name }) => name).join(', ');
-    throw new UsageError(`${path}: has ${loaded.inputs.length} inputs (${names}); only networks of one are shown here`);
+  if (loaded.inputs.length === 1) {
+    // What does not fit, the layers themselves say best.
+    return { model: loaded.model, input: flags.input ?? loaded.shapes()[0].slice(1) };
   }
-  // What does not fit, the layers themselves say best.
-  return { model: loaded.model, input: flags.input ?? loaded.shapes()[0].slice(1) };
+  const given = flags.input === undefined ? {} : { [loaded.inputs[0].name]: flags.input };
+  const [first, ...others] = loaded.shapes(given);
+  return { model: new OfFirstInput(loaded, others), input: first.slice(1) };
+}
+
+/** A network of several inputs as one of its first: the others are zeros. For what looks at layers, not at numbers. */
+class OfFirstInput extends Module {
+  readonly type: string;
+  readonly #loaded: LoadedModel;
+  readonly #others: readonly (readonly number[])[];
+
+  constructor(loaded: LoadedModel, others: readonly (readonly number[])[]) {
+    super();
+    this.type = loaded.model.type;
+    this.child('network', loaded.model);
+    this.#loaded = loaded;
+    this.#others = others;
+  }
+
+  forward(x: Tensor): Tensor {
+    const zeros = this.#others.map(([, ...example], i) => full([x.shape[0], ...example], 0, this.#loaded.dtype(i + 1)));
+    return this.#loaded.outputsOf([x, ...zeros])[0];
+  }
 }

@@ -20,7 +20,7 @@ import {
   temporaryFolder,
   writeImageFolder,
 } from '../testing/command-line.js';
-import { onnxBytes } from '../testing/onnx-models.js';
+import { floats, onnxBytes } from '../testing/onnx-models.js';
 import { sharedPath } from '../testing/shared.js';
 import { type HostTensor, toHost } from '../train/host-tensor.js';
 
@@ -382,7 +382,27 @@ test('summary of models of other formats, with their layers by name', async () =
   const text = await inside('summary', keras);
   assert.match(text.stdout, /Conv .*3×3/);
   assert.match(text.stdout, /one image of 16×16×1/);
-  assertFails(await inside('summary', at('two.onnx')), 2, /has 2 inputs \(a, b=c\)/);
+  // Of several inputs the first one is followed.
+  writeFileSync(
+    at('joined.onnx'),
+    onnxBytes({
+      inputs: { image: ['n', 3, 8, 8], mask: ['n', 1, 'h', 8] },
+      outputs: ['y'],
+      initialisers: [floats('conv.weight', [4, 3, 3, 3])],
+      nodes: [
+        { type: 'Mul', inputs: ['image', 'mask'], outputs: ['m'] },
+        { type: 'Conv', name: 'conv', inputs: ['m', 'conv.weight'], outputs: ['y'] },
+      ],
+    }),
+  );
+  assertFails(await inside('summary', at('joined.onnx')), 1, /"mask" is f32\[n, 1, h, 8\]; give its shape/);
+  const fixed = at('joined-8.onnx');
+  const sized = await inside('convert', at('joined.onnx'), fixed, '--input', 'mask=1x8x8');
+  assert.equal(sized.status, 0, sized.stderr);
+  const joined = await inside('summary', fixed, '--json', '--batch', '4');
+  assert.equal(joined.status, 0, joined.stderr);
+  const { totals, outputShape } = joined.events()[0] as { totals: { parameters: number }; outputShape: number[] };
+  assert.deepEqual([totals.parameters, outputShape], [108, [4, 6, 6]]);
 });
 
 test('train --init goes on with a network: its own classes, or others with a new last layer', async () => {
