@@ -23,8 +23,15 @@ const NEAR_BYTES = 24;
 const FAR_BYTES = 8;
 /** Items enough for a few threads. */
 const ITEMS = 8;
-/** Share of the second-level cache for transformed inputs. */
+/** Blocks of at most so many rows of register tiles. */
+const BLOCK_ROWS = 4;
+/** Sums that a register tile must have so that no multiply-add waits for the one before it: two a cycle, of four cycles each. */
+const CHAINS = 8;
+/** Numbers of threads that items are to be divided among evenly. */
+const THREADS = [1, 2, 4];
+/** Shares of the second-level cache: for what is streamed, and for the transformed inputs of a block, which come back for every panel. */
 const SHARE = 0.5;
+const BLOCK_SHARE = 0.6;
 
 /**
  * Whether and how Winograd's algorithm is faster than direct sums, by counting vector operations and the bytes of filters that have to
@@ -34,9 +41,7 @@ export function chooseWinograd(problem: DenseProblem, machine: MachineDescriptio
   if (!possible(problem, machine)) return undefined;
   let best: { cost: number; choice: WinogradChoice } | undefined;
   for (const m of candidates(problem, machine)) {
-    // Blocks whose inputs stay in the second-level cache, or larger ones that read large filters less often.
-    for (const share of [SHARE, 4 * SHARE]) {
-      const choice = tilingOf(problem, machine, m, share);
+    for (const choice of tilings(problem, machine, m)) {
       const cost = winogradCost(problem, machine, choice);
       if (best === undefined || cost < best.cost) best = { cost, choice };
     }
@@ -131,23 +136,21 @@ function filterCost(
   return overlap(products, streamed) + all * transform * (parts[1] * vectorsIn + parts[0] * vectorsOut);
 }
 
-/** Axes with three taps compute `m` outputs together; an axis with dilation d falls apart into d. */
-function tilingOf(problem: DenseProblem, machine: MachineDescription, m: number, share: number): WinogradChoice {
+/**
+ * Blocks of tiles: as many as fill some rows of register tiles, or all tiles in equal blocks of about that size. Small ones stay in the
+ * caches, large ones read large filters less often. Axes with three taps compute `m` outputs together; an axis with dilation d falls apart into d. */
+function tilings(problem: DenseProblem, machine: MachineDescription, m: number): WinogradChoice[] {
   const outputs = problem.axes.map(({ taps }) => (taps === 3 ? m : 1));
-  const { tileCount, phases, points } = extents(problem, outputs);
+  const { tileCount } = extents(problem, outputs);
   const { rows: maxRows } = machine.tile;
-  const cached = Math.floor((share * machine.caches.l2) / (4 * points * problem.channelsIn));
-  const most = machine.winogradTiles ?? Math.max(maxRows, Math.min(cached, 4 * maxRows));
-  const items = problem.groups * phases * Math.ceil(problem.channelsOut / problem.width);
-  let parts = Math.ceil(tileCount / most);
-  // More and smaller blocks for the threads, as long as registers stay full.
-  while (items * parts < ITEMS && Math.ceil(tileCount / (parts + 1)) >= maxRows) parts++;
-  const tiles = Math.ceil(tileCount / parts);
-  return {
-    outputs,
-    tiles,
-    rows: Math.ceil(tiles / Math.ceil(tiles / maxRows)),
-  };
+  const wanted = machine.winogradTiles
+    ? [machine.winogradTiles]
+    : Array.from({ length: BLOCK_ROWS }, (_, i) => (i + 1) * maxRows);
+  const sizes = wanted.flatMap((most) => {
+    const even = Math.ceil(tileCount / Math.ceil(tileCount / most));
+    return machine.winogradTiles ? [even] : [Math.min(most, tileCount), even];
+  });
+  return [...new Set(sizes)].map((tiles) => ({ outputs, tiles, rows: Math.ceil(tiles / Math.ceil(tiles / maxRows)) }));
 }
 
 /** One or three taps along each axis, three along at least one. */
@@ -176,23 +179,29 @@ function extents(
 function winogradCost(problem: DenseProblem, machine: MachineDescription, choice: WinogradChoice): number {
   const { groups, channelsIn, channelsOut, width } = problem;
   const { lanes } = machine;
-  const { tileCount, phases, points } = extents(problem, choice.outputs);
-  const parts = Math.ceil(tileCount / choice.tiles);
+  const { rows, tiles, outputs } = choice;
+  const { tileCount, phases, points } = extents(problem, outputs);
+  const blocks = Math.ceil(tileCount / tiles);
   const vectorsIn = Math.ceil(channelsIn / lanes);
   const vectorsOut = Math.ceil(channelsOut / lanes);
-  const tiledAxes = choice.outputs.filter((m) => m > 1).length;
-  const rowTiles = parts * Math.ceil(choice.tiles / choice.rows) * choice.rows;
-  const products = points * rowTiles * channelsIn * vectorsOut;
-  const filterBytes = 4 * points * channelsIn * channelsOut;
-  const blockBytes = 4 * points * choice.tiles * channelsIn;
-  const rate = (bytes: number): number => (bytes > SHARE * machine.caches.l2 ? FAR_BYTES : NEAR_BYTES);
-  // Filters for every block of tiles, the block's inputs for every panel of filters.
   const panels = Math.ceil(channelsOut / width);
-  const streamed = parts * (filterBytes / rate(filterBytes) + (panels * blockBytes) / rate(blockBytes));
+  const tiledAxes = outputs.filter((m) => m > 1).length;
+  // Register tiles are computed whole, and take as long as their sums wait for each other.
+  const rowTiles = (count: number): number => Math.ceil(count / rows);
+  const registers = (blocks - 1) * rowTiles(tiles) + rowTiles(tileCount - (blocks - 1) * tiles);
+  const products = points * channelsIn * panels * registers * Math.max(rows * Math.ceil(width / lanes), CHAINS);
+  const filterBytes = 4 * points * channelsIn * channelsOut;
+  const blockBytes = 4 * points * tiles * channelsIn;
+  // Filters for every block of tiles, in one long run; the block's inputs for every panel of filters, in many short ones.
+  const filterRate = filterBytes > SHARE * machine.caches.l2 ? FAR_BYTES : NEAR_BYTES;
+  const blockRate = blockBytes > BLOCK_SHARE * machine.caches.l2 ? FAR_BYTES / 4 : NEAR_BYTES;
+  const streamed = blocks * (filterBytes / filterRate + (panels * blockBytes) / blockRate);
   // Adds and multiplications of a transform, and its loads and stores.
   const transform = points * (2.5 * tiledAxes + 2);
   const transforms = tileCount * transform * (vectorsIn + vectorsOut);
-  return groups * phases * (overlap(products, streamed) + transforms);
+  const items = groups * phases * blocks * panels;
+  const uneven = THREADS.reduce((sum, n) => sum + (Math.ceil(items / n) * n) / items, 0) / THREADS.length;
+  return uneven * groups * phases * (overlap(products, streamed) + transforms);
 }
 
 function directCost(
