@@ -1,6 +1,4 @@
-import { readFile } from 'node:fs/promises';
 import type { ModelPort } from '../formats/model-port.js';
-import type { Siblings } from '../formats/siblings.js';
 import { loadKeras } from '../keras/files/load.js';
 import type { SymbolicTensor } from '../keras/layer.js';
 import { OptionError } from '../tensor/errors.js';
@@ -13,8 +11,7 @@ export async function loadKerasModel(path: string, options: ReadOptions): Promis
   if (architecture !== undefined) {
     throw new OptionError(`${shown}: has an architecture of its own; leave out "${architecture}"`);
   }
-  if (siblings !== undefined) await fetchShards(path, siblings);
-  const model = await loadKeras(path, input === undefined ? {} : { inputShape: input });
+  const model = await loadKeras(path, { inputShape: input, siblings });
   return new LoadedModel({
     model: model.module.eval(),
     format: 'keras',
@@ -28,11 +25,4 @@ export async function loadKerasModel(path: string, options: ReadOptions): Promis
 function portOf({ shape, dtype }: SymbolicTensor, name: string): ModelPort {
   const extents = shape.map((extent, axis) => (extent === null && axis === 0 ? 'batch' : extent));
   return { name, dtype: dtype === 'int32' ? 'i32' : 'f32', shape: extents };
-}
-
-/** The weights of TensorFlow.js lie in files of their own, which its manifest names. */
-async function fetchShards(path: string, siblings: Siblings): Promise<void> {
-  if (!path.endsWith('.json')) return;
-  const { weightsManifest } = JSON.parse(await readFile(path, 'utf8')) as { weightsManifest?: { paths?: string[] }[] };
-  for (const { paths = [] } of weightsManifest ?? []) for (const name of paths) await siblings(name);
 }
