@@ -58,6 +58,8 @@ async function fromFile(path: string, flags: NetworkFlags, output: Output): Prom
     throw new UsageError('--classes is for built-in networks; a model file has the outputs that it has');
   }
   const loaded = await openModel(path, { ...flags, ...(classes === undefined ? {} : { outputs: classes }) }, output);
+  if (loaded.inputs.length === 0)
+    throw new UsageError(`${path}: takes no inputs; there is nothing to follow through it`);
   if (loaded.inputs.length === 1) {
     // What does not fit, the layers themselves say best.
     return { model: loaded.model, input: flags.input ?? loaded.shapes()[0].slice(1) };

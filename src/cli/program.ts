@@ -230,7 +230,7 @@ export function createProgram(output: Output, finish: Finish): Command {
         "Runs a model on arrays from files and writes an array of NumPy for every output, NAME.npy. Inputs go to the model's in order, or by name.",
       )
       .argument('<model>', MODEL_HELP)
-      .requiredOption(
+      .option(
         '--input <file...>',
         'arrays, one for each input: .npy, .npz (by name), or .pb (a tensor of ONNX); FILE or NAME=FILE',
       )

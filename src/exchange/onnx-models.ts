@@ -39,7 +39,9 @@ export async function loadOnnxModel(
 /** @param input the shape of one example, in place of the one that the file was exported with */
 async function open(path: string, input: Shape | undefined, options: LoadOnnxOptions): Promise<OnnxModel> {
   const model = await loadOnnx(path, options);
-  const [{ name, shape }, ...more] = model.inputs;
+  const [first, ...more] = model.inputs;
+  if (first === undefined) return model;
+  const { name, shape } = first;
   const fixed = shape?.slice(1).some((extent, i) => typeof extent === 'number' && extent > 0 && extent !== input?.[i]);
   if (input === undefined || more.length > 0 || shape?.length !== input.length + 1 || !fixed) return model;
   model.dispose();

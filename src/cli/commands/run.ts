@@ -19,7 +19,7 @@ import { printable, table } from '../terminal.js';
 
 export interface RunFlags {
   /** `FILE` or `NAME=FILE` */
-  readonly input: readonly string[];
+  readonly input?: readonly string[];
   readonly output: string;
   readonly model?: string;
   readonly device: DeviceName;
@@ -58,7 +58,7 @@ export async function runModel(path: string, flags: RunFlags, output: Output): P
 
 async function open(
   path: string,
-  { model, input }: RunFlags,
+  { model, input = [] }: RunFlags,
   output: Output,
 ): Promise<{ loaded: LoadedModel; inputs: Record<string, Tensor> }> {
   const named = model === undefined ? {} : { model };
