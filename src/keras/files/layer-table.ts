@@ -49,8 +49,6 @@ const COMMON: Readonly<Record<string, readonly unknown[] | undefined>> = {
   lora_alpha: undefined,
   quantization_config: [null],
   quantization_mode: [null],
-  /** the dead weight of old versions */
-  updates: [null],
 };
 
 const same = (option: string): readonly [string, Reader] => [option, plain];
@@ -415,11 +413,11 @@ function readActivation(place: Place, value: unknown): Activation | undefined {
     return activationName(place, name ?? value);
   }
   const reading = { ...place, ignoreConstraints: true };
-  const { layer } = makeLayer(reading, object.className, object.config);
+  const { layer, size } = makeLayer(reading, object.className, object.config);
+  const shapes = [[null, 1]];
+  if (size(shapes) > 0) throw new FileError(`${place.where}: ${object.className} has weights; an activation has none`);
   return fromFile(place.where, (): Module => {
-    layer.build([[null, 1]]);
-    if (layer.weights.length > 0)
-      throw new FileError(`${place.where}: ${object.className} has weights; an activation has none`);
+    layer.build(shapes);
     return layer.module;
   });
 }

@@ -168,6 +168,19 @@ test('descriptions that would take more memory than there is', async () => {
       ? layer('Flatten')
       : { class_name: 'Sequential', config: { name: `s${depth}`, layers: [deep(depth - 1)] } };
   await refused(tfjs(sequential(deep(200))), /models within models more than 32 deep/);
+  const large = { class_name: 'Dense', config: { units: 5e8 } };
+  await refused(
+    tfjs(sequential(layer('Activation', { activation: large }))),
+    /Dense has weights; an activation has none/,
+  );
+  const within = (depth: number): string =>
+    depth === 0 ? '"relu"' : `{"class_name": "Activation", "config": {"activation": ${within(depth - 1)}}}`;
+  const nested = JSON.stringify(sequential(layer('Activation', { activation: 'HERE' })));
+  writeFileSync(
+    join(folder, 'within.json'),
+    `{"modelTopology": ${nested.replace('"HERE"', within(5000))}, "format": "layers-model", "weightsManifest": []}`,
+  );
+  await refused(join(folder, 'within.json'), /within\.json/);
   const text = `{"modelTopology": ${'['.repeat(200_000)}${']'.repeat(200_000)}, "format": "layers-model", "weightsManifest": []}`;
   writeFileSync(join(folder, 'deep.json'), text);
   await refused(join(folder, 'deep.json'), /deep\.json/);
