@@ -178,6 +178,26 @@ function crossings(rows: number, positions: number): number[] {
   return [...starts].filter((at) => at + rows > positions);
 }
 
+/** Filters larger than this have to come from behind the second-level cache. */
+const LARGE_BYTES = 2 ** 19;
+const LINE_BYTES = 64;
+/** With more tiles for each panel, the first one's waiting takes no time to speak of; where there is one tile, the next panel is too far away. */
+const MOST_TILES = 32;
+
+/** Bytes of the next panel to fetch for every element of a sum, so that it is there when all tiles of this panel are done. */
+function fetchedBytes(
+  k: TileKernel,
+  { phase, blocks, rowsPerItem, positionsPerItem, positions, rows, across }: PhasePlan,
+): number {
+  const length = phase.axes.reduce((n, { taps }) => n * taps, k.channelsIn);
+  if (blocks * length * k.width * 4 < LARGE_BYTES) return 0;
+  const tiles =
+    across === 'no'
+      ? rowsPerItem * Math.ceil(Math.min(positionsPerItem, positions) / rows)
+      : Math.ceil((rowsPerItem * positions) / rows);
+  return tiles > MOST_TILES || tiles < 2 ? 0 : Math.ceil((k.width * 4) / tiles);
+}
+
 class TileEmitter {
   readonly #k: TileKernel;
   readonly #plan: PhasePlan;
@@ -188,6 +208,9 @@ class TileEmitter {
   readonly #m: VectorMachine;
   readonly #a: Arithmetic;
   readonly #lanes: number;
+  /** How many bytes of the next panel are fetched for every element of a sum, and where they are. */
+  readonly #fetched: number;
+  #ahead: Register | undefined;
   /** Registers of what depends on channels alone. */
   readonly #channels = new Map<LoadNode, readonly Register[]>();
 
@@ -210,6 +233,7 @@ class TileEmitter {
     this.#m = m;
     this.#a = new Arithmetic(m);
     this.#lanes = lanes;
+    this.#fetched = m.prefetches ? fetchedBytes(k, plan) : 0;
   }
 
   /** outStart + outStep · q */
@@ -242,6 +266,7 @@ class TileEmitter {
     const firstPosition = this.#a.times(positionItem, plan.positionsPerItem);
     m.loop({ from: firstBlock, to: endBlock }, (block) => {
       const b = this.#a.plus(filter, this.#a.times(block, panel));
+      if (this.#fetched > 0) this.#ahead = m.copy(this.#a.plus(b, panel));
       const channel = this.#a.plus(this.#a.times(group, k.channelsOut), this.#a.times(block, k.width));
       const inBlock = values.enter(1, channel);
       const row = (channels: number): void => {
@@ -348,10 +373,7 @@ class TileEmitter {
       tileAt(first, (at, tile) => {
         const crossing = crossings(rows, positions).map((start) => ({
           start,
-          spots: Array.from({ length: rows }, (_, p) => ({
-            row: Math.floor((start + p) / positions),
-            position: ((start + p) % positions) - start,
-          })),
+          spots: acrossRows(start, rows, positions),
         }));
         const choose = ([{ start, spots }, ...more]: typeof crossing): void => {
           if (more.length === 0) tile(spots);
@@ -371,11 +393,13 @@ class TileEmitter {
           );
       }),
     );
-    // What is left lies in the last row.
+    // What is left ends with the last row, and may begin some rows before.
     const lastRows = rowCount - Math.floor((rowCount - 1) / rowsPerItem) * rowsPerItem;
     for (const left of new Set([rowsPerItem, lastRows].map((n) => (n * positions) % rows))) {
       if (left === 0) continue;
-      m.when(m.compare('eq', rest, m.constant('i32', left)), () => tileAt(whole, (_, tile) => tile(neighbours(left))));
+      const start = (positions - (left % positions)) % positions;
+      const spots = acrossRows(start, left, positions);
+      m.when(m.compare('eq', rest, m.constant('i32', left)), () => tileAt(whole, (_, tile) => tile(spots)));
     }
   }
 
@@ -442,6 +466,11 @@ class TileEmitter {
               for (let v = 0; v < vectors; v++) m.multiplyAdd(part[p][v], value, panel[v]);
             });
           });
+          if (this.#ahead !== undefined) {
+            const bytes = parts.length * this.#fetched;
+            for (let line = 0; line < bytes; line += LINE_BYTES) m.prefetch(this.#ahead, line);
+            m.bump(this.#ahead, bytes);
+          }
           m.bump(pointer, parts.length * 4);
           m.bump(bPointer, parts.length * k.width * 4);
         });
@@ -574,6 +603,14 @@ interface Distance {
 }
 
 const FIRST: Distance = { row: 0, position: 0 };
+
+/** `count` positions one after the other through rows of `positions`, from position `start` of one on. */
+function acrossRows(start: number, count: number, positions: number): Distance[] {
+  return Array.from({ length: count }, (_, p) => ({
+    row: Math.floor((start + p) / positions),
+    position: ((start + p) % positions) - start,
+  }));
+}
 
 /** Neighbouring positions of a row. */
 function neighbours(count: number): Distance[] {
