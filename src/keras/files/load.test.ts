@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { readNpy } from '../../formats/npy.js';
 import { exportOnnx } from '../../formats/onnx/index.js';
 import { setDevice } from '../../graph/device.js';
+import { moduleFromConfig } from '../../nn/registry.js';
 import { reshape } from '../../ops/reshape.js';
 import { TEST_DEVICES } from '../../testing/devices.js';
 import { assertClose, type FixtureArray, fixturePath, fixtureTensor, readFixtures } from '../../testing/fixtures.js';
@@ -13,6 +14,7 @@ import { assertSame, NO_ONNX_RUNTIME, onnxRuntime } from '../../testing/onnxrunt
 import { sharedPath } from '../../testing/shared.js';
 import { writeTfjs } from '../../testing/write-tfjs.js';
 import * as tf from '../index.js';
+import { callModule } from '../modules.js';
 
 /** What `scripts/fixtures_keras_files.*` write beside the models. */
 interface Case {
@@ -172,6 +174,19 @@ test('a model that was loaded exports to ONNX: ONNX Runtime predicts the same', 
     if (outputs.length > 1) continue;
     const bytes = exportOnnx(model.module, { inputs: [x[0].shape] });
     await assertSame(bytes, x, outputs);
+  }
+});
+
+test('modules of models that were loaded are made again of their configurations', async () => {
+  for (const c of CASES) {
+    const model = await tf.loadKeras(file(`${c.name}.keras`));
+    const again = moduleFromConfig(JSON.parse(JSON.stringify(model.module.config())));
+    again.loadStateDict(model.module.stateDict());
+    const outputs = callModule('again', again.eval(), inputs(model, c));
+    c.y.forEach((expected, i) => {
+      assertClose(outputs[i], expected, 1e-5, `${c.name}, output ${i}`);
+    });
+    assert.deepEqual(again.config(), model.module.config());
   }
 });
 
