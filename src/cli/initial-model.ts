@@ -125,7 +125,7 @@ export function fineTuningDefaults(dataset: ImageDataset, frozen: boolean): Trai
     epochs: 10,
     batchSize: dataset.splits.train.count < 1000 ? 16 : 32,
     optimizer: 'adamw',
-    lr: frozen ? 1e-3 : 3e-4,
+    lr: frozen ? 5e-3 : 3e-4,
     weightDecay: 0.01,
     schedule: { type: 'cosine', warmup: 0.5 },
     labelSmoothing: 0,
