@@ -46,6 +46,11 @@ export interface CpuOptions {
   readonly cache?: boolean;
 }
 
+/**
+ * So many bytes of memory are asked for in large pages. Virtual machines that give free memory back to their host do so in large pages, and
+ * getting many of them again takes longer than many small ones.
+ */
+const LARGE_PAGES = 2 ** 28;
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
 const PARALLEL_WORK = 200_000;
 /** Programs that take one thread no more milliseconds than this are done by the calling one as long as it would wait for others to start. */
@@ -167,7 +172,7 @@ export class CpuDevice implements Device {
       winograd: options.winograd,
       shared: this.memory.shared,
     });
-    if (this.#backend.name !== 'wasm') preferLargePages(this.memory.memory, this.memory.limit);
+    if (this.#backend.name !== 'wasm') preferLargePages(this.memory.memory, Math.min(this.memory.limit, LARGE_PAGES));
     const threads = options.threads ?? defaultThreads();
     checkThreads('cpu device: threads', threads);
     this.#team = new ThreadPool(this.memory, threads);
