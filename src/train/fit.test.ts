@@ -138,6 +138,31 @@ test('goes on from every epoch and every step to the same bits as without a stop
   }
 });
 
+test('frozen parameters stay as they are, the others learn; a resume is told again', async () => {
+  const model = tinyModel();
+  const before = bitsOf(model);
+  let half: TrainingState | undefined;
+  const frozen = (name: string): boolean => !name.startsWith('fc.');
+  await fit(model, tinyData(), {
+    ...OPTIONS,
+    frozen,
+    onCheckpoint: (state) => {
+      half ??= state;
+    },
+  });
+  const parameters = model.namedParameters().map(([name]) => name);
+  const after = bitsOf(model);
+  for (const name of parameters) assert.equal(`${after[name]}` === `${before[name]}`, frozen(name), name);
+  const resumed = tinyModel(9);
+  await fit(resumed, tinyData(), { frozen, workers: 0, resume: half as TrainingState });
+  assert.deepEqual(bitsOf(resumed), after);
+  await assert.rejects(
+    fit(resumed, tinyData(), { workers: 0, resume: half as TrainingState }),
+    /not one of this model/,
+  );
+  await assert.rejects(fit(model, tinyData(), { ...OPTIONS, frozen: () => true }), /all parameters are frozen/);
+});
+
 test('a signal during validation stops at the end of the epoch, which is not lost', async () => {
   const data = tinyData(12, 6);
   const controller = new AbortController();
