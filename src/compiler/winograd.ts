@@ -109,7 +109,7 @@ function filterTiling(
   const channels = problem.channelsIn / parts[0] + problem.channelsOut / parts[1];
   const cached = Math.floor((share * machine.caches.l2) / (4 * points * channels));
   const all = Math.ceil((tileCount * phases) / chunks);
-  const blocks = Math.ceil(all / (machine.winogradTiles ?? Math.max(16, Math.min(cached, 64))));
+  const blocks = Math.ceil(all / (machine.winogradTiles ?? Math.max(16, Math.min(cached, 128))));
   return { outputs, tiles: Math.ceil(all / blocks), parts, chunks };
 }
 

@@ -250,6 +250,55 @@ test('extents of zero: no batch, no channels, no taps, nothing in or out', () =>
   }
 });
 
+test('filter gradients of lines, and of batches, that are longer than what the cache holds', () => {
+  const line = (input: number): SpatialAxis => ({ input, kernel: 3, output: input, stride: 1, dilation: 2, padLow: 2 });
+  const cases: Geometry[] = [
+    { batch: 2, groups: 1, channelsIn: 48, channelsOut: 40, axes: [line(700)] },
+    { batch: 8, groups: 1, channelsIn: 13, channelsOut: 21, axes: [line(1300)] },
+    { batch: 700, groups: 1, channelsIn: 48, channelsOut: 40, axes: [] },
+  ];
+  for (const geometry of cases) {
+    const [p, q] = ROLE_OPERANDS.filter.map((which) => contractionShape(geometry, which));
+    const { graph, inputs } = traceInputs([p, q], smallIntegers, ([a, b]) => [contract('filter', a, b, geometry)]);
+    const expected = referenceRun(graph, inputs).outputs;
+    for (const backend of BACKENDS.filter(({ machine }) => machine.tile.vectors === 2)) {
+      assertSame(runner.run(graph, inputs, { backend, threads: 2 }).outputs, expected, () => describeBackend(backend));
+    }
+  }
+});
+
+test('tiles of several rows, and across the ends of rows: images of every width', () => {
+  for (const width of [1, 2, 3, 4, 5, 6, 7, 9, 14]) {
+    const side = (input: number): SpatialAxis => ({
+      input,
+      kernel: 3,
+      output: input,
+      stride: 1,
+      dilation: 1,
+      padLow: 1,
+    });
+    const geometry: Geometry = {
+      batch: 2,
+      groups: 1,
+      channelsIn: 3,
+      channelsOut: 33,
+      axes: [side(7), side(width)],
+    };
+    const [p, q] = ROLE_OPERANDS.output.map((which) => contractionShape(geometry, which));
+    const { graph, inputs } = traceInputs([p, q, [2, 33, 7, width]], smallIntegers, ([a, b, c]) => [
+      relu(add(contract('output', a, b, geometry), c)),
+    ]);
+    const expected = referenceRun(graph, inputs).outputs;
+    for (const backend of BACKENDS.filter(({ machine }) => machine.tile.vectors === 2)) {
+      assertSame(
+        runner.run(graph, inputs, { backend }).outputs,
+        expected,
+        () => `${describeBackend(backend)}, ${width}`,
+      );
+    }
+  }
+});
+
 test('every register tile, in all roles: whole tiles, their edges and single elements', () => {
   const axes = [
     { input: 5, kernel: 3, output: 5, stride: 1, dilation: 1, padLow: 1 },

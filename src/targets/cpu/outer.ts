@@ -3,12 +3,14 @@ import { Arithmetic } from './arithmetic.js';
 import { groupedOuterCode } from './grouped-outer.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
-import type { Register, VectorMachine } from './machine.js';
+import type { Int, Register, VectorMachine } from './machine.js';
 import { winogradFilterCode } from './winograd-filter.js';
 
 /** Rows of both operands that are worked on together should stay in the second-level cache. */
 const BLOCK_BYTES = 160 * 1024;
 const ITEMS = 32;
+/** Chunks that are items enough: each goes through its operands once, with all taps and tiles for one block after the other. */
+const CHUNKS = 8;
 
 /**
  * Generates code for the filter gradient. A register tile holds `rows` neighbouring (tap, input channel) pairs × output
@@ -50,6 +52,10 @@ interface OuterPlan {
   /** Output rows worked on together. */
   readonly lines: number;
   readonly linesPerBlock: number;
+  /** Positions of a line, or of the batch where there are no lines, worked on together. */
+  readonly positionsPerBlock: number;
+  /** Runs of taps that every block is worked on with; undefined where they are items of their own. */
+  readonly tapsInside: readonly number[] | undefined;
   readonly itemExtents: readonly number[];
   readonly items: number;
 }
@@ -77,11 +83,16 @@ function planOuter(k: OuterKernel, [input, output]: readonly View[]): OuterPlan 
     outer.length > 0
       ? 4 * (outer[outer.length - 1].stride * input.strides[outer.length + 1] + output.strides[outer.length + 1])
       : 1;
+  const positions = last?.count ?? k.batch / k.chunks;
+  const [aStep, zStep] = positionSteps(k, input, output);
+  const most = Math.max(1, Math.floor(BLOCK_BYTES / (4 * (aStep + zStep))));
   const linesPerBlock = Math.max(1, Math.min(lines, Math.floor(BLOCK_BYTES / lineBytes)));
   const tapItems = tapAxes.map((axis, s) =>
     s === tapAxes.length - 1 ? Math.ceil(lastTaps / tapsTogether) : axis.taps,
   );
-  const itemExtents = [k.chunks, k.groups, ...tapItems, Math.ceil(rowTiles / rowTilesPerItem)];
+  const inside = k.chunks * k.groups >= CHUNKS && lastTaps % tapsTogether === 0;
+  const rowItems = inside ? 1 : Math.ceil(rowTiles / rowTilesPerItem);
+  const itemExtents = [k.chunks, k.groups, ...(inside ? tapItems.map(() => 1) : tapItems), rowItems];
   return {
     joined,
     tapAxes,
@@ -89,13 +100,21 @@ function planOuter(k: OuterKernel, [input, output]: readonly View[]): OuterPlan 
     rows,
     tapsTogether,
     rowTiles,
-    rowTilesPerItem,
+    rowTilesPerItem: inside ? rowTiles : rowTilesPerItem,
+    tapsInside: inside ? tapItems : undefined,
     blocks: Math.ceil(k.channelsOut / k.width),
     lines,
     linesPerBlock,
+    positionsPerBlock: Math.ceil(positions / Math.max(1, Math.ceil(positions / most))),
     itemExtents,
     items: itemExtents.reduce((a, b) => a * b, 1),
   };
+}
+
+/** Elements between neighbouring positions of a line, or of the batch where there are no lines. */
+function positionSteps({ axes }: OuterKernel, input: View, output: View): [a: number, z: number] {
+  const axis = axes.length === 0 ? 0 : 1 + axes.length;
+  return [(axes[axes.length - 1]?.stride ?? 1) * input.strides[axis], output.strides[axis]];
 }
 
 class OuterEmitter {
@@ -175,23 +194,24 @@ class OuterEmitter {
     const m = this.#m;
     const k = this.#k;
     const plan = this.#plan;
-    for (let tap = 0; tap < taps; tap++)
-      this.#clear(this.#a.plus(result, this.#tapOffsets(tap).target), firstTile, endTile);
+    this.#eachTap(result, (ofTap) => {
+      for (let tap = 0; tap < taps; tap++)
+        this.#clear(this.#a.plus(ofTap, this.#tapOffsets(tap).target), firstTile, endTile);
+    });
+    const tiles = (positions: (body: TileBody) => void): void =>
+      this.#eachTap(result, (ofTap, distance) =>
+        this.#tiles(ofTap, firstTile, endTile, taps, (body) =>
+          positions(distance === undefined ? body : { ...body, aOffset: m.binary('add', body.aOffset, distance) }),
+        ),
+      );
     const perChunk = k.batch / k.chunks;
     const firstElement = this.#a.times(chunk, perChunk);
     if (k.axes.length === 0) {
       // No spatial axes: positions are the batch.
       const at = (base: Register, view: View): Register =>
         this.#a.plus(base, this.#a.times(firstElement, view.strides[0] * 4));
-      this.#tiles(result, firstTile, endTile, taps, (body) =>
-        this.#positions(
-          body,
-          at(a, this.#input),
-          at(z, this.#output),
-          perChunk,
-          this.#input.strides[0],
-          this.#output.strides[0],
-        ),
+      this.#parts(perChunk, (part) =>
+        tiles((body) => this.#positions(body, at(a, this.#input), at(z, this.#output), part)),
       );
       return;
     }
@@ -201,7 +221,47 @@ class OuterEmitter {
       const gradient = this.#a.plus(z, this.#a.times(n, this.#output.strides[0] * 4));
       m.loop({ to: plan.lines, step: plan.linesPerBlock }, (line) => {
         const end = this.#a.atMost(this.#a.plus(line, plan.linesPerBlock), plan.lines);
-        this.#tiles(result, firstTile, endTile, taps, (body) => this.#lines(body, image, gradient, line, end));
+        this.#parts(k.axes[k.axes.length - 1].count, (part) =>
+          tiles((body) => this.#lines(body, image, gradient, line, end, part)),
+        );
+      });
+    });
+  }
+
+  /** Every run of taps of the item: where its results are, and how far its inputs are from those of the first, in bytes. */
+  #eachTap(result: Register, body: (result: Register, distance: Register | undefined) => void): void {
+    const { tapsInside, tapAxes, tapsTogether } = this.#plan;
+    if (tapsInside === undefined || tapsInside.every((count) => count === 1)) {
+      body(result, undefined);
+      return;
+    }
+    const a = this.#a;
+    this.#m.loop({ to: tapsInside.reduce((n, count) => n * count, 1) }, (index) => {
+      let target = result;
+      let distance: Register | undefined;
+      a.decode(index, tapsInside).forEach((position, s) => {
+        const tap = s === tapAxes.length - 1 ? a.times(position, tapsTogether) : position;
+        const step = a.times(tap, tapAxes[s].dilation * this.#input.strides[2 + s] * 4);
+        target = a.plus(target, a.times(tap, this.#result.strides[2 + s] * 4));
+        distance = distance === undefined ? step : a.plus(distance, step);
+      });
+      body(target, distance);
+    });
+  }
+
+  /** Parts of `count` positions whose operands stay in the cache. */
+  #parts(count: number, body: (part: Part) => void): void {
+    const m = this.#m;
+    const { positionsPerBlock } = this.#plan;
+    if (positionsPerBlock >= count) {
+      body({ from: undefined, length: count });
+      return;
+    }
+    m.loop({ to: count, step: positionsPerBlock }, (from) => {
+      const left = m.binary('sub', m.constant('i32', count), from);
+      body({
+        from,
+        length: count % positionsPerBlock === 0 ? positionsPerBlock : this.#a.atMost(left, positionsPerBlock),
       });
     });
   }
@@ -307,21 +367,12 @@ class OuterEmitter {
     });
   }
 
-  /** Output rows from ≤ line < to of one batch element, and all positions of each. */
-  #lines(body: TileBody, image: Register, gradient: Register, from: Register, to: Register): void {
+  /** Output rows from ≤ line < to of one batch element, and one part of the positions of each. */
+  #lines(body: TileBody, image: Register, gradient: Register, from: Register, to: Register, part: Part): void {
     const m = this.#m;
     const { axes } = this.#k;
     const outer = axes.slice(0, -1);
-    const last = axes[axes.length - 1];
-    const run = (a: Register, z: Register): void =>
-      this.#positions(
-        body,
-        a,
-        z,
-        last.count,
-        last.stride * this.#input.strides[1 + axes.length],
-        this.#output.strides[1 + axes.length],
-      );
+    const run = (a: Register, z: Register): void => this.#positions(body, a, z, part);
     if (outer.length === 0) {
       run(image, gradient);
       return;
@@ -341,16 +392,25 @@ class OuterEmitter {
     });
   }
 
-  #positions(body: TileBody, a: Register, z: Register, count: number, aStep: number, zStep: number): void {
+  #positions(body: TileBody, a: Register, z: Register, { from, length }: Part): void {
     const m = this.#m;
-    const aPointer = m.copy(this.#a.plus(a, body.aOffset));
-    const zPointer = m.copy(this.#a.plus(z, body.zOffset));
-    m.loop({ to: count }, () => {
+    const [aStep, zStep] = positionSteps(this.#k, this.#input, this.#output);
+    const start = (base: Register, step: number): Register =>
+      from === undefined ? base : this.#a.plus(base, this.#a.times(from, step * 4));
+    const aPointer = m.copy(this.#a.plus(start(a, aStep), body.aOffset));
+    const zPointer = m.copy(this.#a.plus(start(z, zStep), body.zOffset));
+    m.loop({ to: length }, () => {
       body.step(aPointer, zPointer);
       m.bump(aPointer, aStep * 4);
       m.bump(zPointer, zStep * 4);
     });
   }
+}
+
+/** Positions of a line that are worked on together: all, or `length` of them. */
+interface Part {
+  readonly from: Register | undefined;
+  readonly length: Int;
 }
 
 interface TileBody {
