@@ -15,6 +15,8 @@ export interface ByteSource {
    * @throws FileError where there are fewer.
    */
   read(position: number, length: number): Promise<Uint8Array>;
+  /** The same into `bytes`, as many as it has. */
+  readInto(position: number, bytes: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -48,6 +50,12 @@ function fileSource(path: string, handle: FileHandle, size: number): ByteSource 
     async read(position, length) {
       checkRange(path, size, position, length);
       const bytes = new Uint8Array(length);
+      await this.readInto(position, bytes);
+      return bytes;
+    },
+    async readInto(position, bytes) {
+      const { length } = bytes;
+      checkRange(path, size, position, length);
       try {
         for (let at = 0; at < length; ) {
           const { bytesRead } = await handle.read(bytes, at, Math.min(length - at, 2 ** 30), position + at);
@@ -57,7 +65,6 @@ function fileSource(path: string, handle: FileHandle, size: number): ByteSource 
       } catch (error) {
         throw readError(path, error);
       }
-      return bytes;
     },
     close: () => handle.close(),
   };
@@ -77,6 +84,10 @@ export function memorySource(bytes: Uint8Array, where: string): ByteSource {
     async read(position, length) {
       checkRange(where, bytes.length, position, length);
       return new Uint8Array(bytes.subarray(position, position + length));
+    },
+    async readInto(position, into) {
+      checkRange(where, bytes.length, position, into.length);
+      into.set(bytes.subarray(position, position + into.length));
     },
     close: async () => undefined,
   };

@@ -4,9 +4,9 @@ import { init, type LayerConfig, type Module, moduleFromConfig } from '../nn/ind
 import { loadModuleTypes } from '../nn/registry.js';
 import { DTYPES } from '../tensor/dtype.js';
 import { FileError, GaborError } from '../tensor/errors.js';
-import { formatShape, sameShape } from '../tensor/shape.js';
+import { formatShape, sameShape, sizeOf, type TensorType } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { HostTensor, Preprocessing } from '../train/index.js';
+import type { Preprocessing } from '../train/index.js';
 import type { ModelPort } from './model-port.js';
 
 /** What a model file says about the model beside its weights. All of it may be missing. */
@@ -232,9 +232,9 @@ export async function buildModel(path: string, config: LayerConfig, available: n
 }
 
 /** Numbers in all tensors. */
-export function numbersIn(tensors: Iterable<HostTensor>): number {
+export function numbersIn(tensors: Iterable<TensorType>): number {
   let total = 0;
-  for (const { data } of tensors) total += data.length;
+  for (const { shape } of tensors) total += sizeOf(shape);
   return total;
 }
 
@@ -243,7 +243,7 @@ export function checkTensors(
   path: string,
   what: string,
   wanted: Readonly<Record<string, Tensor>>,
-  found: Readonly<Record<string, HostTensor>>,
+  found: Readonly<Record<string, TensorType>>,
 ): void {
   const list = (names: readonly string[]): string =>
     names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');

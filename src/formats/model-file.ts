@@ -1,6 +1,7 @@
 import type { Module } from '../nn/index.js';
 import { checkOptions } from '../tensor/errors.js';
 import { toHost } from '../train/host-tensor.js';
+import { withFile } from './byte-source.js';
 import {
   buildModel,
   checkTensors,
@@ -10,7 +11,8 @@ import {
   numbersIn,
   parseDescription,
 } from './model-description.js';
-import { readSafetensors, type SafetensorsOptions, writeSafetensors } from './safetensors.js';
+import { openSafetensors, type SafetensorsOptions, writeSafetensors } from './safetensors.js';
+import { fillTensors } from './weight-source.js';
 
 /** Prefixes of tensor names in a checkpoint. */
 export const MODEL_PREFIX = 'model.';
@@ -45,13 +47,16 @@ export async function saveModel(
  * @throws FileError for a file that is missing, cut short, has unknown layers, or tensors that do not fit the architecture.
  */
 export async function loadModel(path: string): Promise<SavedModel> {
-  const { metadata, tensors } = await readSafetensors(path);
-  const { kind, config, extra, ...facts } = parseDescription(path, metadata);
-  const model = await buildModel(path, config, numbersIn(tensors.values()));
-  const found = withoutPrefix(tensors, kind === 'checkpoint' ? MODEL_PREFIX : '');
-  checkTensors(path, 'the model', model.stateDict(), found);
-  model.loadStateDict(found);
-  return { model: model.eval(), metadata: extra, ...facts };
+  return withFile(path, async (file) => {
+    const { metadata, entries } = await openSafetensors(file);
+    const { kind, config, extra, ...facts } = parseDescription(path, metadata);
+    const model = await buildModel(path, config, numbersIn(entries.values()));
+    const found = withoutPrefix(entries, kind === 'checkpoint' ? MODEL_PREFIX : '');
+    const state = model.stateDict();
+    checkTensors(path, 'the model', state, found);
+    await fillTensors(Object.entries(found).map(([name, entry]) => [state[name], entry]));
+    return { model: model.eval(), metadata: extra, ...facts };
+  });
 }
 
 /** The entries whose names begin with `prefix`, without it. */

@@ -183,6 +183,10 @@ export async function openSafetensors(source: ByteSource): Promise<WeightSource>
           dtype: ELEMENTS[entry.dtype].dtype,
           shape: entry.shape,
           read: () => readEntry(source, dataStart, entry),
+          ...(entry.dtype === 'F32' &&
+            LITTLE_ENDIAN && {
+              readInto: (bytes: Uint8Array) => source.readInto(dataStart + entry.begin, bytes),
+            }),
         },
       ]),
     ),

@@ -8,7 +8,7 @@ import { openFile } from './byte-source.js';
 import { openNpz } from './npz.js';
 import { openPytorch } from './pytorch/checkpoint.js';
 import { openSafetensors } from './safetensors.js';
-import type { WeightEntry, WeightSource } from './weight-source.js';
+import { fillTensors, type WeightEntry, type WeightSource } from './weight-source.js';
 import { isZip, openZip } from './zip.js';
 
 /** A path, an open file, or tensors by name. */
@@ -115,7 +115,7 @@ export async function loadWeights(
     const targets = module.stateDict();
     const { report, plan } = match(source, targets, options);
     if (options.strict ?? true) checkReport(`${source.where}: the weights do not fit ${module.type}`, report);
-    for (const [name, entry] of plan) targets[name].write((await entry.read()).data);
+    await fillTensors(plan.map(([name, entry]) => [targets[name], entry]));
     return report;
   } finally {
     if (typeof input === 'string') await source.close();

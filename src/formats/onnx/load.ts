@@ -4,6 +4,7 @@ import { DTYPES } from '../../tensor/dtype.js';
 import { checkOptions, FileError, OptionError } from '../../tensor/errors.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { LITTLE_ENDIAN } from '../elements.js';
+import { Lanes } from '../lanes.js';
 import type { Siblings } from '../siblings.js';
 import { type Uses, usesOf, weightConstants } from './analysis.js';
 import { checkOperators, opsetOf } from './check.js';
@@ -116,9 +117,10 @@ async function readWeights(
     if (found !== undefined && !isConstant && type === 'float' && LITTLE_ENDIAN) {
       const storage = getDevice().allocate({ dtype, shape });
       const held = Tensor.fromStorage(storage);
-      if (storage.fill !== undefined) {
+      const { fill } = storage;
+      if (fill !== undefined) {
         hold(held);
-        await reads.add(() => storage.fill?.(async (bytes) => void (await found.read(proto, at, bytes))));
+        await reads.add(() => fill.call(storage, async (bytes) => void (await found.read(proto, at, bytes))));
         continue;
       }
       held.dispose();
@@ -135,31 +137,4 @@ async function readWeights(
   }
   await reads.finish();
   return { weights, constants };
-}
-
-/** Tensors that are read at the same time. */
-const LANES = 4;
-
-/** Does several things at a time: reading files takes turns with waiting for them. */
-class Lanes {
-  readonly #pending = new Set<Promise<void>>();
-  #failure: { readonly error: unknown } | undefined;
-
-  /** Starts something, once there is a place for it. */
-  async add(start: () => Promise<void> | undefined): Promise<void> {
-    while (this.#pending.size >= LANES) await Promise.race(this.#pending);
-    if (this.#failure !== undefined) await this.finish();
-    const done: Promise<void> = Promise.resolve(start())
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#pending.delete(done));
-    this.#pending.add(done);
-  }
-
-  /** Waits for everything. @throws what failed first */
-  async finish(): Promise<void> {
-    await Promise.all(this.#pending);
-    if (this.#failure !== undefined) throw this.#failure.error;
-  }
 }
