@@ -254,3 +254,24 @@ test('random sequences of writes, updates and runs give what programs that run f
     { numRuns: RUNS },
   );
 });
+
+for (const options of KINDS.slice(0, 4)) {
+  test(`a filter that was read into its memory is prepared again, ${JSON.stringify(options)}`, async () => {
+    onDevice(options);
+    const [x, w] = [normal(IMAGE, 1), normal(FILTER, 2)];
+    const program = compile((a: Tensor) => layer(a, w));
+    take(program.sync(x));
+    for (const seed of [3, 4]) {
+      const contents = values(FILTER, seed);
+      await w.storage.fill?.(async (bytes) => {
+        // Parts at a time, as files come.
+        const from = new Uint8Array(contents.buffer);
+        bytes.set(from.subarray(0, 1000));
+        await new Promise((resolve) => setImmediate(resolve));
+        bytes.set(from.subarray(1000), 1000);
+      });
+      assert.deepEqual(w.data(), contents);
+      assert.deepEqual(take(program.sync(x)), anew(layer, x, tensor(contents, { shape: FILTER })));
+    }
+  });
+}
