@@ -86,12 +86,8 @@ before(async () => {
   network.add(layers.dense({ units: 3, activation: 'softmax' }));
   writeFileSync(keras, exportOnnx(network.module, { inputs: [[1, 16, 16, 1]], dynamicBatch: true }));
   writeFileSync(names, `${CLASSES.join('\n')}\n`);
-});
-
-test('run: outputs of an ONNX model in its order, inputs by order and by name, on every device', async () => {
-  const model = at('two.onnx');
   writeFileSync(
-    model,
+    at('two.onnx'),
     onnxBytes({
       inputs: { a: ['n', 2], 'b=c': ['n', 2] },
       outputs: ['y/1:0', '10', '2'],
@@ -102,9 +98,13 @@ test('run: outputs of an ONNX model in its order, inputs by order and by name, o
       ],
     }),
   );
+  await writeNpy(at('a.npy'), numbers([3, 2], 1));
+  await writeNpy(at('b.npy'), numbers([3, 2], 2));
+});
+
+test('run: outputs of an ONNX model in its order, inputs by order and by name, on every device', async () => {
+  const model = at('two.onnx');
   const [a, b] = [numbers([3, 2], 1), numbers([3, 2], 2)];
-  await writeNpy(at('a.npy'), a);
-  await writeNpy(at('b.npy'), b);
   await writeNpz(at('ab.npz'), { 'b=c': b, a });
   const result = await gabor(['run', model, '--input', 'a.npy', 'b.npy', '--output', 'out', '--json'], { cwd: home });
   assert.equal(result.status, 0, result.stderr);
@@ -477,6 +477,11 @@ test('train --init goes on with a network: its own classes, or others with a new
     await inside('train', '--resume', '--out', at('head'), '--init', digits, '--epochs', '9'),
     2,
     /--init .*digits\.onnx.*\(the checkpoint has .*keras\.onnx/,
+  );
+  assertFails(
+    await inside('train', '--resume', '--out', at('head'), '--preprocessing', 'unit'),
+    2,
+    /--preprocessing: --resume takes the preprocessing of the checkpoint/,
   );
 });
 

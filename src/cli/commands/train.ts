@@ -66,7 +66,7 @@ export async function train(flags: TrainFlags, output: Output): Promise<number> 
   if (!resumed && flags.data === undefined) {
     throw new UsageError('--data is missing: give a folder of images, or --data strokes for the built-in digits');
   }
-  if (!resumed) checkInitFlags(flags);
+  checkInitFlags(flags);
   const device = useDevice(flags.device, flags.threads, flags.tune);
   const plan = resumed
     ? await planResume(flags, view)
@@ -93,13 +93,17 @@ async function planNew(flags: TrainFlags, view: TrainView): Promise<Plan> {
   return { folder, record, dataset, model, training, checkpoint: undefined };
 }
 
-/** What says something about the model of --init. */
-function checkInitFlags({ init, freeze, preprocessing, mean, std }: TrainFlags): void {
-  if (init !== undefined) return;
-  const given = Object.entries({ freeze, preprocessing, mean, std }).find(([, value]) => value !== undefined);
-  if (given === undefined) return;
+/** What says something about the model of --init. A checkpoint has it all. */
+function checkInitFlags({ init, freeze, preprocessing, mean, std, resume }: TrainFlags): void {
+  const pictures = Object.entries({ preprocessing, mean, std }).find(([, value]) => value !== undefined)?.[0];
+  if (resume === true) {
+    if (pictures === undefined) return;
+    throw new UsageError(`--${pictures}: --resume takes the preprocessing of the checkpoint; leave it out`);
+  }
+  const given = freeze === undefined ? pictures : 'freeze';
+  if (init !== undefined || given === undefined) return;
   throw new UsageError(
-    `--${given[0]} belongs to --init; a new model ${given[0] === 'freeze' ? 'has nothing learnt to keep' : 'takes mean and deviation of the images'}`,
+    `--${given} belongs to --init; a new model ${given === 'freeze' ? 'has nothing learnt to keep' : 'takes mean and deviation of the images'}`,
   );
 }
 
