@@ -300,7 +300,13 @@ test('operators outside of functions are compiled once per signature', () => {
 test('tensors of another device are refused', () => {
   const elsewhere: Device = {
     name: 'elsewhere',
-    allocate: (type) => ({ type, read: () => new Float32Array(1), write: () => undefined, dispose: () => undefined }),
+    allocate: (type) => ({
+      type,
+      read: () => new Float32Array(1),
+      write: () => undefined,
+      clear: () => undefined,
+      dispose: () => undefined,
+    }),
     compile: () => {
       throw new Error('unused');
     },

@@ -21,7 +21,13 @@ export interface ModelCosts {
 /** Tensors have shapes and no memory; nothing runs. */
 const SHAPES_ONLY: Device = {
   name: 'shapes only',
-  allocate: (type) => ({ type, read: () => allocateArray(type.dtype, sizeOf(type.shape)), write() {}, dispose() {} }),
+  allocate: (type) => ({
+    type,
+    read: () => allocateArray(type.dtype, sizeOf(type.shape)),
+    write() {},
+    clear() {},
+    dispose() {},
+  }),
   compile: () => {
     throw new InternalError('a network is traced for its costs, not run');
   },

@@ -111,7 +111,9 @@ function flattenInto(data: NestedNumbers, flat: number[]): number[] {
 /** Data of zeros. Inside a traced function prefer {@link full}. */
 export function zeros(shape: Shape, dtype: DType = 'f32'): Tensor {
   checkShape('zeros', shape);
-  return tensor(allocateArray(dtype, sizeOf(shape)), { shape, dtype });
+  const storage = getDevice().allocate({ dtype, shape: [...shape] });
+  storage.clear();
+  return Tensor.fromStorage(storage);
 }
 
 export function ones(shape: Shape, dtype: DType = 'f32'): Tensor {

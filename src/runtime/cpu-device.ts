@@ -117,6 +117,11 @@ class CpuStorage implements Storage {
     this.#view().set(data);
   }
 
+  clear(): void {
+    this.changed();
+    this.#view().fill(0);
+  }
+
   dispose(): void {
     if (this.#address === 0) return;
     this.#device.release(this.#address);

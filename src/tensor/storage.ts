@@ -8,6 +8,8 @@ export interface Storage {
   read(): TypedArray;
   /** Replaces all elements. */
   write(data: ArrayLike<number>): void;
+  /** Sets all elements to zero, without an array of zeros. */
+  clear(): void;
   /**
    * Lets `fill` write the elements where they lie: their bytes, row-major and in the byte order of this machine. Only where that memory can be
    * written to while other things happen; elsewhere use {@link write}. Nobody may use the tensor meanwhile.

@@ -29,6 +29,10 @@ class HostStorage implements Storage {
     this.data.set(data);
   }
 
+  clear(): void {
+    this.data.fill(0);
+  }
+
   dispose(): void {
     this.#data = undefined;
   }
