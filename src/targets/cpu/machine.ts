@@ -55,6 +55,8 @@ export interface VectorMachine {
   readonly vectorRegisters: number;
   /** Whether `multiplyAdd` rounds once. */
   readonly fusedMultiplyAdd: boolean;
+  /** Whether all loads of an iteration of a loop come before its arithmetic, so that everything loaded needs a register at once. */
+  readonly loadsFirst: boolean;
   /** Whether `prefetch` does anything. */
   readonly prefetches: boolean;
 

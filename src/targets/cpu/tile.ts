@@ -447,8 +447,10 @@ class TileEmitter {
     const vectors = Math.ceil(channels / lanes);
     const zeros = (): Register[][] =>
       spots.map(() => Array.from({ length: vectors }, () => m.copy(m.constant('f32', 0, true))));
-    // Few sums wait for each other's additions: they are made in two halves.
-    const halves = spots.length * vectors <= FEW_SUMS ? [zeros(), zeros()] : [zeros()];
+    // Few sums wait for each other's additions: they are made in two halves, where there are registers for these.
+    const count = spots.length * vectors;
+    const registers = m.loadsFirst ? 2 * (count + vectors + spots.length) : 2 * count + vectors + 1;
+    const halves = count <= FEW_SUMS && registers < m.vectorRegisters ? [zeros(), zeros()] : [zeros()];
     const [sums, others] = halves;
     const step = this.#positionStep();
     const offsets = spots.map(({ row, position }) => ((row === 0 ? 0 : row * this.#rowStep()) + position * step) * 4);

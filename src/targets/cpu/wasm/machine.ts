@@ -14,6 +14,7 @@ import { emitBarrier } from './barrier.js';
 import { signedLeb, unsignedLeb } from './encoder.js';
 import type { FunctionBuilder, Item, WasmRegister } from './function.js';
 import { EMPTY_BLOCK, Misc, Op, PREFIX_MISC, PREFIX_SIMD, Simd } from './opcodes.js';
+import { wasmEngine } from './tiles.js';
 
 /** f32 elements in a v128. */
 export const WASM_LANES = 4;
@@ -113,6 +114,7 @@ export class WasmMachine implements VectorMachine {
   readonly lanes: number = WASM_LANES;
   readonly vectorRegisters: number = WASM_VECTOR_REGISTERS;
   readonly fusedMultiplyAdd: boolean;
+  readonly loadsFirst: boolean = wasmEngine().loadsFirst;
   readonly prefetches: boolean = false;
   readonly #f: FunctionBuilder;
   readonly #options: WasmMachineOptions;

@@ -36,6 +36,7 @@ export class X64Machine implements VectorMachine {
   readonly lanes: number;
   readonly vectorRegisters: number;
   readonly fusedMultiplyAdd: boolean = true;
+  readonly loadsFirst: boolean = false;
   readonly prefetches: boolean = true;
   readonly #f: Recording;
   readonly #parametersOf: (callee: FunctionId) => number;
