@@ -194,13 +194,16 @@ class OuterEmitter {
     const m = this.#m;
     const k = this.#k;
     const plan = this.#plan;
-    this.#eachTap(result, (ofTap) => {
-      for (let tap = 0; tap < taps; tap++)
-        this.#clear(this.#a.plus(ofTap, this.#tapOffsets(tap).target), firstTile, endTile);
-    });
+    const alone = this.#oneBlock();
+    if (!alone) {
+      this.#eachTap(result, (ofTap) => {
+        for (let tap = 0; tap < taps; tap++)
+          this.#clear(this.#a.plus(ofTap, this.#tapOffsets(tap).target), firstTile, endTile);
+      });
+    }
     const tiles = (positions: (body: TileBody) => void): void =>
       this.#eachTap(result, (ofTap, distance) =>
-        this.#tiles(ofTap, firstTile, endTile, taps, (body) =>
+        this.#tiles(ofTap, firstTile, endTile, taps, alone, (body) =>
           positions(distance === undefined ? body : { ...body, aOffset: m.binary('add', body.aOffset, distance) }),
         ),
       );
@@ -226,6 +229,15 @@ class OuterEmitter {
         );
       });
     });
+  }
+
+  /** Whether an item is done with every tile at once, so that there are no sums to add to. */
+  #oneBlock(): boolean {
+    const { batch, chunks, axes } = this.#k;
+    const { lines, linesPerBlock, positionsPerBlock } = this.#plan;
+    const perChunk = batch / chunks;
+    if (axes.length === 0) return perChunk <= positionsPerBlock;
+    return perChunk === 1 && lines === linesPerBlock && axes[axes.length - 1].count <= positionsPerBlock;
   }
 
   /** Every run of taps of the item: where its results are, and how far its inputs are from those of the first, in bytes. */
@@ -288,17 +300,25 @@ class OuterEmitter {
       this.#a.times(endTile, rows * channelsOut),
       m.constant('i32', this.#plan.run * channelsOut),
     );
-    m.loop({ from, to }, (i) => {
+    const rest = m.binary('sub', to, m.remainder(m.binary('sub', to, from), m.lanes));
+    m.loop({ from, to: rest, step: m.lanes }, (i) => {
+      m.store(m.constant('f32', 0, true), this.#a.plus(result, this.#a.times(i, 4)));
+    });
+    m.loop({ from: rest, to }, (i) => {
       m.store(m.constant('f32', 0), this.#a.plus(result, this.#a.times(i, 4)));
     });
   }
 
-  /** Every register tile of the item over one block of positions, which `positions` loops over. */
+  /**
+   * Every register tile of the item over one block of positions, which `positions` loops over.
+   * @param alone whether there is no other block, whose sums would have to be added.
+   */
   #tiles(
     result: Register,
     firstTile: Register,
     endTile: Register,
     taps: number,
+    alone: boolean,
     positions: (body: TileBody) => void,
   ): void {
     const m = this.#m;
@@ -311,7 +331,7 @@ class OuterEmitter {
       const panel = (index: Register, channels: number): void => {
         const target = this.#a.plus(rowResult, this.#a.times(index, k.width * 4));
         const zOffset = this.#a.times(index, k.width * 4);
-        this.#tile(target, taps, rows, channels, aOffset, zOffset, positions);
+        this.#tile(target, taps, rows, channels, aOffset, zOffset, alone, positions);
       };
       const lastChannels = k.channelsOut - (plan.blocks - 1) * k.width;
       const whole = lastChannels === k.width ? plan.blocks : plan.blocks - 1;
@@ -336,6 +356,7 @@ class OuterEmitter {
     channels: number,
     aOffset: Register,
     zOffset: Register,
+    alone: boolean,
     positions: (body: TileBody) => void,
   ): void {
     const m = this.#m;
@@ -347,7 +368,9 @@ class OuterEmitter {
       this.#tapOffsets(Math.floor(r / rows)).target + ((r % rows) * k.channelsOut + v * lanes) * 4;
     const count = (v: number): number => Math.min(lanes, channels - v * lanes);
     const sums = Array.from({ length: taps * rows }, (_, r) =>
-      Array.from({ length: vectors }, (_, v) => m.copy(m.load('f32', true, target, at(r, v), count(v)))),
+      Array.from({ length: vectors }, (_, v) =>
+        m.copy(alone ? m.constant('f32', 0, true) : m.load('f32', true, target, at(r, v), count(v))),
+      ),
     );
     positions({
       aOffset,
