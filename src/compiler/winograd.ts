@@ -199,9 +199,26 @@ function winogradCost(problem: DenseProblem, machine: MachineDescription, choice
   // Adds and multiplications of a transform, and its loads and stores.
   const transform = points * (2.5 * tiledAxes + 2);
   const transforms = tileCount * transform * (vectorsIn + vectorsOut);
-  const items = groups * phases * blocks * panels;
-  const uneven = THREADS.reduce((sum, n) => sum + (Math.ceil(items / n) * n) / items, 0) / THREADS.length;
-  return uneven * groups * phases * (overlap(products, streamed) + transforms);
+  const whole = overlap(products, streamed) + transforms;
+  return unevenness(groups * phases, tileCount, tiles, panels) * groups * phases * whole;
+}
+
+/** How much longer than its equal share the slowest thread needs, in the mean over {@link THREADS}: items are panels of blocks of tiles. */
+function unevenness(units: number, tileCount: number, tiles: number, panels: number): number {
+  const blocks = Math.ceil(tileCount / tiles);
+  /** Tiles times panels of the first so many items. */
+  const work = (items: number): number => {
+    const before = Math.floor(items / panels);
+    const inUnit = before % blocks;
+    const done = Math.floor(before / blocks) * tileCount + inUnit * tiles;
+    return done * panels + (items % panels) * Math.min(tiles, tileCount - inUnit * tiles);
+  };
+  const items = units * blocks * panels;
+  const slowest = (threads: number): number => {
+    const ends = Array.from({ length: threads + 1 }, (_, t) => work(Math.floor((t * items) / threads)));
+    return (Math.max(...ends.slice(1).map((end, t) => end - ends[t])) * threads) / (units * tileCount * panels);
+  };
+  return THREADS.reduce((sum, threads) => sum + slowest(threads), 0) / THREADS.length;
 }
 
 function directCost(
