@@ -4,7 +4,8 @@ import { setDevice } from '../graph/device.js';
 import { assign, trace } from '../graph/trace.js';
 import { conv2d } from '../ops/conv.js';
 import { matmul } from '../ops/convolution.js';
-import { tensor } from '../ops/create.js';
+import { ones, tensor } from '../ops/create.js';
+import { channelDropout } from '../ops/dropout.js';
 import { add, div, mul, relu, sqrt } from '../ops/elementwise.js';
 import { reshape } from '../ops/reshape.js';
 import { ReferenceDevice } from '../targets/reference/device.js';
@@ -67,6 +68,12 @@ test('what is computed of parameters alone and read for every position is prepar
   // Not where it is an output, too.
   const both = compiled({ x, w, scale, variance }, () => [normalized(), div(scale, sqrt(add(variance, 1e-5)))]);
   assert.deepEqual(Object.keys(both.prepared), ['w']);
+});
+
+test('expressions whose text would be endless are prepared as quickly as others', () => {
+  const [x, key] = [zeros(1, 5, 4, 4), tensor(Int32Array.of(3, 4))];
+  const { prepared } = compiled({ x, key }, () => [mul(x, channelDropout(ones([1, 5, 4, 4]), key, 0.5))]);
+  assert.deepEqual(Object.keys(prepared), ['key']);
 });
 
 test('the transformed filters of Winograd are kept, the packed ones in between are not', () => {

@@ -2,6 +2,7 @@ import { ownOperands } from '../kernel/tile.js';
 import { evaluations } from './fuse.js';
 import { bytesOf } from './memory.js';
 import { type Buffer, type Preparation, rootBuffer, type Step, type Steps } from './steps.js';
+import { Structures } from './structure.js';
 
 /** What is kept between runs takes at most so much memory per program; filters beyond are packed in every run. */
 export const PREPARED_BYTES: number = 2 ** 30;
@@ -52,7 +53,9 @@ function mergeEqual(steps: readonly Step[]): { step(step: Step): Step | undefine
   for (const { operands } of steps) {
     for (const operand of operands) if (operand.alias !== undefined) aliased.add(rootBuffer(operand));
   }
-  const found = new Map<string, Step>();
+  // Not text: an expression names shared parts as often as they are used.
+  const structures = new Structures();
+  const found = new Map<number, Step>();
   const replaced = new Map<Buffer, Buffer>();
   const reader = (step: Step): Step =>
     step.operands.some((operand) => replaced.has(operand))
@@ -65,7 +68,7 @@ function mergeEqual(steps: readonly Step[]): { step(step: Step): Step | undefine
       if (step.results.some((result) => aliased.has(result))) return step;
       const operands = step.operands.map(({ id }) => id);
       const results = step.results.map(({ type, order }) => ({ type, order }));
-      const key = JSON.stringify({ kernel: step.kernel, operands, results }, exactNumbers);
+      const key = structures.numberOf([step.kernel, operands, results]);
       const first = found.get(key);
       if (first === undefined) {
         found.set(key, step);
@@ -77,13 +80,6 @@ function mergeEqual(steps: readonly Step[]): { step(step: Step): Step | undefine
       return undefined;
     },
   };
-}
-
-/** JSON has no infinities, NaN and -0. */
-function exactNumbers(_key: string, value: unknown): unknown {
-  return typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))
-    ? { number: `${1 / value} ${value}` }
-    : value;
 }
 
 /** The inputs whose memory a program writes, after updates have been resolved. */

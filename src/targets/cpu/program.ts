@@ -9,6 +9,7 @@ import {
   type Step,
   stridesOf,
 } from '../../compiler/steps.js';
+import { Structures } from '../../compiler/structure.js';
 import { InternalError } from '../../tensor/errors.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
@@ -16,7 +17,6 @@ import type { Assembler, FunctionId, Register, VectorMachine } from './machine.j
 import { mixCode } from './mix.js';
 import { nestCode } from './nest.js';
 import { outerCode } from './outer.js';
-import { Structures } from './structure.js';
 import { tileCode } from './tile.js';
 
 // A program's table: 64 bytes for its barrier; pointers to the arena, the threads' own memory, the inputs and the outputs; flags.
