@@ -36,9 +36,9 @@ interface Rebuilt {
 async function rebuild(path: string, shown: string, { architecture, classes, input }: Architecture): Promise<Rebuilt> {
   if (architecture === undefined) {
     const parts = shown.split(/[/\\]/).slice(-2);
-    const near = parts.flatMap((part) => nearest(part.replace(/\.[^.]*$/, ''), Object.keys(MODELS), 3));
+    const near = new Set(parts.flatMap((part) => nearest(part.replace(/\.[^.]*$/, ''), Object.keys(MODELS), 3)));
     throw new FileError(
-      `${shown}: holds weights alone, no architecture. Name the built-in network that they are of (architecture, on the command line --model${near.length > 0 ? `; perhaps ${near.join(' or ')}` : ''}; all: gabor models), or build it in code and use loadWeights`,
+      `${shown}: holds weights alone, no architecture. Name the built-in network that they are of (architecture, on the command line --model${near.size > 0 ? `; perhaps ${[...near].join(' or ')}` : ''}; all: gabor models), or build it in code and use loadWeights`,
     );
   }
   const entry = findModel(architecture);

@@ -1,10 +1,11 @@
+import { preprocessingProblem } from '../formats/model-description.js';
 import type { ModelPort } from '../formats/model-port.js';
 import { type Compiled, compile } from '../graph/compile.js';
 import type { Module } from '../nn/module.js';
 import type { DType } from '../tensor/dtype.js';
 import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { Tensor, tensorOf } from '../tensor/tensor.js';
 import { Classifier } from '../train/classifier.js';
 import { inMode } from '../train/forward.js';
 import type { Preprocessing } from '../train/preprocessing.js';
@@ -89,6 +90,10 @@ export class LoadedModel {
    */
   async run(inputs: ModelInputs): Promise<Record<string, Tensor>> {
     const list = this.#listed(inputs);
+    for (const [i, x] of list.entries()) {
+      if (x instanceof Tensor) continue;
+      throw new OptionError(`the input "${this.inputs[i].name}" must be a tensor; ${tensorOf(x)}`);
+    }
     this.#check(list);
     const { model } = this;
     if (runs(model)) return model.run(list);
@@ -100,6 +105,9 @@ export class LoadedModel {
 
   #listed(inputs: ModelInputs): readonly Tensor[] {
     const takes = `; ${this.path} takes ${ports(this.inputs)}`;
+    if (typeof inputs !== 'object' || inputs === null || inputs instanceof Tensor || ArrayBuffer.isView(inputs)) {
+      throw new OptionError(`inputs are a list of tensors, or tensors by name${takes}`);
+    }
     if (Array.isArray(inputs)) {
       if (inputs.length === this.inputs.length) return inputs as readonly Tensor[];
       throw new OptionError(`${count(inputs.length)} given, ${this.inputs.length} needed${takes}`);
@@ -197,6 +205,12 @@ export class LoadedModel {
     if (preprocessing === undefined) {
       throw new OptionError(
         `${this.path}: does not say how pictures become its input; give the preprocessing (on the command line: --preprocessing imagenet, or --mean and --std)`,
+      );
+    }
+    const problem = preprocessingProblem(preprocessing);
+    if (problem !== undefined) {
+      throw new OptionError(
+        `${this.path}: preprocessing ${problem}; for ImageNet it is { channels: 3, height: 224, width: 224, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }`,
       );
     }
     const adapted =

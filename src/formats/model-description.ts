@@ -124,24 +124,30 @@ function checkClasses(path: string, value: unknown): string[] {
 }
 
 function checkPreprocessing(path: string, value: unknown): Preprocessing {
-  const bad = (what: string): FileError => new FileError(`${path}: the metadata "preprocessing" ${what}`);
-  if (typeof value !== 'object' || value === null) throw bad('must be an object');
+  const problem = preprocessingProblem(value);
+  if (problem !== undefined) throw new FileError(`${path}: the metadata "preprocessing" ${problem}`);
+  return value as Preprocessing;
+}
+
+/** Why a value is no preprocessing; undefined where it is one. */
+export function preprocessingProblem(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null) return 'must be an object';
   const { channels, height, width, mean, std, fit, background } = value as Partial<Preprocessing>;
-  if (channels !== 1 && channels !== 3) throw bad(`has ${String(channels)} channels, expected 1 or 3`);
+  if (channels !== 1 && channels !== 3) return `has ${String(channels)} channels, expected 1 or 3`;
   for (const side of [height, width]) {
-    if (!(Number.isSafeInteger(side) && (side as number) >= 1)) throw bad(`has a size of ${height}×${width}`);
+    if (!(Number.isSafeInteger(side) && (side as number) >= 1)) return `has a size of ${height}×${width}`;
   }
   for (const list of [mean, std]) {
     if (!Array.isArray(list) || list.length !== channels || !list.every(Number.isFinite)) {
-      throw bad(`must have ${channels} numbers each in "mean" and "std"`);
+      return `must have ${channels} numbers each in "mean" and "std"`;
     }
   }
-  if (!std?.every((deviation) => deviation > 0)) throw bad('has a standard deviation that is not positive');
-  if (fit !== undefined && !['crop', 'stretch', 'pad'].includes(fit)) throw bad(`has the unknown fit "${fit}"`);
+  if (!std?.every((deviation) => deviation > 0)) return 'has a standard deviation that is not positive';
+  if (fit !== undefined && !['crop', 'stretch', 'pad'].includes(fit)) return `has the unknown fit "${fit}"`;
   if (background !== undefined && !(Number.isFinite(background?.mean) && Number.isFinite(background?.deviation))) {
-    throw bad('has a "background" without mean and deviation');
+    return 'has a "background" without mean and deviation';
   }
-  return value as Preprocessing;
+  return undefined;
 }
 
 function checkPorts(path: string, key: string, value: unknown): ModelPort[] {

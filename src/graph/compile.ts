@@ -1,7 +1,7 @@
 import { checkOptions, GaborError } from '../tensor/errors.js';
 import { formatType } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
-import { Tensor } from '../tensor/tensor.js';
+import { Tensor, tensorOf } from '../tensor/tensor.js';
 import { type Device, type Executable, getDevice } from './device.js';
 import type { Graph } from './graph.js';
 import { currentTrace, NESTED, trace } from './trace.js';
@@ -124,10 +124,10 @@ function mapTree(tree: Tree, map: (tensor: Tensor) => Tensor): Tree {
   if (tree instanceof Tensor) return map(tree);
   if (Array.isArray(tree)) return tree.map((child) => mapTree(child, map));
   if (typeof tree === 'object' && tree !== null) {
-    if (Object.getPrototypeOf(tree) !== Object.prototype) throw notATree((tree as object).constructor?.name);
+    if (Object.getPrototypeOf(tree) !== Object.prototype) throw notATree(tensorOf(tree));
     return Object.fromEntries(Object.entries(tree).map(([key, child]) => [key, mapTree(child as Tree, map)]));
   }
-  if (!PLAIN.has(typeof tree) && tree !== null) throw notATree(`a ${typeof tree}`);
+  if (!PLAIN.has(typeof tree) && tree !== null) throw notATree(`got a ${typeof tree}`);
   return tree;
 }
 
@@ -135,7 +135,7 @@ const PLAIN: ReadonlySet<string> = new Set(['number', 'string', 'boolean', 'unde
 
 function notATree(got: string): GaborError {
   return new GaborError(
-    `a compiled function takes and returns tensors, numbers, strings, and arrays and plain objects of them; got ${got}`,
+    `a compiled function takes and returns tensors, numbers, strings, and arrays and plain objects of them; ${got}`,
   );
 }
 

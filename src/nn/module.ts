@@ -1,7 +1,7 @@
 import { currentScope, withScope } from '../graph/trace.js';
 import { GaborError, OptionError, ShapeError } from '../tensor/errors.js';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.js';
-import { Tensor } from '../tensor/tensor.js';
+import { Tensor, tensorOf } from '../tensor/tensor.js';
 import type { LayerConfig } from './config.js';
 import type { Signature, signature } from './signature.js';
 
@@ -97,6 +97,7 @@ export abstract class Module<S extends Signature = Signature> {
   call(x: Tensor): Tensor {
     return withScope(this.#name, () => {
       try {
+        if (!(x instanceof Tensor)) throw new OptionError(`takes a tensor; ${tensorOf(x)}`);
         const output = this.forward(x);
         if (hooks.length > 0) {
           const seen: ModuleCall = { name: currentScope(), module: this, input: x, output };

@@ -74,9 +74,7 @@ export function tensor(data: NestedNumbers, options: TensorOptions = {}): Tensor
     shape = flattenInto(data, flat);
   }
   const dtype = options.dtype ?? (values instanceof Int32Array ? 'i32' : values instanceof Uint8Array ? 'u8' : 'f32');
-  if (!(dtype in DTYPES)) {
-    throw new OptionError(`tensor: unknown dtype "${dtype}"; known are ${Object.keys(DTYPES).join(', ')}`);
-  }
+  checkDType('tensor', dtype);
   const target = options.shape ?? shape;
   checkShape('tensor', target);
   if (sizeOf(target) !== values.length) {
@@ -87,6 +85,12 @@ export function tensor(data: NestedNumbers, options: TensorOptions = {}): Tensor
   const exact = isFloat(dtype) || (values instanceof DTYPES[dtype].array && dtype !== 'bool');
   storage.write(exact ? values : Array.from(values, (value) => castValue(dtype, value)));
   return Tensor.fromStorage(storage);
+}
+
+function checkDType(where: string, dtype: DType): void {
+  if (typeof dtype === 'string' && Object.hasOwn(DTYPES, dtype)) return;
+  const got = typeof dtype === 'string' ? `"${dtype}"` : `a value of the type ${typeof dtype}`;
+  throw new OptionError(`${where}: unknown dtype, ${got}; known are ${Object.keys(DTYPES).join(', ')}`);
 }
 
 function flattenInto(data: NestedNumbers, flat: number[]): number[] {
@@ -111,6 +115,7 @@ function flattenInto(data: NestedNumbers, flat: number[]): number[] {
 /** Data of zeros. Inside a traced function prefer {@link full}. */
 export function zeros(shape: Shape, dtype: DType = 'f32'): Tensor {
   checkShape('zeros', shape);
+  checkDType('zeros', dtype);
   const storage = getDevice().allocate({ dtype, shape: [...shape] });
   storage.clear();
   return Tensor.fromStorage(storage);
@@ -118,6 +123,7 @@ export function zeros(shape: Shape, dtype: DType = 'f32'): Tensor {
 
 export function ones(shape: Shape, dtype: DType = 'f32'): Tensor {
   checkShape('ones', shape);
+  checkDType('ones', dtype);
   return tensor(allocateArray(dtype, sizeOf(shape)).fill(1), { shape, dtype });
 }
 

@@ -24,6 +24,9 @@ export abstract class Optimizer {
 
   constructor(where: string, parameters: ParameterList, lr: number) {
     this.#where = where;
+    if (!Array.isArray(parameters)) {
+      throw new OptionError(`${where}: takes a list of parameters: those of a model are model.parameters()`);
+    }
     const entries = [...parameters].map((entry, i): readonly [string, Tensor] =>
       entry instanceof Tensor ? [String(i), entry] : entry,
     );

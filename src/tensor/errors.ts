@@ -43,6 +43,10 @@ export function invariant(condition: unknown, message: string | (() => string)):
  * @param where named in the message, for example `Conv2d`.
  */
 export function checkOptions(where: string, options: object, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    const got = Array.isArray(options) ? 'an array' : String(options);
+    throw new OptionError(`${where}: options go by name, { ${known.join(', ')} }; got ${got} in their place`);
+  }
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {
       throw new OptionError(`${where}: unknown option "${key}"; known options are ${known.join(', ')}`);

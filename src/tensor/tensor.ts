@@ -1,3 +1,5 @@
+// For users whose target is older: declarations that go with the package name Disposable.
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { DType, TypedArray } from './dtype.js';
 import { GaborError, ShapeError } from './errors.js';
 import { formatShape, formatType, type Shape, sizeOf, type TensorType } from './shape.js';
@@ -6,6 +8,12 @@ import type { Storage } from './storage.js';
 /** A value of a graph under construction, as far as tensors know it; see `graph/graph.ts`. */
 export interface Traced {
   readonly type: TensorType;
+}
+
+/** For messages: what was given in place of a tensor, and how to make one. */
+export function tensorOf(given: unknown): string {
+  const name = typeof given === 'object' && given !== null ? (given.constructor?.name ?? 'object') : String(given);
+  return `${name} is none: tensor(values, { shape }) makes one of numbers`;
 }
 
 const storages = new FinalizationRegistry<Storage>((storage) => storage.dispose());

@@ -96,7 +96,7 @@ const OPTIONS = ['loss', 'metrics', 'batchSize', 'mostWrong', 'onProgress', 'sig
  *     const { accuracy } = await evaluate(model, data.splits.test, data);
  *     const { metrics, regions } = await evaluate(model, volumes.splits.test, volumes);
  *
- * @throws OptionError for an empty split or unknown options, ShapeError when model and data do not fit.
+ * @throws OptionError for a split that is empty or missing or unknown options, ShapeError when model and data do not fit.
  */
 export function evaluate(
   model: Module,
@@ -106,17 +106,20 @@ export function evaluate(
 ): Promise<Evaluation>;
 export function evaluate(
   model: Module,
-  split: SampleSplit | ImageSplit,
+  split: SampleSplit | ImageSplit | undefined,
   format: SampleFormat | EvaluationFormat,
   options?: EvaluateOptions,
 ): Promise<Scores>;
 export async function evaluate(
   model: Module,
-  split: SampleSplit | ImageSplit,
+  split: SampleSplit | ImageSplit | undefined,
   format: SampleFormat | EvaluationFormat,
   options: EvaluateOptions = {},
 ): Promise<Scores> {
   checkOptions('evaluate', options, OPTIONS);
+  if (split === undefined) {
+    throw new OptionError('evaluate: the data have no such part; sampleDataset makes one with testSplit or valSplit');
+  }
   const { loss, metrics } = options;
   return score(
     model,

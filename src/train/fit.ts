@@ -130,6 +130,9 @@ export async function fit(
   options: FitOptions = {},
 ): Promise<FitResult> {
   checkOptions('fit', options, OPTIONS);
+  if (data?.splits?.train === undefined) {
+    throw new OptionError('fit: takes a data set: openDataset reads images, sampleDataset makes one of arrays');
+  }
   const training = new Training(model, data, options);
   try {
     return await training.run();
