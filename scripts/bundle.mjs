@@ -86,12 +86,20 @@ function checkImports(outputs) {
   }
 }
 
-/** Licences of the packages in a bundle. */
+/** Licences of the packages in a bundle, and of those that such a package has bundled into itself. */
 function licences(inputs) {
   const found = new Map();
   for (const input of inputs) {
-    const [, folder, name] = /^(.*node_modules\/((?:@[^/]+\/)?[^/]+))\//.exec(input) ?? [];
-    if (folder !== undefined) found.set(name, folder);
+    const [, folder, modules, name] = /^((.*node_modules\/)((?:@[^/]+\/)?[^/]+))\//.exec(input) ?? [];
+    if (folder === undefined) continue;
+    found.set(name, folder);
+    // esbuild, with which they are bundled too, writes above every module where it was.
+    const inside = readFileSync(input, 'utf8').matchAll(/^\s*\/\/ (?:.*\/)?node_modules\/((?:@[^/\n]+\/)?[^/\n]+)\//gm);
+    for (const [, packed] of inside) {
+      if (!existsSync(modules + packed))
+        throw new Error(`bundle: ${name} has ${packed} in it, whose licence is missing`);
+      found.set(packed, modules + packed);
+    }
   }
   const texts = [...found].sort().map(([name, folder]) => {
     const file = readdirSync(folder).find((entry) => /^(?:licen[cs]e|copying)/i.test(entry));

@@ -113,5 +113,43 @@ test('the script is text of one byte for each character, and needs no package bu
     [...needed].filter((name) => !isBuiltin(name)),
     [],
   );
-  assert.match(readFileSync(new URL('licences.txt', folder), 'utf8'), /^fflate \d/m);
+});
+
+test('the licences of all packages in the bundle come with it, of those inside of a package, too', { skip }, () => {
+  const licences = readFileSync(new URL('licences.txt', folder), 'utf8');
+  for (const name of [
+    '@bufbuild/protobuf',
+    'commander',
+    'fast-png',
+    'fflate',
+    'iobuffer',
+    'jpeg-js',
+    'jsfive',
+    'pako',
+  ]) {
+    assert.match(licences, new RegExp(`^${name} \\d`, 'm'));
+  }
+});
+
+interface PackageFile {
+  readonly exports: Readonly<Record<string, { readonly types: string }>>;
+  readonly files: readonly string[];
+}
+
+test('declarations that users get need no package but Node’s, and no file that stays behind', () => {
+  const root = new URL('./', import.meta.url);
+  let top = root;
+  while (!existsSync(new URL('package.json', top))) top = new URL('../', top);
+  const { exports, files } = JSON.parse(readFileSync(new URL('package.json', top), 'utf8')) as PackageFile;
+  const left = files.filter((file) => file.startsWith('!dist/')).map((file) => file.slice('!dist/'.length));
+  const seen = new Set(Object.values(exports).map(({ types }) => types.replace('./dist/', '')));
+  for (const file of seen) {
+    assert.ok(!left.some((folder) => file.startsWith(`${folder}/`)), `${file} is not in the package`);
+    const text = readFileSync(new URL(file, root), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
+    for (const [, specifier] of text.matchAll(/(?:\bfrom|\bimport\(|\bimport)\s*['"]([^'"]+)['"]/g)) {
+      if (!specifier.startsWith('.')) assert.fail(`${file} imports ${specifier}`);
+      seen.add(join(file, '..', specifier.replace(/\.js$/, '.d.ts')));
+    }
+  }
+  assert.ok(seen.size > 100, `${seen.size} files`);
 });

@@ -38,12 +38,22 @@ export async function writeFileAtomic(path: string, content: Uint8Array | Iterab
   }
 }
 
+/** Of an open file, what {@link writeAll} needs: declarations of the package name no types of Node. */
+export interface WritableFile {
+  write(
+    chunk: Uint8Array,
+    offset: number,
+    length: number,
+    position: number | null,
+  ): Promise<{ readonly bytesWritten: number }>;
+}
+
 /**
  * Writes all bytes, although the operating system may take fewer than it is given.
  *
  * @param position in the file; default: behind what was written before
  */
-export async function writeAll(handle: FileHandle, chunk: Uint8Array, position?: number): Promise<void> {
+export async function writeAll(handle: WritableFile, chunk: Uint8Array, position?: number): Promise<void> {
   for (let at = 0; at < chunk.length; ) {
     const to = position === undefined ? null : position + at;
     const { bytesWritten } = await handle.write(chunk, at, Math.min(chunk.length - at, 2 ** 30), to);
