@@ -200,7 +200,8 @@ test('a worker that dies is an error, not a hang', async () => {
   process.on('worker', remember);
   // The pool lets go of the dying thread, so that awaiting its end needs something else that keeps the process alive.
   const alive = setInterval(() => {}, 1000);
-  const loader = new BatchLoader(split(50), FORMAT, { batchSize: 2, workers: 2 });
+  // More than is made ahead.
+  const loader = new BatchLoader(split(400), FORMAT, { batchSize: 2, workers: 2 });
   await assert.rejects(
     async () => {
       for await (const { batch } of loader.epoch(0)) if (batch === 3) await workers[0].terminate();

@@ -373,7 +373,13 @@ function meanOverlap(regions: readonly RegionMetrics[]): { meanDice: number; mea
   return { meanDice: mean(regions.map(({ dice }) => dice)), meanIoU: mean(regions.map(({ iou }) => iou)) };
 }
 
-/** Lets timers, signals and messages have their turn, also where all else is done at once. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** Timers, signals and messages wait no longer than this, in milliseconds; a turn takes as long as a small step's other JavaScript. */
+const TURN_MS = 4;
+let lastTurn = 0;
+
+/** Lets timers, signals and messages have their turn every few milliseconds, also where all else is done at once. */
+export async function turn(): Promise<void> {
+  if (performance.now() - lastTurn < TURN_MS) return;
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  lastTurn = performance.now();
 }
