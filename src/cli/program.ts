@@ -370,7 +370,7 @@ export function createProgram(output: Output, finish: Finish): Command {
 
   program.addHelpText(
     'after',
-    '\nMore about a command: gabor <command> --help\nEnvironment: NO_COLOR (no colours), GABOR_THREADS (threads), GABOR_NATIVE=0 (no machine code: WebAssembly),\nGABOR_CACHE (folder of\nmeasured schedules), GABOR_DEBUG=stack (stack traces)',
+    '\nMore about a command: gabor <command> --help\nEnvironment: NO_COLOR (no colours), GABOR_THREADS (threads), GABOR_NATIVE=0 (no machine code: WebAssembly),\nGABOR_CACHE (folder of compiled programs, measured schedules and downloads; 0: none), GABOR_DEBUG=stack (stack traces)',
   );
   return program;
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
+import { inspect } from 'node:util';
 import { compile } from '../graph/compile.js';
 import { setDevice } from '../graph/device.js';
 import { printGraph } from '../graph/print.js';
@@ -362,4 +363,20 @@ test('initial weights repeat for a seed and have the variance they claim', () =>
   near(init.xavierUniform(weight, { gain: 2, random }), 2 * Math.sqrt(2 / 432));
   assert.throws(() => init.kaimingNormal(weight, { mode: 'fan' as 'fan_in' }), /mode must be "fan_in" or "fan_out"/);
   assert.throws(() => init.kaimingNormal(weight, { nonlinearity: 'gelu' as 'relu' }), /unknown nonlinearity "gelu"/);
+});
+
+test('console.log shows the type of a tensor and the tree of a module', () => {
+  const body = new Sequential(new Linear(2, 3), new ReLU());
+  const network = new Sequential({ body, head: new Linear(3, 1) });
+  const lines = [
+    'Sequential(',
+    '  (body): Sequential(',
+    '    (0): Linear',
+    '    (1): ReLU',
+    '  )',
+    '  (head): Linear',
+    ')',
+  ];
+  assert.equal(inspect(network), lines.join('\n'));
+  assert.equal(inspect({ x: ones([2, 3]) }), '{ x: Tensor(f32[2, 3]) }');
 });

@@ -1,7 +1,7 @@
 import { currentScope, withScope } from '../graph/trace.js';
 import { GaborError, OptionError, ShapeError } from '../tensor/errors.js';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.js';
-import { Tensor, tensorOf } from '../tensor/tensor.js';
+import { INSPECT, Tensor, tensorOf } from '../tensor/tensor.js';
 import type { LayerConfig } from './config.js';
 import type { Signature, signature } from './signature.js';
 
@@ -324,3 +324,17 @@ export function loadState(
   }
   return { missing, unexpected, mismatched };
 }
+
+/** The tree of a module's children, as PyTorch prints it. */
+function printed(module: Module, indent = ''): string {
+  const inner = module
+    .namedChildren()
+    .map(([name, child]) => `${indent}  (${name}): ${printed(child, `${indent}  `)}\n`);
+  return inner.length === 0 ? module.type : `${module.type}(\n${inner.join('')}${indent})`;
+}
+
+Object.defineProperty(Module.prototype, INSPECT, {
+  value(this: Module): string {
+    return printed(this);
+  },
+});

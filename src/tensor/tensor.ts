@@ -115,3 +115,8 @@ export class Tensor implements Disposable {
     return `Tensor(${formatType(this.type)})`;
   }
 }
+
+/** Under this name Node’s `console.log` finds how a thing shows itself. */
+export const INSPECT: unique symbol = Symbol.for('nodejs.util.inspect.custom');
+
+Object.defineProperty(Tensor.prototype, INSPECT, { value: Tensor.prototype.toString });
