@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { decode, encode } from 'fast-png';
 import jpeg from 'jpeg-js';
@@ -612,4 +623,17 @@ test('a reader that has seen enough is no failure', { skip: process.platform ===
     shell: (command) => `{ ${command}; echo status $? >&2; } | true`,
   });
   assert.equal(result.stderr, 'status 0\n');
+});
+
+const full = existsSync('/dev/full') ? false : 'this system has no /dev/full';
+test('output that cannot be written is an error, not a stack trace', { skip: full }, () => {
+  const main = fileURLToPath(new URL('main.js', import.meta.url));
+  const out = openSync('/dev/full', 'w');
+  const { status, stderr } = spawnSync(process.execPath, [main, 'summary', 'lenet'], {
+    stdio: ['ignore', out, 'pipe'],
+    encoding: 'utf8',
+  });
+  closeSync(out);
+  assert.equal(stderr, 'error: cannot write the output: the disk is full (ENOSPC)\n');
+  assert.equal(status, 1);
 });
