@@ -73,6 +73,18 @@ test('parts of a concatenation are written into it, and into what it is padded t
   check(shapes, fire);
 });
 
+test('channels that would not lie behind each other in the whole are copied', () => {
+  // One position for each channel: padded, the channels of row-major results are apart.
+  const steps = check(
+    [
+      [1, 1, 2, 2],
+      [5, 1, 2, 2],
+    ],
+    ([x, w]) => [pad(relu(conv2d(x, w)), [0, 0, 0, 0], [0, 0, 0, 1])],
+  );
+  assert.ok(steps.every(({ kernel, results }) => kernel.kind !== 'tile' || results[0].within === undefined));
+});
+
 test('inputs, outputs, what is reshaped and what lies in two places are copied box by box', () => {
   const steps = check([X, X], ([a, b]) => [concat([a, b], 1)]);
   assert.deepEqual(names(steps), ['concat', 'concat']);

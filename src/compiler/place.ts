@@ -31,7 +31,8 @@ export function placeResults(program: Steps): Steps {
       writers.has(operand) &&
       !fixed.has(operand) &&
       operand.within === undefined &&
-      sameOrder(operand.type.shape, operand.order, container.order);
+      // Of the whole: what has one element in the part may lie between its elements there.
+      sameOrder(container.type.shape, operand.order, container.order);
     const placed = new Set<Buffer>();
     const moves = assembly.parts.map((part) => {
       const operand = wholeOperand(part, step);
