@@ -113,7 +113,17 @@ test('files that are none, and options that make no sense', async () => {
   await assert.rejects(load(home), FileError);
   await assert.rejects(load(at('own'), { speed: 3 } as object), /unknown option "speed"/);
   await assert.rejects(load(at('own'), { architecture: 'lenet' }), /architecture of its own; leave out "lenet"/);
-  await assert.rejects(load('ftp://somewhere/model.onnx'), FileError);
+  await assert.rejects(load(at('empty')), /empty: the file is empty$/);
+  for (const [source, message] of [
+    ['ftp://somewhere/model.onnx', /ftp:\/\/ is not fetched; expected https:\/\/…, or hf:\/\/owner/],
+    ['', /^load: takes the path of a model file, or an address \(https:.*; got an empty text/],
+    [undefined as never, /got undefined/],
+  ] as const) {
+    await assert.rejects(load(source), (error: Error) => {
+      assert.match(error.message, message);
+      return error instanceof OptionError;
+    });
+  }
 });
 
 interface KerasCase {

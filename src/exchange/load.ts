@@ -1,8 +1,9 @@
 import './module-families.js';
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
+import { isRemote } from '../formats/remote/address.js';
 import type { FetchFileOptions } from '../formats/remote/fetch-file.js';
-import { checkOptions, FileError } from '../tensor/errors.js';
+import { checkOptions, FileError, OptionError } from '../tensor/errors.js';
 import { formatOf } from './formats.js';
 import type { LoadedModel } from './loaded-model.js';
 import type { Architecture } from './options.js';
@@ -22,12 +23,18 @@ export interface LoadOptions extends Architecture {
  *     const { model } = await load('resnet18.pth', { architecture: 'resnet18' });
  *
  * @param source a path, or an address: `https://…`, `hf://owner/name/file` (see `fetchFile`)
- * @throws FileError for files that are missing, damaged, or of no known format, and for weights without an architecture
+ * @throws FileError for files that are missing, damaged, or of no known format, and for weights without an architecture; OptionError
+ *   for addresses that are not fetched
  */
 export async function load(source: string, options: LoadOptions = {}): Promise<LoadedModel> {
   checkOptions('load', options, ['architecture', 'classes', 'input', 'fetch']);
   const { fetch = {}, ...architecture } = options;
-  if (!/^(https?|hf):\/\//i.test(source)) {
+  if (typeof source !== 'string' || source === '') {
+    throw new OptionError(
+      `load: takes the path of a model file, or an address (https://…, hf://owner/name/file); got ${source === '' ? 'an empty text' : typeof source}`,
+    );
+  }
+  if (!isRemote(source)) {
     if (!existsSync(source)) throw new FileError(`${source}: there is no such file`);
     return (await formatOf(source)).load(source, architecture);
   }

@@ -20,14 +20,18 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
-/** @throws FileError for a path that is no file or cannot be read. */
-export async function openFile(path: string): Promise<ByteSource> {
+/**
+ * @param mayBeEmpty whether a file without bytes is one; no format of models has such files
+ * @throws FileError for a path that is no file or cannot be read, and for an empty file.
+ */
+export async function openFile(path: string, mayBeEmpty = false): Promise<ByteSource> {
   let handle: FileHandle | undefined;
   try {
     // Opening a pipe would wait for its other end.
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const facts = await handle.stat();
     if (!facts.isFile()) throw new FileError(`${path}: is not a file`);
+    if (facts.size === 0 && !mayBeEmpty) throw new FileError(`${path}: the file is empty`);
     return fileSource(path, handle, facts.size);
   } catch (error) {
     await handle?.close();

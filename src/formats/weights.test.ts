@@ -1,6 +1,6 @@
 import '../runtime/default-device.js';
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -8,7 +8,11 @@ import { FileError, OptionError } from '../tensor/errors.js';
 import { convNet } from '../testing/conv-net.js';
 import { assertClose, type FixtureArray, fixturePath, fixtureTensor } from '../testing/fixtures.js';
 import { toHost } from '../train/host-tensor.js';
-import { writeNpz } from './npz.js';
+import { loadModel } from './model-file.js';
+import { readNpy } from './npy.js';
+import { readNpz, writeNpz } from './npz.js';
+import { loadOnnx, saveOnnx } from './onnx/index.js';
+import { readPytorch } from './pytorch/checkpoint.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
 import { loadWeights, openWeights } from './weights.js';
 
@@ -125,4 +129,36 @@ test('open files tell names and shapes without reading elements', async () => {
   await assert.rejects(openWeights(fixture('legacy.pt')), /old format/);
   await assert.rejects(openWeights(fixture('net.json')), FileError);
   await assert.rejects(openWeights(join(folder, 'nothing')), /there is no such file/);
+});
+
+test('files of whole models say what loads them', async () => {
+  const onnx = join(folder, 'net.onnx');
+  await saveOnnx(onnx, convNet().eval(), { inputs: [expected.input.shape] });
+  const renamed = join(folder, 'weights.bin');
+  copyFileSync(onnx, renamed);
+  const before = convNet();
+  const bias = before.stateDict()['10.bias'].data();
+  for (const [path, message] of [
+    [onnx, /net\.onnx: looks like an ONNX model; .*Use load or loadOnnx/],
+    [renamed, /weights\.bin: looks like an ONNX model/],
+    [fixturePath('keras-files/images.keras'), /looks like a file of Keras .*Use load or loadKeras/],
+    [fixturePath('keras-files/images.h5'), /looks like a file of Keras/],
+  ] as const) {
+    await assert.rejects(loadWeights(before, path), (error: Error) => {
+      assert.match(error.message, message);
+      return error instanceof FileError;
+    });
+  }
+  assert.deepEqual(before.stateDict()['10.bias'].data(), bias);
+});
+
+test('empty files are called so', async () => {
+  const path = join(folder, 'empty');
+  writeFileSync(path, '');
+  for (const read of [openWeights, readNpy, readNpz, readSafetensors, readPytorch, loadModel, loadOnnx]) {
+    await assert.rejects((read as (path: string) => Promise<unknown>)(path), (error: Error) => {
+      assert.match(error.message, /empty: the file is empty$/, read.name);
+      return error instanceof FileError;
+    });
+  }
 });

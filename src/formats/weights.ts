@@ -7,9 +7,10 @@ import type { HostTensor } from '../train/host-tensor.js';
 import { openFile } from './byte-source.js';
 import { openNpz } from './npz.js';
 import { openPytorch } from './pytorch/checkpoint.js';
+import { recognise } from './recognise.js';
 import { openSafetensors } from './safetensors.js';
 import { fillTensors, type WeightEntry, type WeightSource } from './weight-source.js';
-import { isZip, openZip } from './zip.js';
+import { isZip } from './zip.js';
 
 /** A path, an open file, or tensors by name. */
 export type WeightInput =
@@ -71,6 +72,13 @@ const INNER: readonly string[] = ['', 'module.', '_orig_mod.'];
 /** Counted by PyTorch since 0.4.1. Files from before, or from elsewhere, lack it; `load_state_dict` takes them for whole, too. */
 const COUNTER = /(^|\.)num_batches_tracked$/;
 
+const READS = 'weights alone are read from safetensors, PyTorch checkpoints and .npz';
+/** What to do with files that hold more than weights. */
+const INSTEAD = {
+  onnx: `looks like an ONNX model; ${READS}. Use load or loadOnnx, which make the network with its weights`,
+  keras: `looks like a file of Keras or TensorFlow.js; ${READS}. Use load or loadKeras for models; weights of Keras go to models of gabor/keras, by model.loadWeights`,
+} as const;
+
 /**
  * Opens a file of weights, whichever it is by its content: safetensors, a PyTorch checkpoint, or `.npz`. Only names and shapes are
  * read; elements when asked for.
@@ -80,14 +88,10 @@ const COUNTER = /(^|\.)num_batches_tracked$/;
 export async function openWeights(path: string): Promise<WeightSource> {
   const source = await openFile(path);
   try {
-    const first = await source.read(0, Math.min(source.size, 8));
-    if (isZip(first)) {
-      const names = [...(await openZip(source)).keys()];
-      return await (names.length > 0 && names.every((name) => name.endsWith('.npy'))
-        ? openNpz(source)
-        : openPytorch(source));
-    }
-    if (first[0] === 0x80 && first[1] >= 2 && first[1] <= 5 && first[2] === 0x8a) return await openPytorch(source);
+    const kind = await recognise(source);
+    if (kind === 'npz') return await openNpz(source);
+    if (kind === 'onnx' || kind === 'keras') throw new FileError(`${path}: ${INSTEAD[kind]}`);
+    if (kind === 'pytorch' || isZip(await source.read(0, Math.min(source.size, 4)))) return await openPytorch(source);
     return await openSafetensors(source);
   } catch (error) {
     await source.close();

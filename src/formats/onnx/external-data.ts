@@ -106,6 +106,7 @@ export class ExternalData implements AsyncDisposable {
   /** The message in the model's file, without its large tensors; these are read like those in other files. */
   async skeleton(where: string): Promise<Uint8Array> {
     const { handle, size } = await this.#open(this.#own, where, true);
+    if (size === 0) throw new FileError(`${where}: the file is empty`);
     if (size > LARGEST_FILE) throw new FileError(`${where}: ${size} bytes; ONNX files have at most ${LARGEST_FILE}`);
     return readSkeleton(handle, size, where);
   }

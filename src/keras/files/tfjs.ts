@@ -72,7 +72,7 @@ async function openGroup(
   for (const path of asArray(where, 'paths', group.paths)) {
     const name = safeName(where, asText(where, 'a path', path));
     await siblings?.(name);
-    const shard = await openFile(await pathBeside(where, where, name));
+    const shard = await openFile(await pathBeside(where, where, name), true);
     open.push(shard);
     shards.push(shard);
   }
