@@ -14,6 +14,7 @@ export {
   LoadedModel,
   type LoadOptions,
   load,
+  type ModelInput,
   type ModelInputs,
 } from './exchange/index.js';
 export {

@@ -71,7 +71,7 @@ test('inputs and preprocessing of a model from a file', async () => {
       [() => loaded.run(), /^inputs are a list of tensors, or tensors by name; .*net\.onnx takes "input" f32/],
       [() => loaded.run(x), /^inputs are a list of tensors, or tensors by name/],
       [() => loaded.run([new Float32Array(192)]), /^the input "input" must be a tensor; Float32Array is none/],
-      [() => loaded.run({ input: host }), /^the input "input" must be a tensor; Object is none/],
+      [() => loaded.run({ input: { ...host, data: [1] } }), /^the input "input" must be a tensor; Object is none/],
       [() => loaded.run({ input: undefined }), /^the input "input" must be a tensor; undefined is none/],
       [
         () => loaded.classifier({ classes, preprocessing: 'imagenet' }),
@@ -81,7 +81,14 @@ test('inputs and preprocessing of a model from a file', async () => {
     ],
     OptionError,
   );
-  await refused([[() => loaded.run([gabor.zeros([1, 8, 8, 3])]), /axis 1 must be 3, not 8/]], ShapeError);
+  await refused(
+    [
+      [() => loaded.run([gabor.zeros([1, 8, 8, 3])]), /axis 1 must be 3, not 8/],
+      [() => loaded.run([{ ...host, shape: [1, 8, 8, 3] }]), /axis 1 must be 3, not 8/],
+      [() => loaded.run([{ ...host, data: new Float32Array(3) }]), /3 elements do not fill \[1, 3, 8, 8\]/],
+    ],
+    ShapeError,
+  );
 });
 
 test('a network is suggested once', async () => {

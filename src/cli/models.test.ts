@@ -10,6 +10,7 @@ import * as tf from '../keras/index.js';
 import { lenet, resnetSmall } from '../models/index.js';
 import { Conv2d, Flatten, GlobalAvgPool2d, Module, ReLU, Sequential } from '../nn/index.js';
 import { cpuDevice } from '../runtime/cpu-device.js';
+import { type HostTensor, toHost } from '../tensor/host-tensor.js';
 import { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
@@ -22,7 +23,6 @@ import {
 } from '../testing/command-line.js';
 import { floats, onnxBytes } from '../testing/onnx-models.js';
 import { sharedPath } from '../testing/shared.js';
-import { type HostTensor, toHost } from '../train/host-tensor.js';
 
 // Models of every format through the commands.
 

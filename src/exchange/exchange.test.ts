@@ -4,7 +4,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
-import { saveModel, writeNpz, writeSafetensors } from '../formats/index.js';
+import { readNpy, saveModel, writeNpy, writeNpz, writeSafetensors } from '../formats/index.js';
+import type { ModelPort } from '../formats/model-port.js';
 import { exportOnnx, loadOnnx, saveOnnx } from '../formats/onnx/index.js';
 import { setDevice } from '../graph/device.js';
 import { findModel, lenet, MODELS, resnet20, squeezenet1_1 } from '../models/index.js';
@@ -22,11 +23,11 @@ import {
 import { tensor } from '../ops/create.js';
 import { cpuDevice } from '../runtime/cpu-device.js';
 import { FileError, OptionError, ShapeError } from '../tensor/errors.js';
+import { toHost } from '../tensor/host-tensor.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { temporaryFolder } from '../testing/command-line.js';
 import { assertClose, type FixtureArray, fixturePath, fixtureTensor, readFixtures } from '../testing/fixtures.js';
-import { toHost } from '../train/host-tensor.js';
 import { MODEL_FORMATS } from './formats.js';
 import { withNewHead } from './head.js';
 import { ImageClassifier, pictureFormat } from './image-classifier.js';
@@ -211,6 +212,51 @@ test('shapes bind what a model leaves open', () => {
     () => model.shapes({ c: [1] }),
     /there is no input "c"; two takes "a" f32\[n, 3, h, w\], "b" i32\[n, h\]/,
   );
+});
+
+test('the shape that is asked for has the rank and the extents that are known', () => {
+  const cases: readonly (readonly [ModelPort['shape'], string])[] = [
+    [undefined, '3x224x224'],
+    [['n', null, null, null], '3x224x224'],
+    [['n', 1, null, null], '1x224x224'],
+    [['n', 512, null], '512x224'],
+    [['n', null, null, 3], '224x224x3'],
+    [[1, null, 224, 224], '3x224x224'],
+    [[1, 224, 224, null], '224x224x3'],
+    [[null, null, null, null, 1], '64x64x64x1'],
+    [['n', null, 'd', 'h', 'w'], '3x64x64x64'],
+    [['n', 'length'], '224'],
+  ];
+  for (const [shape, hint] of cases) {
+    const inputs = [{ name: 'x', dtype: 'f32', shape }] as const;
+    const model = new LoadedModel({ model: new Flatten(), format: 'code', path: 'free', inputs, outputs: [] });
+    const message = new RegExp(`command line: --input ${hint}, for example`);
+    assert.throws(() => model.shapes(), message);
+    const given = hint.split('x').map(Number);
+    assert.deepEqual(model.shapes(given), [[1, ...given]]);
+  }
+});
+
+test('arrays from files are inputs, in order or by name', async () => {
+  await saveOnnx(at('flat.onnx'), new Flatten(), { inputs: [[1, 2, 3]] });
+  await saveModel(at('flat.safetensors'), new Flatten(), {
+    inputs: [{ name: 'input', dtype: 'f32', shape: ['n', null] }],
+  });
+  const data = Float32Array.from({ length: 6 }, (_, i) => i);
+  for (const [file, shape] of [
+    ['flat.onnx', [1, 2, 3]],
+    // Nothing is to do: the output is a tensor of its own just the same.
+    ['flat.safetensors', [1, 6]],
+  ] as const) {
+    await writeNpy(at('x.npy'), { dtype: 'f32', shape, data });
+    const host = await readNpy(at('x.npy'));
+    using model = await load(at(file));
+    for (const inputs of [[host], { input: host }, { input: tensor(host) }]) {
+      const [y] = Object.values(await model.run(inputs));
+      assert.deepEqual(y.shape, [1, 6]);
+      assert.deepEqual(y.data(), data);
+    }
+  }
 });
 
 test('the layout of pictures: by extents, otherwise by which order the layers take', async () => {

@@ -1,3 +1,3 @@
 export { type Conversion, type ConvertOptions, convert } from './convert.js';
 export { type LoadOptions, load } from './load.js';
-export { type ClassifierOptions, LoadedModel, type ModelInputs } from './loaded-model.js';
+export { type ClassifierOptions, LoadedModel, type ModelInput, type ModelInputs } from './loaded-model.js';

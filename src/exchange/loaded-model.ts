@@ -2,9 +2,11 @@ import { preprocessingProblem } from '../formats/model-description.js';
 import type { ModelPort } from '../formats/model-port.js';
 import { type Compiled, compile } from '../graph/compile.js';
 import type { Module } from '../nn/module.js';
+import { tensor } from '../ops/create.js';
 import type { DType } from '../tensor/dtype.js';
 import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
-import { formatShape, type Shape } from '../tensor/shape.js';
+import { type HostTensor, isHostTensor } from '../tensor/host-tensor.js';
+import { formatShape, type Shape, type TensorType } from '../tensor/shape.js';
 import { Tensor, tensorOf } from '../tensor/tensor.js';
 import { Classifier } from '../train/classifier.js';
 import { inMode } from '../train/forward.js';
@@ -34,8 +36,11 @@ export interface ClassifierOptions {
   readonly preprocessing?: Preprocessing;
 }
 
+/** A tensor, or the contents of one, as `readNpy` gives them. */
+export type ModelInput = Tensor | HostTensor;
+
 /** Inputs of a model: in its order, or by name. */
-export type ModelInputs = readonly Tensor[] | Readonly<Record<string, Tensor>>;
+export type ModelInputs = readonly ModelInput[] | Readonly<Record<string, ModelInput>>;
 
 /**
  * A model from a file of any format: an ordinary module, and what the file says about it. `load` makes it.
@@ -89,12 +94,21 @@ export class LoadedModel {
    *   what the model takes
    */
   async run(inputs: ModelInputs): Promise<Record<string, Tensor>> {
-    const list = this.#listed(inputs);
-    for (const [i, x] of list.entries()) {
-      if (x instanceof Tensor) continue;
+    const given = this.#listed(inputs);
+    for (const [i, x] of given.entries()) {
+      if (x instanceof Tensor || isHostTensor(x)) continue;
       throw new OptionError(`the input "${this.inputs[i].name}" must be a tensor; ${tensorOf(x)}`);
     }
-    this.#check(list);
+    this.#check(given);
+    const list = given.map((x) => (x instanceof Tensor ? x : tensor(x)));
+    try {
+      return await this.#run(list);
+    } finally {
+      for (const [i, x] of list.entries()) if (x !== given[i]) x.dispose();
+    }
+  }
+
+  async #run(list: readonly Tensor[]): Promise<Record<string, Tensor>> {
     const { model } = this;
     if (runs(model)) return model.run(list);
     this.#program ??= compile((xs: readonly Tensor[]) => inMode(model, false, () => callNetwork(model, xs)));
@@ -103,16 +117,16 @@ export class LoadedModel {
     return Object.fromEntries(results.map((y, i) => [names?.[i] ?? `output_${i}`, y]));
   }
 
-  #listed(inputs: ModelInputs): readonly Tensor[] {
+  #listed(inputs: ModelInputs): readonly ModelInput[] {
     const takes = `; ${this.path} takes ${ports(this.inputs)}`;
     if (typeof inputs !== 'object' || inputs === null || inputs instanceof Tensor || ArrayBuffer.isView(inputs)) {
       throw new OptionError(`inputs are a list of tensors, or tensors by name${takes}`);
     }
     if (Array.isArray(inputs)) {
-      if (inputs.length === this.inputs.length) return inputs as readonly Tensor[];
+      if (inputs.length === this.inputs.length) return inputs as readonly ModelInput[];
       throw new OptionError(`${count(inputs.length)} given, ${this.inputs.length} needed${takes}`);
     }
-    const named = inputs as Readonly<Record<string, Tensor>>;
+    const named = inputs as Readonly<Record<string, ModelInput>>;
     const known = this.inputs.map(({ name }) => name);
     for (const name of Object.keys(named)) {
       if (!known.includes(name)) throw new OptionError(`there is no input "${name}"${takes}`);
@@ -124,7 +138,7 @@ export class LoadedModel {
   }
 
   /** Why these are no inputs of the model; undefined where they are. */
-  problem(list: readonly Tensor[]): string | undefined {
+  problem(list: readonly TensorType[]): string | undefined {
     const bound = new Map<string, number>();
     for (const [i, { dtype, shape }] of list.entries()) {
       const port = this.inputs[i];
@@ -134,7 +148,7 @@ export class LoadedModel {
     return undefined;
   }
 
-  #check(list: readonly Tensor[]): void {
+  #check(list: readonly TensorType[]): void {
     const problem = this.problem(list);
     if (problem !== undefined) throw new ShapeError(`${problem}; ${this.path} takes ${ports(this.inputs)}`);
   }
@@ -176,7 +190,7 @@ export class LoadedModel {
     });
     if (extents !== undefined && !extents.some(Number.isNaN)) return extents;
     throw new OptionError(
-      `${this.path}: the input "${name}" is ${formatPort(port)}; give its shape without the batch (on the command line: --input ${this.inputs.length > 1 ? `${name}=` : ''}3x224x224, for example)`,
+      `${this.path}: the input "${name}" is ${formatPort(port)}; give its shape without the batch (on the command line: --input ${this.inputs.length > 1 ? `${name}=` : ''}${exampleExtents(extents).join('x')}, for example)`,
     );
   }
 
@@ -227,6 +241,17 @@ export class LoadedModel {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** For messages: one example of a shape with a batch, where NaN stands for extents that may be anything. */
+function exampleExtents(shape: Shape = Array.from({ length: 4 }, () => Number.NaN)): number[] {
+  const [, ...extents] = shape;
+  const side = extents.length > 3 ? 64 : 224;
+  const few = (extent: number): boolean => extent <= 4;
+  // Channels come first, unless there are few last or many first.
+  const channels =
+    extents.length < 3 || few(extents[extents.length - 1]) ? -1 : extents[0] > 4 ? extents.length - 1 : 0;
+  return extents.map((extent, axis) => (Number.isNaN(extent) ? (axis === channels ? 3 : side) : extent));
 }
 
 function isShape(given: Readonly<Record<string, Shape>> | Shape): given is Shape {

@@ -1,5 +1,5 @@
 import { writeNpz } from '../formats/npz.js';
-import { toHost } from '../train/host-tensor.js';
+import { toHost } from '../tensor/host-tensor.js';
 import type { LoadedModel } from './loaded-model.js';
 
 /** Saves the weights, under the names of `stateDict()`. */

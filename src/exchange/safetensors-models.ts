@@ -6,7 +6,7 @@ import type { OnnxModel } from '../formats/onnx/onnx-model.js';
 import { readSafetensorsHeader, writeSafetensors } from '../formats/safetensors.js';
 import type { Module } from '../nn/module.js';
 import { OptionError } from '../tensor/errors.js';
-import { toHost } from '../train/host-tensor.js';
+import { toHost } from '../tensor/host-tensor.js';
 import { loadBuiltIn } from './built-in.js';
 import { LoadedModel } from './loaded-model.js';
 import type { ReadOptions, WriteOptions } from './options.js';

@@ -1,6 +1,6 @@
 import type { Module } from '../nn/index.js';
 import { checkOptions } from '../tensor/errors.js';
-import { toHost } from '../train/host-tensor.js';
+import { toHost } from '../tensor/host-tensor.js';
 import { withFile } from './byte-source.js';
 import {
   buildModel,

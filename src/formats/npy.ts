@@ -6,8 +6,8 @@
  */
 import { allocateArray } from '../tensor/dtype.js';
 import { FileError } from '../tensor/errors.js';
+import type { HostTensor } from '../tensor/host-tensor.js';
 import { formatShape, type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
-import type { HostTensor } from '../train/host-tensor.js';
 import { writeFileAtomic } from './atomic-write.js';
 import { withFile } from './byte-source.js';
 import { decodeElements, ELEMENTS, encodeElements, LITTLE_ENDIAN, type StoredType, swapped } from './elements.js';

@@ -1,5 +1,5 @@
 import { checkOptions, FileError } from '../tensor/errors.js';
-import type { HostTensor } from '../train/host-tensor.js';
+import type { HostTensor } from '../tensor/host-tensor.js';
 import { writeFileAtomic } from './atomic-write.js';
 import { type ByteSource, memorySource, withFile } from './byte-source.js';
 import { ELEMENTS } from './elements.js';

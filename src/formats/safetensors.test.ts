@@ -6,9 +6,9 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { allocateArray, type DType } from '../tensor/dtype.js';
 import { FileError } from '../tensor/errors.js';
+import type { HostTensor } from '../tensor/host-tensor.js';
 import { sizeOf } from '../tensor/shape.js';
 import { sharedPath } from '../testing/shared.js';
-import type { HostTensor } from '../train/host-tensor.js';
 import {
   parseSafetensors,
   readSafetensors,

@@ -6,8 +6,8 @@
  */
 import { DTYPES, isFloat } from '../tensor/dtype.js';
 import { checkOptions, FileError, OptionError } from '../tensor/errors.js';
+import type { HostTensor } from '../tensor/host-tensor.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import type { HostTensor } from '../train/host-tensor.js';
 import { writeFileAtomic } from './atomic-write.js';
 import { type ByteSource, withFile } from './byte-source.js';
 import {

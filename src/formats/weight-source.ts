@@ -1,6 +1,6 @@
+import type { HostTensor } from '../tensor/host-tensor.js';
 import type { TensorType } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { HostTensor } from '../train/host-tensor.js';
 import { Lanes } from './lanes.js';
 
 /** One tensor of an open file. */

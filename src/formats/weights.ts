@@ -1,9 +1,9 @@
 import type { Module } from '../nn/index.js';
 import { isFloat } from '../tensor/dtype.js';
 import { checkOptions, FileError } from '../tensor/errors.js';
+import type { HostTensor } from '../tensor/host-tensor.js';
 import { formatType, sameShape, type TensorType } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { HostTensor } from '../train/host-tensor.js';
 import { openFile } from './byte-source.js';
 import { openNpz } from './npz.js';
 import { openPytorch } from './pytorch/checkpoint.js';

@@ -33,6 +33,19 @@ test('tensor takes the shape from nested arrays and the dtype from typed arrays'
   assert.deepEqual(tensor(new Float32Array(6), { shape: [3, 2] }).shape, [3, 2]);
 });
 
+test('tensor takes contents with their shape and dtype, as files hold them', () => {
+  const x = tensor({ dtype: 'i32', shape: [2, 1], data: Int32Array.of(7, -8) });
+  assert.deepEqual([x.dtype, x.shape, [...x.data()]], ['i32', [2, 1], [7, -8]]);
+  assert.equal(tensor({ dtype: 'bool', shape: [1], data: Uint8Array.of(1) }).dtype, 'bool');
+  const other = tensor({ dtype: 'i32', shape: [2, 1], data: Int32Array.of(7, -8) }, { shape: [2], dtype: 'f32' });
+  assert.deepEqual([other.dtype, other.shape, [...other.data()]], ['f32', [2], [7, -8]]);
+  assert.throws(
+    () => tensor({ dtype: 'f32', shape: [3], data: new Float32Array(2) }),
+    bad(/2 elements do not fill \[3\]/),
+  );
+  assert.throws(() => tensor({ dtype: 'f16' as 'f32', shape: [1], data: new Float32Array(1) }), OptionError);
+});
+
 test('tensor converts to other dtypes as cast does', () => {
   const values = [1.9, -1, 300, Number.NaN];
   assert.deepEqual([...tensor(values, { dtype: 'u8' }).data()], [1, 0, 255, 0]);

@@ -6,6 +6,7 @@ import { mapNest } from '../kernel/kernel.js';
 import { castValue } from '../kernel/scalar.js';
 import { allocateArray, DTYPES, type DType, isFloat } from '../tensor/dtype.js';
 import { checkOptions, OptionError, ShapeError } from '../tensor/errors.js';
+import { type HostTensor, isHostTensor } from '../tensor/host-tensor.js';
 import { Random } from '../tensor/random.js';
 import { checkShape, formatShape, normalizeAxes, type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -52,18 +53,24 @@ export type NestedNumbers = number | readonly NestedNumbers[] | ArrayLike<number
 export interface TensorOptions {
   /** default: taken from the data; one-dimensional for flat arrays */
   readonly shape?: Shape;
-  /** default: `i32` for Int32Array, `u8` for Uint8Array, otherwise `f32` */
+  /** default: that of the contents of a tensor; `i32` for Int32Array, `u8` for Uint8Array, otherwise `f32` */
   readonly dtype?: DType;
 }
 
 /**
  * A tensor with data on the current device.
  *
+ * @param data numbers, or the contents of a tensor with their shape and dtype, as files hold them
  * @example tensor([[1, 2], [3, 4]])
  * @example tensor(new Float32Array(784), { shape: [1, 1, 28, 28] })
+ * @example tensor(await readNpy('image.npy'))
  */
-export function tensor(data: NestedNumbers, options: TensorOptions = {}): Tensor {
+export function tensor(data: NestedNumbers | HostTensor, options: TensorOptions = {}): Tensor {
   checkOptions('tensor', options, ['shape', 'dtype']);
+  if (isHostTensor(data)) {
+    const { shape = data.shape, dtype = data.dtype } = options;
+    return tensor(data.data, { shape, dtype });
+  }
   const flat: number[] = [];
   let values: ArrayLike<number> = flat;
   let shape: number[] = [];

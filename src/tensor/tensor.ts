@@ -13,7 +13,7 @@ export interface Traced {
 /** For messages: what was given in place of a tensor, and how to make one. */
 export function tensorOf(given: unknown): string {
   const name = typeof given === 'object' && given !== null ? (given.constructor?.name ?? 'object') : String(given);
-  return `${name} is none: tensor(values, { shape }) makes one of numbers`;
+  return `${name} is none: tensor(values, { shape }) makes one of numbers, tensor(array) of what readNpy gives`;
 }
 
 const storages = new FinalizationRegistry<Storage>((storage) => storage.dispose());

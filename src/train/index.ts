@@ -1,3 +1,4 @@
+export type { HostTensor } from '../tensor/host-tensor.js';
 export { Classifier, type ClassifyOptions, type Prediction } from './classifier.js';
 export {
   type EvaluateOptions,
@@ -10,7 +11,6 @@ export {
 export type * from './events.js';
 export { DivergedError, type FitOptions, type FitResult, fit, type TrainingData } from './fit.js';
 export { forwardProgram, initializeLazy, inMode, releasePrograms } from './forward.js';
-export type { HostTensor } from './host-tensor.js';
 export type { ClassMetrics, RegionMetrics } from './metrics.js';
 export {
   type LossName,

@@ -3,8 +3,8 @@ import type { Module } from '../nn/module.js';
 import type { Optimizer } from '../optim/index.js';
 import { isFloat, type TypedArray } from '../tensor/dtype.js';
 import { GaborError, OptionError } from '../tensor/errors.js';
+import { type HostTensor, toHost } from '../tensor/host-tensor.js';
 import type { EpochRecord } from './events.js';
-import { type HostTensor, toHost } from './host-tensor.js';
 import type { TrainingSettings } from './settings.js';
 import type { MetricTotals } from './step.js';
 

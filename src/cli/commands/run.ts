@@ -7,9 +7,9 @@ import { readNpy, writeNpy } from '../../formats/npy.js';
 import { readNpz } from '../../formats/npz.js';
 import { tensor } from '../../ops/create.js';
 import { FileError, GaborError } from '../../tensor/errors.js';
+import { type HostTensor, toHost } from '../../tensor/host-tensor.js';
 import { formatShape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { type HostTensor, toHost } from '../../train/host-tensor.js';
 import { type DeviceName, describeDevice, useDevice } from '../devices.js';
 import { EXIT, UsageError } from '../failure.js';
 import { openModel } from '../open-model.js';
@@ -112,7 +112,7 @@ async function readInputs(loaded: LoadedModel, list: readonly string[]): Promise
   unnamed.forEach((array, i) => {
     found.set(open[i], array);
   });
-  return Object.fromEntries([...found].map(([name, { data, shape, dtype }]) => [name, tensor(data, { shape, dtype })]));
+  return Object.fromEntries([...found].map(([name, array]) => [name, tensor(array)]));
 }
 
 /** `NAME=FILE`; the names of inputs may hold `=` themselves, and so may those of files. */

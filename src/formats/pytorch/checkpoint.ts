@@ -4,8 +4,8 @@
  */
 import { allocateArray } from '../../tensor/dtype.js';
 import { FileError } from '../../tensor/errors.js';
+import type { HostTensor } from '../../tensor/host-tensor.js';
 import { formatShape, sizeOf } from '../../tensor/shape.js';
-import type { HostTensor } from '../../train/host-tensor.js';
 import { type ByteSource, memorySource, withFile } from '../byte-source.js';
 import { decodeElements, ELEMENTS, LITTLE_ENDIAN, swapped } from '../elements.js';
 import type { WeightEntry, WeightSource } from '../weight-source.js';
