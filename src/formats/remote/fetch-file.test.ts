@@ -484,7 +484,7 @@ test('stopping leaves what has come for the next time', async () => {
   assert.equal(server.requests[1].headers.range, 'bytes=50000-');
   // While waiting for the next attempt
   server.handle((_, response) => response.writeHead(503).end());
-  const waiting = fetchFile(`${url}2`, { ...options, retryDelay: 50, signal: AbortSignal.timeout(100) });
+  const waiting = fetchFile(`${url}2`, { ...options, retryDelay: 500, signal: AbortSignal.timeout(100) });
   await assert.rejects(waiting, { name: 'TimeoutError' });
 });
 

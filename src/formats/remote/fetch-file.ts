@@ -131,7 +131,8 @@ async function fetchAddress(address: Address, options: FetchFileOptions): Promis
       if (!(error instanceof PassingError)) throw error;
       if (download.received - before >= HEADWAY) failures = 1;
       before = download.received;
-      const wait = Math.max(retryDelay * 2 ** (failures - 1) * (0.75 + Math.random() / 2), (error.wait ?? 0) / 1000);
+      const own = retryDelay * 2 ** (failures - 1) * (0.75 + Math.random() / 2);
+      const wait = Math.max(Math.min(own, LONGEST_WAIT), (error.wait ?? 0) / 1000);
       if (error.offline || failures > retries || wait > LONGEST_WAIT) {
         return giveUp(address, cached, sha256, error, attempts, download.left, onNote);
       }
