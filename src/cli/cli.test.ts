@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -345,6 +346,20 @@ test('doctor tells what works, what programs are compiled to and why', async () 
   assert.match(plain.stdout, /✓ cpu +cpu, wasm, \d+ thread/);
   assert.equal(wrong.status, 1);
   assert.match(wrong.stdout, /✗ cpu +environment variable GABOR_NATIVE: expected 0.*got "sse"/);
+});
+
+test('doctor says why a cache cannot be used', async () => {
+  const folder = temporaryFolder();
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  const shared = join(folder, 'shared');
+  mkdirSync(join(shared, 'programs'), { recursive: true });
+  chmodSync(join(shared, 'programs'), 0o777);
+  const at = (cache: string) => gabor(['doctor'], { env: { GABOR_NATIVE: '0', GABOR_CACHE: cache } });
+  const [none, open] = await Promise.all([at(file), at(shared)]);
+  assert.match(none.stdout, /Cache +.*file: cannot be used \(ENOTDIR: not a directory.*\); nothing is kept there/);
+  if (process.platform !== 'win32')
+    assert.match(open.stdout, /Cache +.*shared: cannot be used \(it belongs to others, or others may write to it\)/);
 });
 
 test('help and version', async () => {

@@ -8,6 +8,7 @@ import { readNpy, saveModel, writeNpy, writeNpz, writeSafetensors } from '../for
 import type { ModelPort } from '../formats/model-port.js';
 import { exportOnnx, loadOnnx, saveOnnx } from '../formats/onnx/index.js';
 import { setDevice } from '../graph/device.js';
+import { loadKeras } from '../keras/files/load.js';
 import { findModel, lenet, MODELS, resnet20, squeezenet1_1 } from '../models/index.js';
 import {
   AdaptiveAvgPool2d,
@@ -112,7 +113,12 @@ test('files that are none, and options that make no sense', async () => {
   }
   await assert.rejects(load(at('nowhere')), /nowhere: there is no such file/);
   await assert.rejects(load(home), FileError);
-  await assert.rejects(load(at('own'), { speed: 3 } as object), /unknown option "speed"/);
+  await assert.rejects(load(at('own'), { speed: 3 } as object), /unknown option "speed".*fetch$/);
+  await assert.rejects(
+    load(at('own'), { inputShape: [3, 8, 8] } as object),
+    /^OptionError: load: unknown option "inputShape"; known options are .*\. Did you mean "input"\?$/,
+  );
+  await assert.rejects(loadKeras(at('keras.bin'), { input: [8, 8, 3] } as object), /Did you mean "inputShape"\?$/);
   await assert.rejects(load(at('own'), { architecture: 'lenet' }), /architecture of its own; leave out "lenet"/);
   await assert.rejects(load(at('empty')), /empty: the file is empty$/);
   for (const [source, message] of [

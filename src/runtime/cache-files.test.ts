@@ -101,7 +101,10 @@ test('a folder that cannot be used is no error', () => {
   const cache = new CacheFiles(join(folder, 'file', 'programs'));
   assert.equal(cache.read('key'), undefined);
   assert.equal(cache.write('key', []), false);
-  assert.deepEqual(cache.usage(), { files: 0, bytes: 0 });
+  const { problem, ...empty } = cache.usage();
+  assert.deepEqual(empty, { files: 0, bytes: 0 });
+  assert.match(String(problem), /ENOTDIR/);
+  assert.deepEqual(new CacheFiles(join(folder, 'nothing')).usage(), { files: 0, bytes: 0 });
 });
 
 test('the entries that were not used for longest make room', () => {

@@ -52,6 +52,23 @@ const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0);
 /** Since Node 20.15; before, nothing is kept. */
 const crc32 = (zlib as { crc32?: (data: Uint8Array, before?: number) => number }).crc32;
 
+/** What a folder holds. */
+export interface CacheUsage {
+  readonly files: number;
+  readonly bytes: number;
+  /** Why nothing is read from there, where it exists. */
+  readonly problem?: string;
+}
+
+interface Entry {
+  readonly file: string;
+  readonly bytes: number;
+  /** In milliseconds since 1970. */
+  readonly used: number;
+}
+
+const bytesOf = (entries: readonly Entry[]): number => entries.reduce((sum, { bytes }) => sum + bytes, 0);
+
 /**
  * Entries of bytes under a text as their key, each in a file of its own, in a folder that nobody else can write to. Everything that
  * goes wrong means that there is no such entry.
@@ -117,7 +134,7 @@ export class CacheFiles {
       closeSync(descriptor);
       descriptor = undefined;
       renameSync(temporary, file);
-      this.#bytes = this.#bytes === undefined ? this.usage().bytes : this.#bytes + total;
+      this.#bytes = this.#bytes === undefined ? bytesOf(this.#entries()) : this.#bytes + total;
       if (this.#bytes > this.#limit) this.#shrink(file);
       return true;
     } catch {
@@ -129,22 +146,32 @@ export class CacheFiles {
     }
   }
 
-  usage(): { readonly files: number; readonly bytes: number } {
-    const entries = this.#entries();
-    return { files: entries.length, bytes: entries.reduce((sum, { bytes }) => sum + bytes, 0) };
+  usage(): CacheUsage {
+    try {
+      const entries = this.#list();
+      if (this.#isTrusted()) return { files: entries.length, bytes: bytesOf(entries) };
+      return { files: 0, bytes: 0, problem: 'it belongs to others, or others may write to it' };
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      return { files: 0, bytes: 0, ...(code === 'ENOENT' ? {} : { problem: message }) };
+    }
   }
 
   #file(key: Uint8Array): string {
     return join(this.path, `${(crc32?.(key) ?? 0).toString(16).padStart(8, '0')}-${key.length}`);
   }
 
-  #entries(): { readonly file: string; readonly bytes: number; readonly used: number }[] {
+  #list(): Entry[] {
+    return readdirSync(this.path).flatMap((name) => {
+      const file = join(this.path, name);
+      const stats = lstatSync(file, { throwIfNoEntry: false });
+      return stats?.isFile() ? [{ file, bytes: stats.size, used: stats.mtimeMs }] : [];
+    });
+  }
+
+  #entries(): Entry[] {
     try {
-      return readdirSync(this.path).flatMap((name) => {
-        const file = join(this.path, name);
-        const stats = lstatSync(file, { throwIfNoEntry: false });
-        return stats?.isFile() ? [{ file, bytes: stats.size, used: stats.mtimeMs }] : [];
-      });
+      return this.#list();
     } catch {
       return [];
     }
@@ -153,7 +180,7 @@ export class CacheFiles {
   /** Makes room, and for some more, without the entry that was just written. */
   #shrink(written: string): void {
     const entries = this.#entries().sort((a, b) => a.used - b.used);
-    let bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
+    let bytes = bytesOf(entries);
     const now = Date.now();
     for (const { file, bytes: own, used } of entries) {
       const leftOver = file.endsWith('.tmp') && now - used > LEFT_OVER;

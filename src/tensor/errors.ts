@@ -1,3 +1,5 @@
+import { nearest } from './suggest.js';
+
 /**
  * Base of every error that Gabor raises for something the user can mend: a wrong shape, an unknown option, a broken
  * file. The message says what was wrong, where, what was expected and what to do. The command line prints it without a
@@ -49,7 +51,8 @@ export function checkOptions(where: string, options: object, known: readonly str
   }
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {
-      throw new OptionError(`${where}: unknown option "${key}"; known options are ${known.join(', ')}`);
+      const near = nearest(key, known, 1).map((name) => `. Did you mean "${name}"?`);
+      throw new OptionError(`${where}: unknown option "${key}"; known options are ${known.join(', ')}${near.join('')}`);
     }
   }
 }

@@ -6,7 +6,7 @@ import { multiplyAdds } from '../../kernel/contraction.js';
 import { contract } from '../../ops/convolution.js';
 import { tensor } from '../../ops/create.js';
 import { type DefaultInstructions, defaultInstructions } from '../../runtime/backend.js';
-import { cacheFiles, cacheFolder, isCachingOff } from '../../runtime/cache-files.js';
+import { type CacheUsage, cacheFiles, cacheFolder, isCachingOff } from '../../runtime/cache-files.js';
 import { CpuDevice } from '../../runtime/cpu-device.js';
 import { nativeLibrary } from '../../runtime/native/library.js';
 import { type Caches, detectProcessor } from '../../runtime/native/processor.js';
@@ -49,11 +49,6 @@ export interface DoctorReport {
   /** What is kept for other processes (docs/decisions/startup.md); undefined where GABOR_CACHE is 0. */
   readonly cache?: { readonly folder: string; readonly programs: CacheUsage; readonly scripts: CacheUsage };
   readonly targets: readonly TargetReport[];
-}
-
-interface CacheUsage {
-  readonly files: number;
-  readonly bytes: number;
 }
 
 /** Processor extensions that matter for speed, in the names that Linux gives them. */
@@ -216,6 +211,8 @@ function codeText({ instructions, reason }: DefaultInstructions): string {
 function cacheText(cache: DoctorReport['cache']): string {
   if (cache === undefined) return 'off (GABOR_CACHE is 0)';
   const { folder, programs, scripts } = cache;
+  const problem = programs.problem ?? scripts.problem;
+  if (problem !== undefined) return `${folder}: cannot be used (${printable(problem)}); nothing is kept there`;
   const count = `${programs.files} program${programs.files === 1 ? '' : 's'}`;
   return `${folder}: ${count}, ${formatBytes(programs.bytes)}; the package itself, ${formatBytes(scripts.bytes)}`;
 }
