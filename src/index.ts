@@ -16,6 +16,7 @@ export {
   load,
   type ModelInput,
   type ModelInputs,
+  type PreprocessingName,
 } from './exchange/index.js';
 export {
   type Checkpoint,

@@ -74,9 +74,10 @@ test('inputs and preprocessing of a model from a file', async () => {
       [() => loaded.run({ input: { ...host, data: [1] } }), /^the input "input" must be a tensor; Object is none/],
       [() => loaded.run({ input: undefined }), /^the input "input" must be a tensor; undefined is none/],
       [
-        () => loaded.classifier({ classes, preprocessing: 'imagenet' }),
-        /preprocessing must be an object; for ImageNet/,
+        () => loaded.classifier({ classes, preprocessing: 'imagnet' }),
+        /there is no preprocessing "imagnet"; known are imagenet, unit, symmetric, bytes\./,
       ],
+      [() => loaded.classifier({ classes, preprocessing: 3 }), /preprocessing must be an object; for ImageNet/],
       [() => loaded.classifier({ classes, preprocessing: { channels: 3 } }), /preprocessing has a size of undefined/],
     ],
     OptionError,

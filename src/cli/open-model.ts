@@ -6,7 +6,7 @@ import { outputsFor, pictureFormat, shapeOf } from '../exchange/image-classifier
 import { load } from '../exchange/load.js';
 import type { LoadedModel } from '../exchange/loaded-model.js';
 import { isFree } from '../exchange/ports.js';
-import { forChannels, PREPROCESSINGS } from '../exchange/preprocessings.js';
+import { forChannels, namedNormalization } from '../exchange/preprocessings.js';
 import { formatBytes } from '../inspect/format.js';
 import { MODELS } from '../models/index.js';
 import { FileError, GaborError } from '../tensor/errors.js';
@@ -169,13 +169,9 @@ function normalizationOf({
     );
   }
   if ((mean === undefined) !== (std === undefined)) throw new UsageError('--mean and --std belong together; give both');
-  const values = preprocessing === undefined ? mean && std && { mean, std } : PREPROCESSINGS[preprocessing];
-  if (values === undefined) return undefined;
-  const [first, second] = preprocessing === undefined ? ['--mean', '--std'] : [preprocessing, preprocessing];
-  return (channels) => ({
-    mean: forChannels(first, values.mean, channels),
-    std: forChannels(second, values.std, channels),
-  });
+  if (preprocessing !== undefined) return (channels) => namedNormalization(preprocessing, channels);
+  if (mean === undefined || std === undefined) return undefined;
+  return (channels) => ({ mean: forChannels('--mean', mean, channels), std: forChannels('--std', std, channels) });
 }
 
 /** For messages and folders: the file's name, or its folder's where every model there is called so. */

@@ -32,7 +32,7 @@ import { assertClose, type FixtureArray, fixturePath, fixtureTensor, readFixture
 import { MODEL_FORMATS } from './formats.js';
 import { withNewHead } from './head.js';
 import { ImageClassifier, pictureFormat } from './image-classifier.js';
-import { convert, LoadedModel, load } from './index.js';
+import { convert, LoadedModel, load, type PreprocessingName } from './index.js';
 
 const home = temporaryFolder();
 const at = (name: string): string => join(home, name);
@@ -218,6 +218,31 @@ test('shapes bind what a model leaves open', () => {
     () => model.shapes({ c: [1] }),
     /there is no input "c"; two takes "a" f32\[n, 3, h, w\], "b" i32\[n, h\]/,
   );
+});
+
+test('preprocessings by name, for pictures as the model takes them', async () => {
+  const net = new Sequential(new AdaptiveAvgPool2d(1), new Flatten());
+  const classes = ['r', 'g', 'b'];
+  const inputs = [{ name: 'x', dtype: 'f32', shape: ['n', 3, 20, 30] }] as const;
+  const facts = { model: net, format: 'code', path: 'code', inputs, outputs: [] };
+  const size = { channels: 3, height: 20, width: 30 } as const;
+  const of = (name: PreprocessingName) =>
+    new LoadedModel(facts).classifier({ classes, preprocessing: name }).preprocessing;
+  assert.deepEqual(of('imagenet'), { ...size, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
+  assert.deepEqual(of('symmetric'), { ...size, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });
+  // What a file says of pictures beside their pixels stays.
+  const own = { ...size, height: 24, fit: 'pad', mean: [0.1, 0.2, 0.3], std: [1, 1, 1] } as const;
+  const stored = new LoadedModel({ ...facts, preprocessing: own });
+  const { preprocessing } = stored.classifier({ classes, preprocessing: 'unit' });
+  assert.deepEqual(preprocessing, { ...own, mean: [0, 0, 0], std: [1, 1, 1] });
+  const free = new LoadedModel({ ...facts, inputs: [{ ...inputs[0], shape: ['n', 3, null, null] }] });
+  const asked = { classes, preprocessing: 'imagenet' } as const;
+  assert.throws(() => free.classifier(asked), /how large pictures are; give their size \(as height and width of/);
+  const sized = new LoadedModel({ ...facts, inputs: free.inputs, example: [1, 3, 16, 18] });
+  const found = sized.classifier(asked).preprocessing;
+  assert.deepEqual([found.height, found.width], [16, 18]);
+  const grey = new LoadedModel({ ...facts, inputs: [{ ...inputs[0], shape: ['n', 1, 20, 30] }] });
+  assert.throws(() => grey.classifier(asked), /imagenet: has 3 numbers, the pictures have 1 channels/);
 });
 
 test('the shape that is asked for has the rank and the extents that are known', () => {

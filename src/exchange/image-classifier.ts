@@ -126,7 +126,7 @@ export function pictureFormat(
   const size = (n: number | undefined): string => (n === undefined ? '?' : String(n));
   throw new ShapeError(
     sizeMissing && found.length === 0
-      ? `${path}: takes ${formatPort(port)}, which does not say how large pictures are; give their size (on the command line: --size)`
+      ? `${path}: takes ${formatPort(port)}, which does not say how large pictures are; give their size (as height and width of the preprocessing, on the command line --size)`
       : `${path}: takes ${formatPort(port)}, which pictures of ${wanted.channels ?? '1 or 3'} channels and ${size(wanted.height)}×${size(wanted.width)} do not fit`,
   );
 }

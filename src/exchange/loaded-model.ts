@@ -11,9 +11,10 @@ import { Tensor, tensorOf } from '../tensor/tensor.js';
 import { Classifier } from '../train/classifier.js';
 import { inMode } from '../train/forward.js';
 import type { Preprocessing } from '../train/preprocessing.js';
-import { imageClassifier } from './image-classifier.js';
+import { imageClassifier, pictureFormat } from './image-classifier.js';
 import { callNetwork } from './network.js';
 import { fitsPort, formatPort, ports } from './ports.js';
+import { namedNormalization, type PreprocessingName } from './preprocessings.js';
 
 /** What a file tells of a model. */
 export interface LoadedFacts {
@@ -32,8 +33,8 @@ export interface LoadedFacts {
 export interface ClassifierOptions {
   /** In the order of the outputs; default: the file's. */
   readonly classes?: readonly string[];
-  /** Of pictures; default: the file's. */
-  readonly preprocessing?: Preprocessing;
+  /** Of pictures, or the name of what is expected of pixels, for pictures of the size that the model takes; default: the file's. */
+  readonly preprocessing?: Preprocessing | PreprocessingName;
 }
 
 /** A tensor, or the contents of one, as `readNpy` gives them. */
@@ -215,10 +216,11 @@ export class LoadedModel {
         `${this.path}: does not say what its outputs mean; name its classes, in the order of the outputs (on the command line: --classes FILE, one name a line)`,
       );
     }
-    const preprocessing = options.preprocessing ?? this.preprocessing;
+    const { preprocessing: given = this.preprocessing } = options;
+    const preprocessing = typeof given === 'string' ? this.#named(given) : given;
     if (preprocessing === undefined) {
       throw new OptionError(
-        `${this.path}: does not say how pictures become its input; give the preprocessing (on the command line: --preprocessing imagenet, or --mean and --std)`,
+        `${this.path}: does not say how pictures become its input; give the preprocessing ('imagenet', for example; on the command line: --preprocessing imagenet, or --mean and --std)`,
       );
     }
     const problem = preprocessingProblem(preprocessing);
@@ -230,6 +232,19 @@ export class LoadedModel {
     const adapted =
       this.preprocessing === undefined ? imageClassifier(this, preprocessing, classes.length) : this.model;
     return new Classifier(adapted, classes, preprocessing, this.metadata);
+  }
+
+  #named(name: string): Preprocessing {
+    const [, , height, width] = this.example ?? [];
+    const known = this.preprocessing ?? pictureFormat(this, { height, width });
+    const { channels } = known;
+    return {
+      ...this.preprocessing,
+      channels,
+      height: known.height,
+      width: known.width,
+      ...namedNormalization(name, channels),
+    };
   }
 
   /** Frees the memory of weights and programs. */
