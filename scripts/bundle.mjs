@@ -3,9 +3,10 @@
 // that come from there; every worker is a file of its own.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { isBuiltin } from 'node:module';
+import { createRequire, isBuiltin } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { runInThisContext } from 'node:vm';
 import { build } from 'esbuild';
 
 const root = resolve(process.env.GABOR_BUILD ?? fileURLToPath(new URL('../dist', import.meta.url)));
@@ -153,6 +154,17 @@ const loader = await build({
 });
 for (const { metafile } of [workerFiles, loader]) checkImports(metafile.outputs);
 
+const bundled = { exports: {} };
+const libraryUrl = pathToFileURL(join(out, 'library.cjs')).href;
+runInThisContext(ascii)(createRequire(libraryUrl), bundled, libraryUrl);
+
+/** esbuild renames classes and functions; keeping all their names takes milliseconds of every start, those of exports alone do not. */
+function renamed(exported, name) {
+  const given = Object.entries(bundled.exports[name]());
+  const wrong = given.filter(([key, value]) => typeof value === 'function' && value.name !== exported[key].name);
+  return wrong.map(([key]) => [key, exported[key].name]);
+}
+
 for (const [name, file] of entries) {
   const path = join(out, `${name}.js`);
   const imports = `import { createRequire as $from } from 'node:module';\n`;
@@ -161,8 +173,11 @@ for (const [name, file] of entries) {
     writeFileSync(path, `#!/usr/bin/env node\n${imports}${entry};\n`, { mode: 0o755 });
     continue;
   }
-  const exported = Object.keys(await import(pathToFileURL(join(root, file))));
-  writeFileSync(path, `${imports}export const {\n  ${exported.join(',\n  ')},\n} = ${entry};\n`);
+  const exported = await import(pathToFileURL(join(root, file)));
+  const names = `for (const [$key, value] of ${JSON.stringify(renamed(exported, name))})
+  Object.defineProperty($entry[$key], 'name', { value, configurable: true });`;
+  const keys = Object.keys(exported).join(',\n  ');
+  writeFileSync(path, `${imports}const $entry = ${entry};\n${names}\nexport const {\n  ${keys},\n} = $entry;\n`);
 }
 const inputs = [library, workerFiles].flatMap(({ metafile }) => Object.keys(metafile.inputs));
 writeFileSync(join(out, 'licences.txt'), licences(inputs));

@@ -35,6 +35,19 @@ test('the bundle exports what the modules export', { skip }, () => {
   );
 });
 
+test('classes and functions of the bundle have the names that they have in the modules', { skip }, () => {
+  const names = output(`${IMPORT}
+    const models = await import('${new URL('models.js', folder)}');
+    const named = (entry) => Object.entries(entry).filter(([, value]) => typeof value === 'function');
+    console.log(JSON.stringify([library, keras, models].map((entry) => named(entry).map(([key, { name }]) => [key, name]))));`);
+  const named = (entry: object): [string, string][] =>
+    Object.entries(entry).flatMap(([key, value]) => (typeof value === 'function' ? [[key, value.name]] : []));
+  assert.deepEqual(
+    names,
+    [library, keras, models].map((entry) => named(entry)),
+  );
+});
+
 test('the entries of the bundle share their classes', { skip }, () => {
   const shared = output(`${IMPORT}
     console.log(JSON.stringify([keras.Tensor === library.Tensor, keras.tensor([1]) instanceof library.Tensor]));`);
