@@ -2,6 +2,7 @@ import type { Contraction, SpatialAxis } from '../kernel/contraction.js';
 import { groupsTogether } from './grouped.js';
 import { type MachineDescription, narrowed, type ScheduleChoice } from './machine.js';
 import type { Step, Steps } from './steps.js';
+import { readsWeightsOnce } from './weights-once.js';
 
 /** What the fastest schedule of a contraction depends on beside the machine, as text: equal for equal problems. */
 export function problemKey({ role, geometry: g }: Contraction): string {
@@ -13,14 +14,13 @@ export function problemKey({ role, geometry: g }: Contraction): string {
 
 /**
  * The schedules that a search tries, by names that stay the same as long as the candidates do. None where groups of few channels share
- * registers, which has one schedule, and where there is nothing to compute.
+ * registers or weights are read as they lie, which have one schedule, and where there is nothing to compute.
  */
-export function candidates(
-  { role, geometry: g }: Contraction,
-  machine: MachineDescription,
-): ReadonlyMap<string, ScheduleChoice> {
+export function candidates(contraction: Contraction, machine: MachineDescription): ReadonlyMap<string, ScheduleChoice> {
+  const { role, geometry: g } = contraction;
   const found = new Map<string, ScheduleChoice>();
   if (g.channelsIn === 0 || g.channelsOut === 0 || groupsTogether(g, machine) > 1) return found;
+  if (readsWeightsOnce(contraction, machine)) return found;
   const channels = role === 'input' ? g.channelsIn : g.channelsOut;
   const widest = narrowed(machine, channels).lanes;
   const waste = (lanes: number): number => Math.ceil(channels / lanes) * lanes - channels;

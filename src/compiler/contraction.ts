@@ -10,6 +10,7 @@ import { channelsLast, PaddedCopies } from './padded-copies.js';
 import { type GatherAxis, gatherPhases, paddingOf, product } from './phases.js';
 import { writtenInputs } from './prepare.js';
 import { type Buffer, makeBuffer, type Step, type Steps } from './steps.js';
+import { readsWeightsOnce } from './weights-once.js';
 import { chooseWinograd, chooseWinogradFilter, type WinogradChoice } from './winograd.js';
 
 /**
@@ -27,6 +28,9 @@ export function scheduleContractions(program: Steps, machine: MachineDescription
       const { channelsIn, channelsOut } = kernel.geometry;
       // Panels need channels; without any there is nothing to compute.
       if (channelsIn === 0 || channelsOut === 0) return [asNest(step, kernel)];
+      const isParameter = step.operands[1].input !== undefined;
+      if (isParameter && readsWeightsOnce(kernel, machine))
+        return [{ ...asNest(step, kernel), operandOrders: [[0, 1]] }];
       if (groupsTogether(kernel.geometry, machine) > 1) {
         const schedule = kernel.role === 'filter' ? filterGradient : groupedGather;
         return schedule(step, kernel, machine, padded);

@@ -40,14 +40,20 @@ export interface Loop {
   extent: number;
 }
 
+/** A parallel loop that advances by several positions at a time. */
+export interface Block {
+  readonly loop: Loop;
+  /** Positions of a block; the last one may have fewer. */
+  readonly size: number;
+  /** How many blocks the loop needs; part of the item number, as its fastest part. */
+  readonly count: number;
+}
+
 /**
  * A second parallel loop, along which some loads are contiguous that are not along the vector loop: both loops advance by as many
  * positions as registers have lanes, and these loads are wide along this loop and transposed.
  */
-export interface Square {
-  readonly loop: Loop;
-  /** How many squares the loop needs; part of the item number, as its fastest part. */
-  readonly count: number;
+export interface Square extends Block {
   readonly loads: ReadonlySet<LoadNode>;
 }
 
@@ -72,6 +78,8 @@ export interface LoopPlan {
   readonly pieces: readonly Piece[];
   /** How loads that stride along the vector loop are made of squares of registers. */
   readonly square: Square | undefined;
+  /** Where the last reduction loop fills vector registers: results that are reduced side by side, since they read the same. */
+  readonly rows: Block | undefined;
   readonly reduce: readonly Loop[];
   /** The last reduction loop fills vector registers instead. */
   readonly vectorReduce: boolean;
@@ -86,19 +94,27 @@ const PART_ELEMENTS = 4096;
 const SQUARE_ITEMS = 16;
 /** Larger bodies are not repeated for all positions of a square. */
 const SQUARE_OPERATIONS = 48;
+/**
+ * Rows that are reduced side by side, a vector of each at a time: their sums hide the latency of multiply-add and leave registers on every
+ * machine, and several runs of memory at a time come nearer to its bandwidth than one.
+ */
+const ROWS = 8;
+const ROW_OPERATIONS = 4;
 
 export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): LoopPlan {
   const parallel = merge(orderParallel(nest, analysis), analysis.forms);
   const reduce = orderReduction(nest, analysis);
   const { vector, vectorReduce } = chooseVector(nest, lanes, analysis, parallel, reduce);
   const square = vector && chooseSquare(nest, lanes, analysis, parallel.slice(0, -1), vector);
-  const outer = vector === undefined ? [...parallel] : parallel.slice(0, -1).filter((loop) => loop !== square?.loop);
+  const rows = vectorReduce ? chooseRows(nest, analysis, parallel, reduce[reduce.length - 1]) : undefined;
+  const block = square ?? rows;
+  const outer = (vector === undefined ? parallel : parallel.slice(0, -1)).filter((loop) => loop !== block?.loop);
   const itemLoops: Loop[] = [];
-  let items = square?.count ?? 1;
+  let items = block?.count ?? 1;
   const wantedItems = square === undefined ? ITEMS : SQUARE_ITEMS;
   while (
     outer.length > 0 &&
-    (items < wantedItems || (square === undefined && itemLoops.length === 0 && outer.length === 1))
+    (items < wantedItems || (block === undefined && itemLoops.length === 0 && outer.length === 1))
   ) {
     const loop = outer.shift() as Loop;
     itemLoops.push(loop);
@@ -118,6 +134,7 @@ export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): Lo
     .map((to, i): Piece => ({ from: bounds[i], to, part: Math.min(vectorPart, to - bounds[i]) }));
   const isCut = vector !== undefined && vectorPart < vector.extent;
   const vectorParts = isCut ? pieces.reduce((n, piece) => n + partsOf(piece), 0) : 1;
+  const wantedVectors = rows === undefined ? wantedUnroll(nest) : 1;
   const longest = vector?.extent ?? reduce[reduce.length - 1]?.extent ?? 1;
   return {
     items: items * vectorParts,
@@ -127,9 +144,10 @@ export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): Lo
     vector,
     pieces,
     square,
+    rows,
     reduce,
     vectorReduce,
-    unroll: square !== undefined ? 1 : Math.max(1, Math.min(wantedUnroll(nest), Math.floor(longest / lanes))),
+    unroll: square !== undefined ? 1 : Math.max(1, Math.min(wantedVectors, Math.floor(longest / lanes))),
   };
 }
 
@@ -252,9 +270,32 @@ function chooseSquare(
       return strides && plain && form.factors[loop.axis] === 1;
     });
     if (contiguous.length <= (best?.loads.size ?? 0)) continue;
-    best = { loop, count: Math.ceil(loop.extent / lanes), loads: new Set(contiguous.map(([node]) => node)) };
+    best = {
+      loop,
+      size: lanes,
+      count: Math.ceil(loop.extent / lanes),
+      loads: new Set(contiguous.map(([node]) => node)),
+    };
   }
   return best;
+}
+
+/** The last parallel loop in blocks, if its results share some of what they read and there are enough of them. */
+function chooseRows(
+  nest: Nest,
+  { loads, guards }: NestAnalysis,
+  parallel: readonly Loop[],
+  reduce: Loop,
+): Block | undefined {
+  const loop = parallel[parallel.length - 1];
+  if (loop === undefined || guards.size > 0 || nest.reducers.length > 1) return undefined;
+  if (countOperations(nest.reducers[0].body) > ROW_OPERATIONS) return undefined;
+  const read = [...loads.values()];
+  if (read.some(({ quotients, indirections }) => quotients.length > 0 || indirections.length > 0)) return undefined;
+  const isShared = read.some(({ form }) => form.factors[reduce.axis] !== 0 && form.factors[loop.axis] === 0);
+  const count = Math.ceil(loop.extent / ROWS);
+  const items = parallel.slice(0, -1).reduce((n, { extent }) => n * extent, count);
+  return isShared && items >= ITEMS ? { loop, size: ROWS, count } : undefined;
 }
 
 /** Each piece between two cuts is code of its own. */

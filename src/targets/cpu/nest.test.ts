@@ -1,7 +1,10 @@
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { printSteps } from '../../compiler/steps.js';
+import { sum } from '../../ops/broadcast.js';
 import { concat } from '../../ops/concat.js';
+import { add, mul, sub } from '../../ops/elementwise.js';
+import { max, min } from '../../ops/reduce.js';
 import { pad } from '../../ops/slice.js';
 import { transpose } from '../../ops/transpose.js';
 import { backends } from '../../testing/backends.js';
@@ -60,6 +63,37 @@ test('borders of images whose columns and channels are one run', () => {
       const { graph, inputs } = traceInputs([shape], smallIntegers, ([x]) => [
         pad(transposed ? transpose(x, [0, 3, 1, 2]) : x, low, high),
       ]);
+      const got = runner.run(graph, inputs, { backend, threads });
+      assertSame(got.outputs, referenceRun(graph, inputs).outputs, () => printSteps(got.plan.program));
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+test('reductions of many rows that share an operand, side by side', () => {
+  const cases = fc.record({
+    batch: fc.integer({ min: 1, max: 3 }),
+    rows: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 500, max: 560 })),
+    columns: fc.integer({ min: 1, max: 150 }),
+    backend: backends,
+    threads,
+  });
+  fc.assert(
+    fc.property(cases, ({ batch, rows, columns, backend, threads }) => {
+      const { graph, inputs } = traceInputs(
+        [
+          [batch, 1, columns],
+          [rows, columns],
+          [batch, rows],
+        ],
+        smallIntegers,
+        ([x, w, bias]) => [
+          add(sum(mul(w, x), [2]), bias),
+          max(sub(w, x), [2]),
+          min(sub(x, w), [2]),
+          sum(sub(mul(w, 2), x), [2]),
+        ],
+      );
       const got = runner.run(graph, inputs, { backend, threads });
       assertSame(got.outputs, referenceRun(graph, inputs).outputs, () => printSteps(got.plan.program));
     }),

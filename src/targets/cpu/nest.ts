@@ -67,38 +67,39 @@ class NestEmitter {
     const arithmetic = new Arithmetic(m);
     m.loop({ from: begin, to: end }, (item) => {
       const parts = plan.vectorParts > 1 ? [plan.vectorParts] : [];
-      const { square } = plan;
-      const squares = square !== undefined && square.count > 1 ? [square.count] : [];
-      const extents = [...plan.itemLoops.map((loop) => loop.extent), ...parts, ...squares];
+      const block = plan.square ?? plan.rows;
+      const blocks = block !== undefined && block.count > 1 ? [block.count] : [];
+      const extents = [...plan.itemLoops.map((loop) => loop.extent), ...parts, ...blocks];
       const positions = arithmetic.decode(item, extents);
       const part = parts.length > 0 ? positions[plan.itemLoops.length] : undefined;
       let values = start;
       plan.itemLoops.forEach((loop, i) => {
         values = values.enter(loop.axis, positions[i]);
       });
-      const run = (from: FormValues, along = 0): void =>
+      const run = (from: FormValues, along = 1): void =>
         this.#loops(plan.outer, from, (inner) => this.#vectorLoop(inner, part, along));
-      if (square === undefined) {
+      if (block === undefined) {
         run(values);
         return;
       }
-      const { axis, extent } = square.loop;
-      const lastLength = extent - (square.count - 1) * m.lanes;
-      if (square.count === 1) {
+      const { size, count } = block;
+      const { axis, extent } = block.loop;
+      const lastLength = extent - (count - 1) * size;
+      if (count === 1) {
         run(values, lastLength);
         return;
       }
       const at = positions[extents.length - 1];
-      const inside = values.enter(axis, m.binary('mul', at, m.constant('i32', m.lanes)));
-      if (lastLength === m.lanes) {
-        run(inside, m.lanes);
+      const inside = values.enter(axis, m.binary('mul', at, m.constant('i32', size)));
+      if (lastLength === size) {
+        run(inside, size);
         return;
       }
-      const isLast = m.compare('eq', at, m.constant('i32', square.count - 1));
+      const isLast = m.compare('eq', at, m.constant('i32', count - 1));
       m.when(
         isLast,
         () => run(inside, lastLength),
-        () => run(inside, m.lanes),
+        () => run(inside, size),
       );
     });
   }
@@ -112,7 +113,7 @@ class NestEmitter {
     this.#m.loop({ to: loop.extent }, (i) => this.#loops(rest, values.enter(loop.axis, i), body));
   }
 
-  /** @param along positions of the loop that makes squares with the vector loop. */
+  /** @param along positions of the loop in blocks. */
   #vectorLoop(values: FormValues, part: Register | undefined, along: number): void {
     const m = this.#m;
     const { vector, pieces, square } = this.#plan;
@@ -128,7 +129,7 @@ class NestEmitter {
     const inner = [...wide, ...this.#plan.reduce].map((loop) => loop.axis);
     const displacements = emitDisplacements(m, this.#analysis, values, inner);
     if (vector === undefined) {
-      this.#point(values, { conditions, displacements }, false, 1, 1);
+      this.#point(values, { conditions, displacements }, false, along, 1);
       return;
     }
     let first = 0;
@@ -196,12 +197,12 @@ class NestEmitter {
     if (to > vectors) body(m.constant('i32', vectors), 1, to - vectors);
   }
 
-  /** Everything for one position, or for `vectors` registers of neighbouring positions. */
+  /** Everything for `vectors` neighbouring positions, or for as many registers of them. */
   #point(values: FormValues, known: Known, wide: boolean, vectors: number, count: number): void {
     const m = this.#m;
     const sums: Reduced[][] = [];
     if (this.#nest.reducers.length > 0) {
-      if (this.#plan.vectorReduce) sums.push(this.#reduceAcross(values, known));
+      if (this.#plan.vectorReduce) sums.push(...this.#reduceAcross(values, known, vectors));
       else sums.push(...this.#reduce(values, known, wide, vectors, count));
     }
     const columns = this.#columns(values, vectors, count);
@@ -218,11 +219,12 @@ class NestEmitter {
     }
   }
 
-  /** From the first register's position to the u-th one's: along the vector loop, or across it where they make a square. */
-  #distance(form: Form, u: number, vectorAxis: number | undefined = this.#plan.vector?.axis): number {
-    const { square } = this.#plan;
-    if (square !== undefined) return u * form.factors[square.loop.axis];
-    return vectorAxis === undefined ? 0 : u * this.#m.lanes * form.factors[vectorAxis];
+  /** From the first register's position to the u-th one's: along the vector loop, or across it where there are blocks. */
+  #distance(form: Form, u: number): number {
+    const block = this.#plan.square ?? this.#plan.rows;
+    if (block !== undefined) return u * form.factors[block.loop.axis];
+    const { vector } = this.#plan;
+    return vector === undefined ? 0 : u * this.#m.lanes * form.factors[vector.axis];
   }
 
   /** Loads of a square, transposed when the first of its registers is asked for. */
@@ -253,13 +255,12 @@ class NestEmitter {
     count: number,
     columns?: Columns,
     sums?: readonly Reduced[],
-    vectorAxis: number | undefined = this.#plan.vector?.axis,
   ): Environment {
     return loopEnvironment(this.#m, this.#analysis, {
       values,
-      vectorAxis: wide ? vectorAxis : undefined,
+      vectorAxis: wide ? this.#plan.vector?.axis : undefined,
       count,
-      extra: (form) => (wide ? this.#distance(form, u, vectorAxis) : 0),
+      extra: (form) => this.#distance(form, u),
       loaded: columns && ((node, form) => (this.#plan.square?.loads.has(node) ? columns(node, form, u) : undefined)),
       ...known,
       sums,
@@ -312,53 +313,89 @@ class NestEmitter {
     });
   }
 
-  /** The last reduction loop fills vector registers; their lanes are combined at the end. */
-  #reduceAcross(values: FormValues, known: Known): Reduced[] {
+  /** The last reduction loop fills vector registers, for each of `rows` neighbouring results; their lanes are combined at the end. */
+  #reduceAcross(values: FormValues, known: Known, rows: number): Reduced[][] {
     const m = this.#m;
     const { reducers } = this.#nest;
     const loops = this.#plan.reduce;
     const last = loops[loops.length - 1];
     const { lanes } = m;
     const unroll = Math.min(this.#plan.unroll, Math.floor(last.extent / lanes));
-    const wides = Array.from({ length: unroll }, () => reducers.map((r) => start(m, r, true)));
-    const scalars = reducers.map((r) => start(m, r, false));
+    const each = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+    const wides = each(rows, () => each(unroll, () => reducers.map((r) => start(m, r, true))));
+    const scalars = each(rows, () => reducers.map((r) => start(m, r, false)));
     const never = (): Register => m.constant('i32', 0);
     this.#loops(loops.slice(0, -1), values, (inner) => {
       const group = unroll * lanes;
-      const run = (i: Register, vectors: number): void => {
-        const at = inner.enter(last.axis, i);
-        for (let u = 0; u < vectors; u++) {
-          const environment = this.#environment(at, known, true, u, lanes, undefined, undefined, last.axis);
+      const add = (at: FormValues, wide: boolean, u: number, into: readonly (readonly Reduced[])[]): void => {
+        const environments = this.#rowEnvironments(at, known, last, wide, u, rows);
+        environments.forEach((environment, row) => {
           const scope = new Scope();
           reducers.forEach((r, k) => {
-            this.#accumulate(r, [wides[u][k]], [environment], [scope], never);
+            this.#accumulate(r, [into[row][k]], [environment], [scope], never);
           });
-        }
+        });
+      };
+      const run = (i: Register, vectors: number): void => {
+        const at = inner.enter(last.axis, i);
+        for (let u = 0; u < vectors; u++)
+          add(
+            at,
+            true,
+            u,
+            wides.map((row) => row[u]),
+          );
       };
       const groups = Math.floor(last.extent / group) * group;
       if (groups > 0) m.loop({ to: groups, step: group }, (i) => run(i, unroll));
       const whole = Math.floor(last.extent / lanes) * lanes;
       if (whole > groups) m.loop({ from: groups, to: whole, step: lanes }, (i) => run(i, 1));
-      if (last.extent > whole) {
-        m.loop({ from: whole, to: last.extent }, (i) => {
-          const environment = this.#environment(inner.enter(last.axis, i), known, false, 0, 1);
-          const scope = new Scope();
-          reducers.forEach((r, k) => {
-            this.#accumulate(r, [scalars[k]], [environment], [scope], never);
-          });
-        });
-      }
+      if (last.extent > whole)
+        m.loop({ from: whole, to: last.extent }, (i) => add(inner.enter(last.axis, i), false, 0, scalars));
     });
-    reducers.forEach(({ kind }, k) => {
-      const wide = pairwise(
-        m,
-        kind,
-        wides.map((all) => all[k].value),
-      );
-      const single = Array.from({ length: lanes }, (_, lane) => m.lane(wide, lane));
-      combine(m, kind, scalars[k], pairwise(m, kind, single), never);
+    scalars.forEach((sums, row) => {
+      reducers.forEach(({ kind }, k) => {
+        const wide = pairwise(
+          m,
+          kind,
+          wides[row].map((all) => all[k].value),
+        );
+        combine(m, kind, sums[k], acrossLanes(m, kind, wide), never);
+      });
     });
     return scalars;
+  }
+
+  /** At the u-th register along the reduction `last`, for each of neighbouring results; what all of them read is loaded once. */
+  #rowEnvironments(
+    values: FormValues,
+    known: Known,
+    last: Loop,
+    wide: boolean,
+    u: number,
+    rows: number,
+  ): Environment[] {
+    const shared = new Map<LoadNode, Register>();
+    const across = this.#plan.rows?.loop.axis;
+    const along = wide ? u * this.#m.lanes : 0;
+    return Array.from({ length: rows }, (_, row) => {
+      const between = (form: Form): number => (across === undefined ? 0 : row * form.factors[across]);
+      const environment = loopEnvironment(this.#m, this.#analysis, {
+        values,
+        vectorAxis: wide ? last.axis : undefined,
+        count: wide ? this.#m.lanes : 1,
+        extra: (form) => along * form.factors[last.axis] + between(form),
+        ...known,
+      });
+      if (across === undefined) return environment;
+      const load: Environment['load'] = (node, scope) => {
+        if (this.#analysis.loads.get(node)?.form.factors[across] !== 0) return environment.load(node, scope);
+        const register = shared.get(node) ?? environment.load(node, scope);
+        shared.set(node, register);
+        return register;
+      };
+      return { ...environment, load };
+    });
   }
 }
 
@@ -404,6 +441,18 @@ function pairwise(m: VectorMachine, kind: Reducer['kind'], values: readonly Regi
     rest = rest.slice(0, half);
   }
   return rest[0];
+}
+
+/** All lanes of `wide`, which is overwritten, in one: each half with the other. */
+function acrossLanes(m: VectorMachine, kind: Reducer['kind'], wide: Register): Register {
+  for (let half = m.lanes / 2; half >= 1; half /= 2) {
+    const others = m.permute(
+      wide,
+      Array.from({ length: m.lanes }, (_, lane) => lane ^ half),
+    );
+    combine(m, kind, { value: wide, index: undefined }, others, () => m.constant('i32', 0));
+  }
+  return m.lane(wide, 0);
 }
 
 function combine(
