@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { columnName, openContestants } from '../contestants/index.mjs';
 import { concatenate, largestDifference, readFloats, sizeOf, uniform, writeFloats } from '../harness/arrays.mjs';
+import { runFresh } from '../harness/fresh-process.mjs';
 import { importGabor } from '../harness/gabor.mjs';
 import { Unsupported } from '../harness/protocol.mjs';
 import { race } from '../harness/race.mjs';
@@ -172,7 +172,7 @@ async function runStarts(name, { files }, seen, options) {
   for (const one of programs) {
     try {
       // Also brings the files into the system's cache.
-      const { numbers } = await start(one);
+      const { numbers } = await runFresh(one);
       const difference = compare(one.name, Float32Array.from(numbers), seen);
       if (!(difference <= TOLERANCE)) throw new Error(`differs from ${seen.column} by ${digits(difference)}`);
       taking.push({ ...one, ms: [], peaks: [] });
@@ -183,7 +183,7 @@ async function runStarts(name, { files }, seen, options) {
   const rounds = options.quick ? 1 : STARTS;
   for (let round = 0; round < rounds; round++) {
     for (const one of taking) {
-      const { ms, peak } = await start(one);
+      const { ms, peak } = await runFresh(one);
       one.ms.push(ms);
       if (peak !== undefined) one.peaks.push(peak);
     }
@@ -192,35 +192,6 @@ async function runStarts(name, { files }, seen, options) {
     const result = { name: column, ms: median(ms), times: ms, ...(peaks.length > 0 && { peak: median(peaks) }) };
     console.error(`${name}, start of ${column}: ${digits(result.ms)} ms, ${bytes(result.peak ?? 0)}`);
     return result;
-  });
-}
-
-/** A process that prints a line with its outputs, then one with its memory. */
-function start({ command: [file, ...args], env }) {
-  return new Promise((resolve, reject) => {
-    const began = performance.now();
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
-    let output = '';
-    let errors = '';
-    let ms;
-    child.stdout.on('data', (data) => {
-      output += data;
-      if (output.includes('\n')) ms ??= performance.now() - began;
-    });
-    child.stderr.on('data', (data) => {
-      errors += data;
-      if (process.env.BENCH_DEBUG) process.stderr.write(data);
-    });
-    child.on('error', reject);
-    child.on('close', (code) => {
-      const lines = output.split('\n');
-      const numbers = lines.find((line) => line.startsWith('['));
-      const memory = lines.find((line) => line.startsWith('{"peak"'));
-      if (numbers === undefined || ms === undefined) {
-        const last = errors.split('\n').find((line) => /Error/.test(line)) ?? '';
-        reject(new Error(`the process ended with ${code}: ${last}`));
-      } else resolve({ ms, numbers: JSON.parse(numbers), peak: memory && JSON.parse(memory).peak });
-    });
   });
 }
 

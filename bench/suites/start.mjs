@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { buildModel } from '../contestants/gabor.mjs';
 import { onnxNetwork } from '../contestants/onnx-model.mjs';
 import { concatenate, largestDifference, sizeOf, uniform, writeFloats } from '../harness/arrays.mjs';
+import { runFresh } from '../harness/fresh-process.mjs';
 import { importGabor } from '../harness/gabor.mjs';
 import { median, speedRatio } from '../harness/statistics.mjs';
 import { digits, markdownTable } from '../harness/table.mjs';
@@ -42,8 +43,8 @@ export async function runStart(options) {
       const { name, command } = one;
       try {
         // Also brings the files into the cache.
-        const { numbers } = await start(one);
-        for (let i = 1; i < FIRST && one.keeps; i++) await start(one);
+        const { numbers } = await runFresh(one);
+        for (let i = 1; i < FIRST && one.keeps; i++) await runFresh(one);
         if (numbers.length > 0) {
           const result = Float32Array.from(numbers);
           expected ??= { name, result };
@@ -64,7 +65,7 @@ export async function runStart(options) {
     const rounds = options.quick ? 1 : STARTS * options.rounds;
     for (let round = 0; round < rounds; round++) {
       for (const one of taking) {
-        const { ms, phases } = await start(one);
+        const { ms, phases } = await runFresh(one);
         one.ms.push(ms);
         if (phases !== undefined) one.phases.push(phases);
       }
@@ -133,39 +134,6 @@ async function preparePrograms(folder) {
     break;
   }
   return programs;
-}
-
-/** Milliseconds from the start of the process to the line with the outputs. */
-function start({ command: [file, ...args], env }) {
-  return new Promise((resolve, reject) => {
-    const began = performance.now();
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
-    let output = '';
-    let errors = '';
-    let ms;
-    child.stdout.on('data', (data) => {
-      output += data;
-      if (output.includes('\n')) ms ??= performance.now() - began;
-    });
-    child.stderr.on('data', (data) => {
-      errors += data;
-      if (process.env.BENCH_DEBUG) process.stderr.write(data);
-    });
-    child.on('error', reject);
-    child.on('close', (code) => {
-      const lines = output.split('\n');
-      const line = lines.find((text) => text.startsWith('['));
-      const more = lines.find((text) => text.startsWith('{"phases"'));
-      if (line === undefined || ms === undefined) {
-        const last =
-          errors
-            .trim()
-            .split('\n')
-            .find((text) => /Error/.test(text)) ?? '';
-        reject(new Error(`the process ended with ${code}: ${last}`));
-      } else resolve({ ms, numbers: JSON.parse(line), phases: more && JSON.parse(more).phases });
-    });
-  });
 }
 
 export function startMarkdown({ rounds, results }) {

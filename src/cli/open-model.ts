@@ -7,6 +7,7 @@ import { load } from '../exchange/load.js';
 import type { LoadedModel } from '../exchange/loaded-model.js';
 import { isFree } from '../exchange/ports.js';
 import { forChannels, namedNormalization } from '../exchange/preprocessings.js';
+import { isRemote } from '../formats/remote/address.js';
 import { formatBytes } from '../inspect/format.js';
 import { MODELS } from '../models/index.js';
 import { FileError, GaborError } from '../tensor/errors.js';
@@ -43,7 +44,7 @@ export async function openModel(
   flags: ModelFlags & { readonly outputs?: number },
   output: Output,
 ): Promise<LoadedModel> {
-  if (!existsSync(path) && !isAddress(path)) throw noSuchModel(path);
+  if (!existsSync(path) && !isRemote(path)) throw noSuchModel(path);
   const line = new ProgressLine(output.errors);
   try {
     return await load(path, {
@@ -67,11 +68,6 @@ export async function openModel(
   } finally {
     line.clear();
   }
-}
-
-/** Whether a model is named by an address instead of a path. */
-export function isAddress(path: string): boolean {
-  return /^\w+:\/\//.test(path);
 }
 
 function noSuchModel(path: string): Error {
