@@ -1,4 +1,5 @@
 import { invariant } from '../../../tensor/errors.js';
+import { checkSame, isInt } from '../check-registers.js';
 import type {
   BinaryOp,
   Comparison,
@@ -136,7 +137,7 @@ export class WasmMachine implements VectorMachine {
   }
 
   set(target: Register, source: Register): void {
-    this.#same('set', target, source);
+    checkSame('set', target, source);
     this.#f.emit(this.#f.get(source));
     this.#f.set(target as WasmRegister);
   }
@@ -276,7 +277,7 @@ export class WasmMachine implements VectorMachine {
   }
 
   binary(op: BinaryOp, a: Register, b: Register): Register {
-    this.#same(op, a, b);
+    checkSame(op, a, b);
     if (a.kind === 'mask') {
       invariant(op === 'and' || op === 'or', () => `${op}: not defined for masks`);
     } else if (a.kind === 'i32' && !a.wide && (op === 'min' || op === 'max')) {
@@ -305,13 +306,13 @@ export class WasmMachine implements VectorMachine {
   }
 
   compare(op: Comparison, a: Register, b: Register): Register {
-    this.#same(op, a, b);
+    checkSame(op, a, b);
     invariant(a.kind !== 'mask', () => `${op}: masks are not compared`);
     return this.#result('mask', a.wide, this.#f.get(a), this.#f.get(b), ...this.#opcode(op, a));
   }
 
   select(mask: Register, a: Register, b: Register): Register {
-    this.#same('select', a, b);
+    checkSame('select', a, b);
     invariant(mask.kind === 'mask' && mask.wide === a.wide, 'select: expects a mask as wide as its operands');
     const items = [this.#f.get(a), this.#f.get(b), this.#f.get(mask)];
     if (!a.wide) return this.#result(a.kind, false, ...items, Op.select);
@@ -341,8 +342,8 @@ export class WasmMachine implements VectorMachine {
   }
 
   multiplyAdd(accumulator: Register, a: Register, b: Register): void {
-    this.#same('multiplyAdd', a, b);
-    this.#same('multiplyAdd', accumulator, a);
+    checkSame('multiplyAdd', a, b);
+    checkSame('multiplyAdd', accumulator, a);
     invariant(a.kind === 'f32', () => `multiplyAdd: expects f32, not ${a.kind}`);
     const swap = this.#f.justSet(b) && a !== b;
     const factors = [this.#f.get(swap ? b : a), this.#f.get(swap ? a : b)];
@@ -495,21 +496,6 @@ export class WasmMachine implements VectorMachine {
     invariant(opcode !== undefined, () => `${op}: not defined for ${a.wide ? 'wide' : 'scalar'} ${a.kind}`);
     return a.wide ? simd(opcode) : [opcode];
   }
-
-  #same(what: string, a: Register, b: Register): void {
-    invariant(
-      a.kind === b.kind && a.wide === b.wide,
-      () => `${what}: ${describe(a)} and ${describe(b)} are not of one type`,
-    );
-  }
-}
-
-function describe(r: Register): string {
-  return `${r.wide ? 'wide' : 'scalar'} ${r.kind}`;
-}
-
-function isInt(r: Register): boolean {
-  return r.kind === 'i32' && !r.wide;
 }
 
 function simd(op: number): number[] {

@@ -1,4 +1,5 @@
 import { invariant } from '../../../tensor/errors.js';
+import { checkSame, describeRegister, isInt } from '../check-registers.js';
 import type {
   BinaryOp,
   Comparison,
@@ -31,7 +32,7 @@ const UNARY: Readonly<Record<RegisterKind, readonly UnaryOp[]>> = {
   mask: ['not'],
 };
 
-/** The vector machine for x86-64: checks and records what a kernel asks for; see `select.ts` for what becomes of it. */
+/** The vector machine for x86-64: checks and records what a kernel asks for; see `fold.ts` and `lower.ts` for what becomes of it. */
 export class X64Machine implements VectorMachine {
   readonly lanes: number;
   readonly vectorRegisters: number;
@@ -59,7 +60,7 @@ export class X64Machine implements VectorMachine {
   }
 
   set(target: Register, source: Register): void {
-    this.#same('set', target, source);
+    checkSame('set', target, source);
     this.#f.add({ op: 'set', result: this.#f.own(target), args: [this.#f.own(source)] });
   }
 
@@ -100,7 +101,7 @@ export class X64Machine implements VectorMachine {
 
   shuffle(a: Register, b: Register, indices: readonly number[]): Register {
     const { lanes } = this;
-    this.#same('shuffle', a, b);
+    checkSame('shuffle', a, b);
     invariant(
       a.wide && a.kind !== 'mask' && indices.length === lanes && indices.every((i) => i >= 0 && i < 2 * lanes),
       () => `shuffle: expects wide f32 or i32 and ${lanes} lanes of both, not [${indices}]`,
@@ -178,15 +179,15 @@ export class X64Machine implements VectorMachine {
   }
 
   unary(op: UnaryOp, a: Register): Register {
-    invariant(UNARY[a.kind].includes(op), () => `${op}: not defined for ${describe(a)}`);
+    invariant(UNARY[a.kind].includes(op), () => `${op}: not defined for ${describeRegister(a)}`);
     const result = this.#f.value(a.kind, a.wide);
     this.#f.add({ op: 'unary', result, args: [this.#f.own(a)], fn: op });
     return result;
   }
 
   binary(op: BinaryOp, a: Register, b: Register): Register {
-    this.#same(op, a, b);
-    invariant(BINARY[a.kind].includes(op), () => `${op}: not defined for ${describe(a)}`);
+    checkSame(op, a, b);
+    invariant(BINARY[a.kind].includes(op), () => `${op}: not defined for ${describeRegister(a)}`);
     const result = this.#f.value(a.kind, a.wide);
     this.#f.add({ op: 'binary', result, args: [this.#f.own(a), this.#f.own(b)], fn: op });
     return result;
@@ -218,7 +219,7 @@ export class X64Machine implements VectorMachine {
   }
 
   compare(op: Comparison, a: Register, b: Register): Register {
-    this.#same(op, a, b);
+    checkSame(op, a, b);
     invariant(a.kind !== 'mask', () => `${op}: masks are not compared`);
     const result = this.#f.value('mask', a.wide);
     this.#f.add({ op: 'compare', result, args: [this.#f.own(a), this.#f.own(b)], fn: op });
@@ -226,7 +227,7 @@ export class X64Machine implements VectorMachine {
   }
 
   select(mask: Register, a: Register, b: Register): Register {
-    this.#same('select', a, b);
+    checkSame('select', a, b);
     invariant(mask.kind === 'mask' && mask.wide === a.wide, 'select: expects a mask as wide as its operands');
     invariant(a.kind !== 'mask', 'select: masks are not selected');
     return this.#pure('select', a.kind, a.wide, [mask, a, b]);
@@ -248,8 +249,8 @@ export class X64Machine implements VectorMachine {
   }
 
   multiplyAdd(accumulator: Register, a: Register, b: Register): void {
-    this.#same('multiplyAdd', a, b);
-    this.#same('multiplyAdd', accumulator, a);
+    checkSame('multiplyAdd', a, b);
+    checkSame('multiplyAdd', accumulator, a);
     invariant(a.kind === 'f32', () => `multiplyAdd: expects f32, not ${a.kind}`);
     this.#f.add({ op: 'multiplyAdd', result: this.#f.own(accumulator), args: [this.#f.own(a), this.#f.own(b)] });
   }
@@ -321,19 +322,4 @@ export class X64Machine implements VectorMachine {
     invariant(Number.isInteger(value), () => `${value} is not an integer`);
     return this.constant('i32', value);
   }
-
-  #same(what: string, a: Register, b: Register): void {
-    invariant(
-      a.kind === b.kind && a.wide === b.wide,
-      () => `${what}: ${describe(a)} and ${describe(b)} are not of one type`,
-    );
-  }
-}
-
-function describe(r: Register): string {
-  return `${r.wide ? 'wide' : 'scalar'} ${r.kind}`;
-}
-
-function isInt(r: Register): boolean {
-  return r.kind === 'i32' && !r.wide;
 }
