@@ -136,6 +136,9 @@ export function createProgram(output: Output, finish: Finish): Command {
           augment,
         )
         .option('--no-augment', 'train on the images as they are')
+        .addOption(
+          decimal('--ema <decay>', 'average the weights over the steps, for example 0.999', { least: 0, below: 1 }),
+        )
         .addOption(whole('--seed <n>', 'decides everything random (default: 0)', Number.MIN_SAFE_INTEGER))
         .addOption(
           decimal('--val-split <share>', 'share of the training images to validate on', { least: 0, below: 1 }),

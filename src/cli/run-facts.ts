@@ -34,6 +34,7 @@ export function optionEntries(record: RunRecord, settings: TrainingSettings): En
     ['schedule', plain(settings.schedule)],
     ['label smoothing', plain(settings.labelSmoothing)],
     ['augmentation', plain(settings.augment)],
+    ['averages of weights', settings.ema === 0 ? 'none' : `decay ${settings.ema}`],
     ['seed', plain(settings.seed)],
     ...Object.entries(record.options)
       .filter(([key, value]) => key !== 'seed' && value !== undefined)

@@ -77,6 +77,7 @@ test('after --resume, everything typed must be as in the checkpoint', () => {
     loss: 'crossEntropy',
     labelSmoothing: 0,
     augment: null,
+    ema: 0,
     seed: 0,
     dropLast: true,
   };
@@ -86,6 +87,7 @@ test('after --resume, everything typed must be as in the checkpoint', () => {
   for (const given of [
     { lr: 0.1 },
     { batchSize: 32 },
+    { ema: 0.9 },
     { seed: 1 },
     { size: 32 },
     { valSplit: 0.1 },

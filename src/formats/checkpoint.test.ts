@@ -23,6 +23,7 @@ const OPTIMIZERS: FitOptions[] = [
   { optimizer: 'sgd', lr: 0.05, nesterov: true, weightDecay: 1e-3 },
   { optimizer: 'adam', lr: 0.01 },
   { optimizer: 'adamw', lr: 0.01 },
+  { optimizer: 'adam', lr: 0.01, ema: 0.9 },
 ];
 
 test('two epochs in one go, and one, a file, and one more, give the same bits with every optimizer', async () => {
@@ -86,6 +87,7 @@ test('a checkpoint is also a model', async () => {
   await fit(model, tinyData(6, 3), {
     epochs: 1,
     workers: 0,
+    ema: 0.5,
     onCheckpoint: (state) => saveCheckpoint(path, model, state, description),
   });
   const classifier = await loadModel(path);

@@ -26,12 +26,13 @@ export interface Checkpoint {
 
 const GROUPS = [
   [MODEL_PREFIX, 'model'],
+  ['unaveraged.', 'unaveraged'],
   ['random.', 'random'],
   ['optimizer.', 'optimizer'],
 ] as const;
 
 /**
- * Saves a training state as one safetensors file, as a whole or not at all: the tensors under `model.`, `optimizer.` and `random.`,
+ * Saves a training state as one safetensors file, as a whole or not at all: the tensors under `model.`, `unaveraged.` (with `ema`), `optimizer.` and `random.`,
  * and in the metadata, beside what a model file has, `training`: progress, settings, history and the identity of the data.
  *
  *     await fit(model, data, { onCheckpoint: (state) => saveCheckpoint('last.safetensors', model, state, description) });
@@ -68,14 +69,15 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
     if (!GROUPS.some(([prefix]) => name.startsWith(prefix)))
       throw new FileError(`${path}: has an unknown tensor "${name}"`);
   }
-  const [model, random, optimizer] = GROUPS.map(([prefix]) => withoutPrefix(tensors, prefix));
+  const [model, unaveraged, random, optimizer] = GROUPS.map(([prefix]) => withoutPrefix(tensors, prefix));
   const module = await buildModel(path, config, numbersIn(tensors.values()));
   checkTensors(path, 'the model', module.stateDict(), model);
+  checkTensors(path, 'the model', module.stateDict(), { ...model, ...unaveraged });
   checkTensors(path, 'the model', Object.fromEntries(module.namedRandomStates()), random);
   module.loadStateDict(model);
   module.loadRandomStates(random);
   const training = parseTraining(path, json(path, metadata, 'training'));
-  return { model: module, state: { model, random, optimizer, ...training }, classes, preprocessing, extra };
+  return { model: module, state: { model, unaveraged, random, optimizer, ...training }, classes, preprocessing, extra };
 }
 
 type TrainingText = Pick<TrainingState, 'progress' | 'settings' | 'history' | 'data'>;

@@ -2,7 +2,7 @@ import '../runtime/default-device.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gradients } from '../autodiff/gradients.js';
-import { BatchLoader } from '../data/index.js';
+import { BatchLoader, type ImageSplit } from '../data/index.js';
 import { compile } from '../graph/compile.js';
 import { type Device, getDevice, setDevice } from '../graph/device.js';
 import { Flatten, Linear, type Module, Sequential } from '../nn/index.js';
@@ -14,6 +14,7 @@ import { OptionError, ShapeError } from '../tensor/errors.js';
 import { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { bitsOf, bitsOfHost, tinyData, tinyModel, tinySplit } from '../testing/tiny-training.js';
+import { evaluate } from './evaluate.js';
 import type { TrainEvent } from './events.js';
 import { DivergedError, type FitOptions, fit } from './fit.js';
 import type { TrainingState } from './state.js';
@@ -93,11 +94,107 @@ test('does what a loop by hand does', async () => {
   }
 });
 
-test('goes on from every epoch and every step to the same bits as without a stop', async () => {
+test('averages of weights are those of a loop by hand, and what evaluation, checkpoints and the model have', async () => {
+  const data = tinyData(12, 6);
+  const make = (): Module => new Sequential(new Flatten(), new Linear(36, 3, { random: new Random(9) }));
+  const ema = 0.4;
+  const common = {
+    epochs: 2,
+    batchSize: 2,
+    optimizer: 'sgd',
+    lr: 0.1,
+    schedule: 'constant',
+    seed: 2,
+    workers: 0,
+  } as const;
+  const fitted = make();
+  const seen: number[][] = [];
+  const { history } = await fit(fitted, data, {
+    ...common,
+    ema,
+    onCheckpoint: (state) => {
+      assert.deepEqual(bitsOfHost(state.model), bitsOf(fitted), 'a checkpoint has what the model has');
+      seen.push([...state.unaveraged['1.weight'].data]);
+    },
+  });
+
+  const byHand = make();
+  const optimizer = new SGD(byHand.parameters(), { lr: 0.1, momentum: 0.9 });
+  const step = compile((x: Tensor, y: Tensor) => {
+    const loss = crossEntropy(byHand.forward(x), y);
+    optimizer.step(gradients(loss, byHand.parameters()));
+    return loss;
+  });
+  const loader = new BatchLoader(data.splits.train, data, { batchSize: 2, seed: 2, workers: 0 });
+  const averages = bitsOf(byHand);
+  let t = 0;
+  for (const epoch of [0, 1]) {
+    for await (const { x, y, shape } of loader.epoch(epoch)) {
+      step.sync(tensor(x, { shape }), tensor(y)).dispose();
+      t++;
+      const keep = Math.min(ema, (1 + t) / (10 + t));
+      for (const [name, weights] of Object.entries(bitsOf(byHand))) {
+        averages[name] = averages[name].map((average, i) => keep * average + (1 - keep) * weights[i]);
+      }
+    }
+    bitsOf(byHand)['1.weight'].forEach((value, i) => {
+      assert.ok(Math.abs(value - seen[epoch][i]) < 1e-6, `weight ${i} of epoch ${epoch}`);
+    });
+  }
+  for (const [name, expected] of Object.entries(averages)) {
+    bitsOf(fitted)[name].forEach((value, i) => {
+      assert.ok(Math.abs(value - expected[i]) < 1e-6, `${name}[${i}]: ${value} and ${expected[i]}`);
+    });
+  }
+  const { loss } = await evaluate(fitted, data.splits.test as ImageSplit, data);
+  assert.ok(Math.abs(loss - (history[1].validationLoss as number)) < 1e-6);
+  assert.notDeepEqual(bitsOf(fitted), bitsOf(byHand));
+});
+
+test('averages leave running statistics in the middle of what they were, counters as they are', async () => {
+  const [plain, averaged] = [tinyModel(), tinyModel()];
+  const options = { epochs: 2, batchSize: 6, workers: 0 };
+  await fit(plain, tinyData(24), options);
+  await fit(averaged, tinyData(24), { ...options, ema: 0.9 });
+  const [last, mean] = [bitsOf(plain), bitsOf(averaged)];
+  assert.deepEqual(mean['bn.num_batches_tracked'], last['bn.num_batches_tracked']);
+  const first = bitsOf(tinyModel())['bn.running_var'];
+  mean['bn.running_var'].forEach((value, i) => {
+    const [low, high] = [first[i], last['bn.running_var'][i]].sort((a, b) => a - b);
+    assert.ok(low < value && value < high, `${low} ${value} ${high}`);
+  });
+});
+
+test('a resume may begin with averages, and may end them', async () => {
+  const data = tinyData(24, 6);
+  const run = async (first: FitOptions, second: FitOptions): Promise<[Module, Module]> => {
+    let state: TrainingState | undefined;
+    const model = tinyModel();
+    const onCheckpoint = (reached: TrainingState): void => {
+      state ??= reached;
+    };
+    await fit(model, data, { ...OPTIONS, ...first, onCheckpoint });
+    const resumed = tinyModel(99);
+    await fit(resumed, data, { resume: state, workers: 0, ...second });
+    return [model, resumed];
+  };
+  const [without, ended] = await run({ ema: 0 }, {});
+  assert.deepEqual(bitsOf(ended), bitsOf(without));
+  const [, stopped] = await run({ ema: 0.9 }, { ema: 0 });
+  assert.deepEqual(bitsOf(stopped), bitsOf(without), 'training itself does not see the averages');
+  const [, begun] = await run({ ema: 0 }, { ema: 0.9 });
+  assert.notDeepEqual(bitsOf(begun), bitsOf(without));
+});
+
+for (const ema of [0, 0.9]) {
+  test(`goes on from every epoch and every step to the same bits as without a stop, ema ${ema}`, () => goesOn(ema));
+}
+
+async function goesOn(ema: number): Promise<void> {
   const data = tinyData(24, 6);
   const straight = tinyModel();
   const states: TrainingState[] = [];
-  const whole = await fit(straight, data, { ...OPTIONS, onCheckpoint: (state) => void states.push(state) });
+  const whole = await fit(straight, data, { ...OPTIONS, ema, onCheckpoint: (state) => void states.push(state) });
   const losses = whole.history.map(({ loss, accuracy, validationLoss }) => [loss, accuracy, validationLoss]);
 
   const check = async (state: TrainingState, what: string): Promise<void> => {
@@ -109,6 +206,7 @@ test('goes on from every epoch and every step to the same bits as without a stop
     const rest = await fit(resumed, data, { resume: state, workers: 0, onCheckpoint });
     assert.deepEqual(bitsOf(resumed), bitsOf(straight), what);
     assert.deepEqual(bitsOfHost(last?.optimizer ?? {}), bitsOfHost(states[1].optimizer), what);
+    assert.deepEqual(bitsOfHost(last?.unaveraged ?? {}), bitsOfHost(states[1].unaveraged), what);
     assert.deepEqual(
       rest.history.map(({ loss, accuracy, validationLoss }) => [loss, accuracy, validationLoss]),
       losses,
@@ -122,6 +220,7 @@ test('goes on from every epoch and every step to the same bits as without a stop
     let stopped: TrainingState | undefined;
     const result = await fit(tinyModel(), data, {
       ...OPTIONS,
+      ema,
       signal: controller.signal,
       onEvent: (event) => {
         if (event.event === 'step' && event.step === stopAfter) controller.abort();
@@ -136,7 +235,7 @@ test('goes on from every epoch and every step to the same bits as without a stop
     assert.ok(stopped.progress.step - stopAfter <= 1);
     await check(stopped, `after step ${stopAfter}`);
   }
-});
+}
 
 test('frozen parameters stay as they are, the others learn; a resume is told again', async () => {
   const model = tinyModel();
@@ -197,7 +296,7 @@ test('when the loss is no number any more, training stops with advice and the la
   const data = tinyData(12, 3);
   const states: TrainingState[] = [];
   const keep = (state: TrainingState): void => void states.push(state);
-  await fit(tinyModel(), data, { ...OPTIONS, onCheckpoint: keep });
+  await fit(tinyModel(), data, { ...OPTIONS, ema: 0.9, onCheckpoint: keep });
   const model = tinyModel();
   const bad = fit(model, data, { resume: states[0], lr: 1e30, schedule: 'constant', workers: 0, onCheckpoint: keep });
   await assert.rejects(bad, (error: Error) => {

@@ -10,6 +10,7 @@ import {
 import type { Compiled } from '../graph/compile.js';
 import type { Module } from '../nn/module.js';
 import type { Optimizer } from '../optim/index.js';
+import { isFloat } from '../tensor/dtype.js';
 import { checkOptions, GaborError, OptionError } from '../tensor/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkLabels, type EvaluationFormat, score, turn } from './evaluate.js';
@@ -39,6 +40,7 @@ import {
 } from './state.js';
 import { addTotals, compileStep, meansOf, readStep, type StepResult } from './step.js';
 import { Stopwatch } from './stopwatch.js';
+import { WeightAverage } from './weight-average.js';
 
 /** Images with one class each: an `ImageDataset` fits. */
 export interface TrainingData extends EvaluationFormat {
@@ -147,6 +149,19 @@ function trainedParameters(model: Module, { frozen }: FitOptions): [string, Tens
   return trained;
 }
 
+/** What training changes, beside counters: trained parameters and running statistics. */
+function averaged(model: Module, options: FitOptions): [string, Tensor][] {
+  const trained = trainedParameters(model, options);
+  const parameters = new Set(model.parameters());
+  const buffers = Object.entries(model.stateDict()).filter(([, t]) => !parameters.has(t) && isFloat(t.dtype));
+  return [...trained, ...buffers];
+}
+
+function writeInto(model: Module, from: StateTensors['model'], names: readonly string[]): void {
+  const state = model.stateDict();
+  for (const name of names) state[name].write(from[name].data);
+}
+
 /** A step that has been started. */
 interface RunningStep {
   readonly result: Promise<StepResult>;
@@ -165,6 +180,7 @@ class Training {
   readonly #changed: readonly string[];
   readonly #identity: DataIdentity;
   readonly #optimizer: Optimizer;
+  readonly #average: WeightAverage | undefined;
   readonly #step: Compiled<[Tensor, Tensor], StepResult>;
   readonly #loader: BatchLoader<BatchTargets>;
   /** By number of samples: full batches and, unless `dropLast`, the last one of an epoch. */
@@ -180,6 +196,8 @@ class Training {
   /** The latest state without NaN, to return to. */
   #good: StateTensors;
   #goodEpoch: number;
+  /** While the model has the averages: the state with its weights. */
+  #shown: StateTensors | undefined;
   #progress: TrainingProgress;
   #validationSeconds = 0;
 
@@ -222,23 +240,27 @@ class Training {
     this.#validation = chooseValidation(data, options.validate ?? true);
     initializeLazy(model, this.#samples.inputShape);
     this.#optimizer = makeOptimizer(trainedParameters(model, options), this.#settings);
-    if (resume) restoreTensors(model, this.#optimizer, resume);
-    this.#good = resume ?? captureTensors(model, this.#optimizer);
+    this.#average =
+      this.#settings.ema > 0 ? new WeightAverage(averaged(model, options), this.#settings.ema) : undefined;
+    if (resume) restoreTensors(model, this.#optimizer, this.#average, resume);
+    this.#good = resume ?? this.#capture();
     this.#goodEpoch = this.#progress.epoch;
     const classPerSample = this.#samples.targetShape.length === 0 && loss === 'crossEntropy';
-    this.#step = compileStep(model, this.#optimizer, objective, (output, x) => {
+    const check = (output: Tensor, x: Tensor): void => {
       if (classPerSample) checkLogits('fit', output, x.shape[0], data.classes?.length);
-    });
+    };
+    this.#step = compileStep(model, this.#optimizer, objective, check, this.#average);
   }
 
   async run(): Promise<FitResult> {
     this.#tellStart();
     let aborted = false;
     while (this.#progress.epoch < this.#settings.epochs && !aborted) {
+      this.#putBack();
       await this.#trainEpoch();
       aborted = this.#aborted || !(await this.#endEpoch());
     }
-    if (aborted) await this.#checkpoint('abort', captureTensors(this.#model, this.#optimizer));
+    if (aborted) await this.#checkpoint('abort', this.#showAverages());
     const { epoch, step } = this.#progress;
     this.#tell({ event: 'done', epochs: epoch, step, aborted, seconds: secondsSince(this.#began) });
     return { history: this.#history, settings: this.#settings, step, aborted };
@@ -251,6 +273,7 @@ class Training {
       y.dispose();
     }
     this.#optimizer.dispose();
+    this.#average?.dispose();
     await this.#loader.close();
   }
 
@@ -326,7 +349,7 @@ class Training {
     const { epoch, step, lossSum, count, seconds } = this.#progress;
     const { epochs } = this.#settings;
     const learningRate = this.#learningRate(step - 1);
-    const tensors = captureTensors(this.#model, this.#optimizer);
+    const tensors = this.#showAverages();
     const broken = findNonFinite(tensors);
     if (broken !== undefined) this.#diverged(`"${broken}" holds numbers that are not finite`, learningRate);
     const began = performance.now();
@@ -376,10 +399,9 @@ class Training {
   async #checkpoint(reason: CheckpointReason, tensors: StateTensors): Promise<void> {
     const { onCheckpoint } = this.#options;
     if (onCheckpoint === undefined) return;
-    const { model, random, optimizer } = tensors;
     const progress = this.#progress;
     const history = [...this.#history];
-    const state = { model, random, optimizer, progress, settings: this.#settings, history, data: this.#identity };
+    const state = { ...tensors, progress, settings: this.#settings, history, data: this.#identity };
     await onCheckpoint(state, reason);
     const { epoch, batch, step } = progress;
     this.#tell({ event: 'checkpoint', epoch, batch, step, reason });
@@ -387,13 +409,32 @@ class Training {
 
   #diverged(what: string, learningRate: number): never {
     const { epoch, step } = this.#progress;
-    restoreTensors(this.#model, this.#optimizer, this.#good);
+    restoreTensors(this.#model, this.#optimizer, this.#average, this.#good);
+    this.#shown = undefined;
+    this.#showAverages();
     const lr = (value: number): string => String(Number(value.toPrecision(3)));
     const back = this.#goodEpoch === 0 ? 'before training' : `after epoch ${this.#goodEpoch}`;
     throw new DivergedError(
       `training diverged in epoch ${epoch + 1}, step ${step}: ${what}. The model is back in its state ${back}. Try a lower learning rate (it was ${lr(learningRate)}; try ${lr(this.#settings.lr / 10)}) or a warm-up, and check that the inputs are normalised`,
       this.#goodEpoch,
     );
+  }
+
+  #capture(): StateTensors {
+    return captureTensors(this.#model, this.#optimizer, this.#average);
+  }
+
+  /** Lets the model have the averages of its weights, where there are some, until training goes on; returns the state with both. */
+  #showAverages(): StateTensors {
+    this.#shown ??= this.#capture();
+    if (this.#average) writeInto(this.#model, this.#shown.model, this.#average.names);
+    return this.#shown;
+  }
+
+  /** Lets the model have its weights again. */
+  #putBack(): void {
+    if (this.#shown && this.#average) writeInto(this.#model, this.#shown.unaveraged, this.#average.names);
+    this.#shown = undefined;
   }
 
   /** Means over the epoch so far. */

@@ -36,6 +36,13 @@ export interface TrainingOptions {
   labelSmoothing?: number;
   /** Random changes of training images. Default: none. */
   augment?: AugmentOptions;
+  /**
+   * Averages the weights over the steps of training, which evens out their last moves: how much of an average stays from step to
+   * step, for example 0.999 for some thousand steps; less than (1 + t) / (10 + t) in step t, so that the beginning is forgotten. Evaluation,
+   * checkpoints and the model in the end have the averages (those of running statistics, too). 0 = none, the default.
+   * Polyak and Juditsky, 1992; `ema` of Keras's optimizers and of timm.
+   */
+  ema?: number;
   /** Decides the order of images and their augmentation. Default 0. */
   seed?: number;
   /** Leave out the images of an epoch that do not fill a batch; they differ from epoch to epoch. Default true. */
@@ -55,6 +62,7 @@ export interface TrainingSettings {
   readonly loss: LossSetting;
   readonly labelSmoothing: number;
   readonly augment: AugmentOptions | null;
+  readonly ema: number;
   readonly seed: number;
   readonly dropLast: boolean;
 }
@@ -71,6 +79,7 @@ export const TRAINING_OPTIONS = [
   'loss',
   'labelSmoothing',
   'augment',
+  'ema',
   'seed',
   'dropLast',
 ] as const;
@@ -118,6 +127,7 @@ export function resolveSettings(
     loss: given.loss === undefined ? (earlier?.loss ?? 'crossEntropy') : lossSetting(given.loss),
     labelSmoothing: given.labelSmoothing ?? earlier?.labelSmoothing ?? 0,
     augment: given.augment ?? earlier?.augment ?? null,
+    ema: given.ema ?? earlier?.ema ?? 0,
     seed: given.seed ?? earlier?.seed ?? 0,
     dropLast: given.dropLast ?? earlier?.dropLast ?? true,
   };
@@ -127,6 +137,7 @@ export function resolveSettings(
   within('momentum', settings.momentum, 0, 1);
   within('weightDecay', settings.weightDecay, 0, Number.MAX_VALUE);
   within('labelSmoothing', settings.labelSmoothing, 0, 1);
+  below('ema', settings.ema, 1);
   if (!Number.isSafeInteger(settings.seed))
     throw new OptionError(`fit: seed must be a whole number, got ${settings.seed}`);
   if (settings.nesterov && settings.momentum === 0) throw new OptionError('fit: nesterov needs a momentum above 0');
@@ -172,6 +183,12 @@ function checkSchedule(schedule: ScheduleOptions['type'] | ScheduleOptions): Sch
     within('schedule.gamma', options.gamma ?? 0.1, 0, 1);
   }
   return options;
+}
+
+function below(name: string, value: number, limit: number): void {
+  if (!(typeof value === 'number' && value >= 0 && value < limit)) {
+    throw new OptionError(`fit: ${name} must be at least 0 and less than ${limit}, got ${value}`);
+  }
 }
 
 function whole(name: string, value: number, least: number): void {

@@ -7,6 +7,7 @@ import { type HostTensor, toHost } from '../tensor/host-tensor.js';
 import type { EpochRecord } from './events.js';
 import type { TrainingSettings } from './settings.js';
 import type { MetricTotals } from './step.js';
+import type { WeightAverage } from './weight-average.js';
 
 /** How far training has come; what is summed up so far belongs to the epoch under way. */
 export interface TrainingProgress {
@@ -40,8 +41,10 @@ export interface DataIdentity {
  * batches and learning rates are functions of settings and progress alone.
  */
 export interface TrainingState {
-  /** Parameters and buffers. */
+  /** Parameters and buffers; with `ema` their moving averages. */
   readonly model: Readonly<Record<string, HostTensor>>;
+  /** With `ema`: what training goes on from in place of the averages. Otherwise empty. */
+  readonly unaveraged: Readonly<Record<string, HostTensor>>;
   /** States of the random generators of layers (dropout). */
   readonly random: Readonly<Record<string, HostTensor>>;
   readonly optimizer: Readonly<Record<string, HostTensor>>;
@@ -52,31 +55,43 @@ export interface TrainingState {
 }
 
 /** The tensors of a training state. */
-export type StateTensors = Pick<TrainingState, 'model' | 'random' | 'optimizer'>;
+export type StateTensors = Pick<TrainingState, 'model' | 'unaveraged' | 'random' | 'optimizer'>;
 
-export function captureTensors(model: Module, optimizer: Optimizer): StateTensors {
+export function captureTensors(model: Module, optimizer: Optimizer, average?: WeightAverage): StateTensors {
+  const weights = toHost(model.stateDict());
   return {
-    model: toHost(model.stateDict()),
+    model: average === undefined ? weights : { ...weights, ...toHost(average.stateDict()) },
+    unaveraged: Object.fromEntries(average?.names.map((name) => [name, weights[name]]) ?? []),
     random: toHost(Object.fromEntries(model.namedRandomStates())),
     optimizer: toHost(optimizer.stateDict()),
   };
 }
 
-/** Copies a state into model and optimizer. @throws OptionError when they have other tensors than the state. */
-export function restoreTensors(model: Module, optimizer: Optimizer, state: StateTensors): void {
+/**
+ * Copies a state into model, optimizer and averages. Where it has no averages they begin with its weights.
+ *
+ * @throws OptionError when they have other tensors than the state.
+ */
+export function restoreTensors(
+  model: Module,
+  optimizer: Optimizer,
+  average: WeightAverage | undefined,
+  state: StateTensors,
+): void {
   try {
-    model.loadStateDict(state.model);
+    model.loadStateDict({ ...state.model, ...state.unaveraged });
     model.loadRandomStates(state.random);
     optimizer.loadStateDict(state.optimizer);
   } catch (error) {
     if (!(error instanceof GaborError)) throw error;
     throw new OptionError(`the checkpoint is not one of this model: ${error.message}`, { cause: error });
   }
+  average?.load(state.model);
 }
 
 /** The first tensor that holds a NaN or an infinity, if any. */
 export function findNonFinite(tensors: StateTensors): string | undefined {
-  for (const group of [tensors.model, tensors.optimizer]) {
+  for (const group of [tensors.model, tensors.unaveraged, tensors.optimizer]) {
     for (const [name, { dtype, data }] of Object.entries(group)) {
       if (isFloat(dtype) && !(data as Float32Array).every(Number.isFinite)) return name;
     }

@@ -5,6 +5,7 @@ import type { Optimizer } from '../optim/index.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { inMode } from './forward.js';
 import type { MetricSums, Objective } from './objective.js';
+import type { WeightAverage } from './weight-average.js';
 
 export type StepResult = {
   /** Before the update: one number, as a rule the mean over the batch. */
@@ -20,12 +21,14 @@ export type StepResult = {
  *     const { loss } = await step(x, y);
  *
  * @param check looks at the model's output while the program is made, and throws where it does not fit.
+ * @param average takes in what the weights have come to.
  */
 export function compileStep(
   model: Module,
   optimizer: Optimizer,
   objective: Objective,
   check?: (output: Tensor, input: Tensor) => void,
+  average?: WeightAverage,
 ): Compiled<[Tensor, Tensor], StepResult> {
   return compile(
     (x: Tensor, target: Tensor): StepResult =>
@@ -35,6 +38,7 @@ export function compileStep(
         const loss = objective.loss(output, target);
         const metrics = objective.metrics(output, target);
         optimizer.step(gradients(loss, optimizer.parameters));
+        average?.update(optimizer.stepCount);
         return { loss, metrics };
       }),
   );
