@@ -15,6 +15,8 @@ const INPUT_BYTES = 160 * 1024;
 const FILTER_BYTES = 256 * 1024;
 /** An input that stays there beside a panel. */
 const IMAGE_BYTES = 384 * 1024;
+/** Filters larger than this have to come from behind the second-level cache. */
+const LARGE_BYTES = 2 ** 19;
 const ITEMS = 32;
 /** So many sums do not keep the multiply-add units busy, which take four cycles or so, two at a time. */
 const FEW_SUMS = 6;
@@ -90,15 +92,17 @@ function planPhase(k: TileKernel, phase: TilePhase, input: View, lanes: number):
   const rowCount = outer.reduce((n, axis) => n * axis.count, 1);
   const blocks = Math.ceil(k.channelsOut / k.width);
   const wanted = Math.ceil(ITEMS / (batch * k.groups));
-  const rowBytes = outer.length > 0 ? outer[outer.length - 1].stride * input.strides[outer.length + 1] * 4 : 0;
-  const lineBytes = last === undefined ? 0 : positions * last.stride * input.strides[1 + phase.axes.length] * 4;
-  const imageBytes = outer.length > 0 ? rowBytes * rowCount : lineBytes;
+  // What is read of the input: rows and positions between those of a large stride stay where they are.
+  const touched = phase.axes.reduce((n, axis) => n * axis.count * Math.min(axis.stride, axis.taps), 4);
+  const imageBytes = last === undefined ? 0 : touched * input.strides[1 + phase.axes.length];
   const panelBytes = phase.axes.reduce((n, axis) => n * axis.taps, 1) * k.channelsIn * k.width * 4;
-  // A panel stays in the cache while a thread goes through an image; a large image is read as few times as panels allow.
-  const large = imageBytes > IMAGE_BYTES;
+  // A panel stays in the cache while a thread goes through an image; a large image is read as few times as panels allow. Where the filter is
+  // the larger one, and has panels for all threads, each panel comes once, and is fetched ahead.
+  const heavy = blocks * panelBytes >= Math.max(LARGE_BYTES, imageBytes) && blocks * batch * k.groups >= ITEMS / 2;
+  const large = imageBytes > IMAGE_BYTES && !heavy;
   const together = Math.max(1, Math.floor(FILTER_BYTES / Math.max(1, panelBytes)));
   const [blocksPerItem, blockItems] = evenParts(blocks, large ? Math.ceil(blocks / together) : wanted);
-  const rest = Math.ceil(wanted / blockItems);
+  const rest = heavy ? 1 : Math.ceil(wanted / blockItems);
   const chunks = large ? Math.ceil(imageBytes / INPUT_BYTES) : 1;
   const [rowsPerItem, rowItems] = evenParts(rowCount, Math.max(rest, chunks));
   const even = evenRows(positions, k.rows);
@@ -178,8 +182,6 @@ function crossings(rows: number, positions: number): number[] {
   return [...starts].filter((at) => at + rows > positions);
 }
 
-/** Filters larger than this have to come from behind the second-level cache. */
-const LARGE_BYTES = 2 ** 19;
 const LINE_BYTES = 64;
 /** With more tiles for each panel, the first one's waiting takes no time to speak of; where there is one tile, the next panel is too far away. */
 const MOST_TILES = 32;
