@@ -136,6 +136,12 @@ export function createProgram(output: Output, finish: Finish): Command {
           augment,
         )
         .option('--no-augment', 'train on the images as they are')
+        .addOption(decimal('--mixup <alpha>', 'mix images and their classes, for example 0.2', { least: 0 }))
+        .addOption(
+          decimal('--cutmix <alpha>', 'paste parts of images into others and mix their classes, for example 1', {
+            least: 0,
+          }),
+        )
         .addOption(
           decimal('--ema <decay>', 'average the weights over the steps, for example 0.999', { least: 0, below: 1 }),
         )

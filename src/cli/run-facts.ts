@@ -34,12 +34,18 @@ export function optionEntries(record: RunRecord, settings: TrainingSettings): En
     ['schedule', plain(settings.schedule)],
     ['label smoothing', plain(settings.labelSmoothing)],
     ['augmentation', plain(settings.augment)],
+    ['mixed images', mixText(settings)],
     ['averages of weights', settings.ema === 0 ? 'none' : `decay ${settings.ema}`],
     ['seed', plain(settings.seed)],
     ...Object.entries(record.options)
       .filter(([key, value]) => key !== 'seed' && value !== undefined)
       .map(([key, value]): [string, string] => [key, plain(value)]),
   ];
+}
+
+function mixText({ mixup, cutmix }: TrainingSettings): string {
+  const parts = Object.entries({ mixup, cutmix }).filter(([, alpha]) => alpha > 0);
+  return parts.map(([name, alpha]) => `${name} ${alpha}`).join(', ') || 'none';
 }
 
 /** Where a training ran, for its report. */

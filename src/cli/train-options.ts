@@ -26,6 +26,8 @@ export interface TrainFlags {
   readonly schedule?: ScheduleOptions['type'];
   readonly warmup?: number;
   readonly labelSmoothing?: number;
+  readonly mixup?: number;
+  readonly cutmix?: number;
   readonly ema?: number;
   /** true: the model's own; false: none */
   readonly augment?: boolean | AugmentOptions;
@@ -107,7 +109,19 @@ export function parseRunRecord(path: string, text: string | undefined): RunRecor
 
 /** The model's defaults for this data under what was given. */
 export function trainingOptions(flags: TrainFlags, defaults: TrainingOptions): TrainingOptions {
-  const { epochs, batchSize, optimizer, lr, momentum, weightDecay, labelSmoothing, ema, seed = 0 } = flags;
+  const {
+    epochs,
+    batchSize,
+    optimizer,
+    lr,
+    momentum,
+    weightDecay,
+    labelSmoothing,
+    mixup,
+    cutmix,
+    ema,
+    seed = 0,
+  } = flags;
   // Rates that suit one optimizer do not suit another.
   const other = optimizer !== undefined && optimizer !== defaults.optimizer;
   const { lr: _lr, momentum: _momentum, nesterov: _nesterov, weightDecay: _weightDecay, ...rest } = defaults;
@@ -119,6 +133,8 @@ export function trainingOptions(flags: TrainFlags, defaults: TrainingOptions): T
     momentum,
     weightDecay,
     labelSmoothing,
+    mixup,
+    cutmix,
     ema,
     seed,
     schedule: schedule(flags, defaults),
@@ -157,6 +173,8 @@ export function checkAgainstCheckpoint(flags: TrainFlags, record: RunRecord, set
     ['--schedule', flags.schedule, settings.schedule.type],
     ['--warmup', flags.warmup, settings.schedule.warmup ?? 0],
     ['--label-smoothing', flags.labelSmoothing, settings.labelSmoothing],
+    ['--mixup', flags.mixup, settings.mixup],
+    ['--cutmix', flags.cutmix, settings.cutmix],
     ['--ema', flags.ema, settings.ema],
     ['--seed', flags.seed, settings.seed],
     ['--val-split', flags.valSplit, record.options.valSplit ?? 0],

@@ -16,6 +16,7 @@ export { type ChannelStatistics, channelStatistics, normalizeImages } from './im
 export { type Fit, type ImageFormat, preprocessImage, toChannels } from './image/preprocess.js';
 export { type Region, resizeImage } from './image/resize.js';
 export { type Batch, BatchLoader, type BatchLoaderOptions } from './loader.js';
+export type { MixOptions } from './mix.js';
 export { DATASET_SOURCES, openDataset } from './open.js';
 export {
   type BatchFormat,

@@ -4,6 +4,7 @@ import { type AugmentOptions, checkAugment } from './augment.js';
 import { BatchAssembler, type BatchPlan, type BatchSlot, type BatchTargets } from './batch.js';
 import type { BatchRequest, BatchWorkerData } from './batch-worker.js';
 import { checkCount, type ImageSplit } from './dataset.js';
+import { type MixOptions, planMix } from './mix.js';
 import { type BatchFormat, type InputArray, type SampleFormat, type SampleSplit, samplesOf } from './samples.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -18,6 +19,8 @@ export interface BatchLoaderOptions {
   dropLast?: boolean;
   /** Only for images: inputs of bytes [channels, height, width], with targets that do not move with pixels. Default: none. */
   augment?: AugmentOptions;
+  /** Mixes samples of one class each; targets become shares of the classes, f32 [count, classes]. Default: none. */
+  mix?: MixOptions;
   /** Threads that assemble batches; 0 = in this thread, with the same bits. Default 1. */
   workers?: number;
   /** Batches that are made ahead. Default 2 per worker, at least 2, and more where they are small. */
@@ -31,7 +34,7 @@ export interface BatchLoaderOptions {
 export interface Batch<Y extends BatchTargets = Int32Array> {
   /** [count, …inputShape]; bytes have become `(v / 255 − mean) / std`. */
   readonly x: Float32Array;
-  /** [count, …targetShape]; the labels of images. */
+  /** [count, …targetShape]; the labels of images. With `mix` [count, classes]. */
   readonly y: Y;
   /** [count] rows of the split. */
   readonly indices: Int32Array;
@@ -57,7 +60,7 @@ interface Group {
   readonly done: Promise<void>;
 }
 
-const OPTIONS = ['batchSize', 'seed', 'shuffle', 'dropLast', 'augment', 'workers', 'prefetch'];
+const OPTIONS = ['batchSize', 'seed', 'shuffle', 'dropLast', 'augment', 'mix', 'workers', 'prefetch'];
 
 /**
  * Batches of images or other samples, shuffled, augmented and normalised on worker threads ahead of their use. The bits depend on the seed,
@@ -67,7 +70,7 @@ const OPTIONS = ['batchSize', 'seed', 'shuffle', 'dropLast', 'augment', 'workers
  *     for await (const { x, y } of loader.epoch(0)) step(x, y);
  *     await loader.close();
  *
- * `Y` is the memory of the targets: Float32Array where they are floats.
+ * `Y` is the memory of the targets: Float32Array where they are floats, as with `mix`.
  */
 export class BatchLoader<Y extends BatchTargets = Int32Array> {
   /** Batches in an epoch. */
@@ -107,7 +110,9 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
     this.batches = options.dropLast ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
     this.samples = options.dropLast ? this.batches * batchSize : count;
     this.#workers = checkCount('BatchLoader: workers', options.workers ?? 1, 0);
-    const bytes = 4 * batchSize * (sizeOf(inputShape) + sizeOf(targetShape));
+    const mix = options.mix && planMix(options.mix, inputShape, targetShape, samples.targets);
+    const targetSize = mix ? mix.classes : sizeOf(targetShape);
+    const bytes = 4 * batchSize * (sizeOf(inputShape) + targetSize);
     const together = Math.max(1, Math.min(GROUP, Math.floor(GROUP_BYTES / bytes)));
     const prefetch = checkCount(
       'BatchLoader: prefetch',
@@ -127,15 +132,16 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
       seed,
       shuffle: options.shuffle ?? true,
       ...(options.augment ? { augment: { ...options.augment } } : {}),
+      ...(mix ? { mix } : {}),
     };
     const slots = this.#workers === 0 ? 1 : prefetch + 1;
     const targetMemory = (length: number): BatchTargets => {
       const memory = new SharedArrayBuffer(4 * length);
-      return samples.targets instanceof Float32Array ? new Float32Array(memory) : new Int32Array(memory);
+      return mix || samples.targets instanceof Float32Array ? new Float32Array(memory) : new Int32Array(memory);
     };
     this.#slots = Array.from({ length: slots }, () => ({
       x: new Float32Array(new SharedArrayBuffer(4 * batchSize * sizeOf(inputShape))),
-      y: targetMemory(batchSize * sizeOf(targetShape)),
+      y: targetMemory(batchSize * targetSize),
       indices: new Int32Array(new SharedArrayBuffer(4 * batchSize)),
     }));
     this.#filled = new Int32Array(new SharedArrayBuffer(4 * slots));
@@ -230,12 +236,12 @@ export class BatchLoader<Y extends BatchTargets = Int32Array> {
   }
 
   #batch(slot: number, epoch: number, batch: number): Batch<Y> {
-    const { inputShape, targetShape, batchSize, count: samples } = this.#plan;
+    const { inputShape, targetShape, batchSize, mix, count: samples } = this.#plan;
     const count = Math.min(batchSize, samples - batch * batchSize);
     const { x, y, indices } = this.#slots[slot];
     return {
       x: x.subarray(0, count * sizeOf(inputShape)),
-      y: y.subarray(0, count * sizeOf(targetShape)) as Y,
+      y: y.subarray(0, count * (mix ? mix.classes : sizeOf(targetShape))) as Y,
       indices: indices.subarray(0, count),
       count,
       shape: [count, ...inputShape],

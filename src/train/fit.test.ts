@@ -186,15 +186,51 @@ test('a resume may begin with averages, and may end them', async () => {
   assert.notDeepEqual(bitsOf(begun), bitsOf(without));
 });
 
-for (const ema of [0, 0.9]) {
-  test(`goes on from every epoch and every step to the same bits as without a stop, ema ${ema}`, () => goesOn(ema));
+test('mixes images and targets as a loop by hand does', async () => {
+  const data = tinyData(12, 6);
+  const make = (): Module => new Sequential(new Flatten(), new Linear(36, 3, { random: new Random(9) }));
+  const fitted = make();
+  const mix = { mixup: 0.5, cutmix: 1 };
+  const { history } = await fit(fitted, data, {
+    ...{ epochs: 2, batchSize: 4, optimizer: 'sgd', momentum: 0, lr: 0.1, schedule: 'constant', seed: 2, workers: 0 },
+    ...mix,
+  });
+
+  const byHand = make();
+  const optimizer = new SGD(byHand.parameters(), { lr: 0.1 });
+  const step = compile((x: Tensor, y: Tensor) => {
+    const loss = crossEntropy(byHand.forward(x), y);
+    optimizer.step(gradients(loss, byHand.parameters()));
+    return loss;
+  });
+  const options = { batchSize: 4, seed: 2, workers: 0, mix: { ...mix, classes: 3 } };
+  const loader = new BatchLoader<Float32Array>(data.splits.train, data, options);
+  for (const epoch of [0, 1]) {
+    let sum = 0;
+    for await (const { x, y, shape } of loader.epoch(epoch)) {
+      using loss = step.sync(tensor(x, { shape }), tensor(y, { shape: [4, 3] }));
+      sum += loss.item();
+    }
+    assert.ok(Math.abs(history[epoch].loss - sum / 3) < 1e-6);
+  }
+  for (const [name, expected] of Object.entries(bitsOf(byHand))) {
+    bitsOf(fitted)[name].forEach((value, i) => {
+      assert.ok(Math.abs(value - expected[i]) < 1e-6, `${name}[${i}]: ${value} and ${expected[i]}`);
+    });
+  }
+});
+
+const RESUMED: FitOptions[] = [{}, { ema: 0.9 }, { mixup: 0.5, cutmix: 1 }];
+for (const options of RESUMED) {
+  const what = JSON.stringify(options);
+  test(`goes on from every epoch and every step to the same bits as without a stop ${what}`, () => goesOn(options));
 }
 
-async function goesOn(ema: number): Promise<void> {
+async function goesOn(more: FitOptions): Promise<void> {
   const data = tinyData(24, 6);
   const straight = tinyModel();
   const states: TrainingState[] = [];
-  const whole = await fit(straight, data, { ...OPTIONS, ema, onCheckpoint: (state) => void states.push(state) });
+  const whole = await fit(straight, data, { ...OPTIONS, ...more, onCheckpoint: (state) => void states.push(state) });
   const losses = whole.history.map(({ loss, accuracy, validationLoss }) => [loss, accuracy, validationLoss]);
 
   const check = async (state: TrainingState, what: string): Promise<void> => {
@@ -220,7 +256,7 @@ async function goesOn(ema: number): Promise<void> {
     let stopped: TrainingState | undefined;
     const result = await fit(tinyModel(), data, {
       ...OPTIONS,
-      ema,
+      ...more,
       signal: controller.signal,
       onEvent: (event) => {
         if (event.event === 'step' && event.step === stopAfter) controller.abort();
@@ -383,6 +419,9 @@ test('options that make no sense are errors before anything is trained', async (
     [{ schedule: { type: 'step' } }, /stepSize/],
     [{ seed: 0.5 }, /seed/],
     [{ augment: { turn: 3 } }, /unknown option "turn"/],
+    [{ ema: 1 }, /ema must be at least 0 and less than 1, got 1/],
+    [{ mixup: -1 }, /mixup must be at least 0/],
+    [{ cutmix: 1, loss: 'mse' }, /cutmix makes targets of shares of the classes, which only cross-entropy takes/],
   ];
   const model = tinyModel();
   const before = bitsOf(model);

@@ -149,6 +149,31 @@ function trainedParameters(model: Module, { frozen }: FitOptions): [string, Tens
   return trained;
 }
 
+/** The number of classes whose shares are targets, where samples are mixed. @throws OptionError where they cannot be */
+function mixedClasses(
+  { mixup, cutmix }: TrainingSettings,
+  { targetShape, targets }: Samples,
+  { classes }: TrainingData | SampleDataset,
+  objective: Objective,
+): number | undefined {
+  if (mixup === 0 && cutmix === 0) return undefined;
+  const name = mixup > 0 ? 'mixup' : 'cutmix';
+  if (targetShape.length > 0 || targets instanceof Float32Array) {
+    throw new OptionError(`fit: ${name} is for samples with one class each`);
+  }
+  if (!objective.takesShares) {
+    throw new OptionError(
+      `fit: ${name} makes targets of shares of the classes, which only cross-entropy takes; leave out ${name}, or the loss (and its ignoreIndex)`,
+    );
+  }
+  if (classes === undefined) {
+    throw new OptionError(
+      `fit: ${name} needs to know how many classes there are: name them in the data set, as classes`,
+    );
+  }
+  return classes.length;
+}
+
 /** What training changes, beside counters: trained parameters and running statistics. */
 function averaged(model: Module, options: FitOptions): [string, Tensor][] {
   const trained = trainedParameters(model, options);
@@ -173,6 +198,8 @@ class Training {
   readonly #model: Module;
   readonly #data: TrainingData | SampleDataset;
   readonly #samples: Samples;
+  /** Where samples are mixed: the number of shares that their targets are. */
+  readonly #mixedClasses: number | undefined;
   /** Without label smoothing. */
   readonly #judge: Objective;
   readonly #options: FitOptions;
@@ -216,7 +243,7 @@ class Training {
     this.#samples = samplesOf('fit', train, data);
     this.#identity = identifyData(this.#samples, data.classes?.length ?? 0);
     if (resume) checkSameData(resume.data, this.#identity);
-    const { batchSize, seed, augment, dropLast, epochs } = this.#settings;
+    const { batchSize, seed, augment, mixup, cutmix, dropLast, epochs } = this.#settings;
     if (this.#progress.epoch >= epochs) {
       throw new OptionError(
         `fit: the checkpoint has completed ${this.#progress.epoch} of ${epochs} epochs; to train on, give a larger number of epochs`,
@@ -228,11 +255,13 @@ class Training {
     this.#judge = new Objective({ loss, metrics });
     const { targets, targetShape } = this.#samples;
     checkLabels('fit', targets, data.classes?.length, objective.ignoreIndex, targetShape.length === 0);
+    this.#mixedClasses = mixedClasses(this.#settings, this.#samples, data, objective);
     this.#loader = new BatchLoader<BatchTargets>(train, data, {
       batchSize,
       seed,
       dropLast,
       ...(augment ? { augment } : {}),
+      ...(this.#mixedClasses === undefined ? {} : { mix: { mixup, cutmix, classes: this.#mixedClasses } }),
       ...(options.workers === undefined ? {} : { workers: options.workers }),
     });
     this.#learningRate = learningRateOf(this.#settings, this.#loader.batches);
@@ -310,9 +339,13 @@ class Training {
     let inputs = this.#inputs.get(count);
     if (inputs === undefined) {
       const { inputShape, targetShape, targets } = this.#samples;
+      const mixed = this.#mixedClasses;
       inputs = {
         x: new InputRing([count, ...inputShape], 'f32'),
-        y: new InputRing([count, ...targetShape], targets instanceof Float32Array ? 'f32' : 'i32'),
+        y:
+          mixed === undefined
+            ? new InputRing([count, ...targetShape], targets instanceof Float32Array ? 'f32' : 'i32')
+            : new InputRing([count, mixed], 'f32'),
       };
       this.#inputs.set(count, inputs);
     }

@@ -120,6 +120,14 @@ export class Objective {
     return this.#loss === 'crossEntropy' && this.#labelSmoothing === 0 && Object.keys(this.#metrics).length === 0;
   }
 
+  /** Whether targets may be shares of classes, [n, classes], in place of classes. */
+  get takesShares(): boolean {
+    const loss = this.#function;
+    return (
+      this.#loss === 'crossEntropy' || (loss instanceof CrossEntropyLoss && loss.options.ignoreIndex === undefined)
+    );
+  }
+
   /** One number, for gradients. @throws ShapeError when output and target do not fit. */
   loss(output: Tensor, target: Tensor): Tensor {
     const value = this.#value(output, this.#aligned(output, target));

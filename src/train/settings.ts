@@ -37,6 +37,18 @@ export interface TrainingOptions {
   /** Random changes of training images. Default: none. */
   augment?: AugmentOptions;
   /**
+   * For samples with one class each and cross-entropy: every batch is mixed with itself in another order, λ of a sample and 1 − λ of
+   * another, and so are the targets; λ is from Beta(α, α), and this is α, for example 0.2 (Zhang et al., "mixup: beyond empirical risk
+   * minimization", ICLR 2018). Training accuracy counts the class with the larger share. Default 0: none.
+   */
+  mixup?: number;
+  /**
+   * As `mixup`, but a rectangle of 1 − λ of every image is cut out of another one; for example 1 (Yun et al., "CutMix: regularization strategy
+   * to train strong classifiers with localizable features", ICCV 2019). With both, every batch has one of them, each half of the
+   * time. Default 0: none.
+   */
+  cutmix?: number;
+  /**
    * Averages the weights over the steps of training, which evens out their last moves: how much of an average stays from step to
    * step, for example 0.999 for some thousand steps; less than (1 + t) / (10 + t) in step t, so that the beginning is forgotten. Evaluation,
    * checkpoints and the model in the end have the averages (those of running statistics, too). 0 = none, the default.
@@ -62,6 +74,8 @@ export interface TrainingSettings {
   readonly loss: LossSetting;
   readonly labelSmoothing: number;
   readonly augment: AugmentOptions | null;
+  readonly mixup: number;
+  readonly cutmix: number;
   readonly ema: number;
   readonly seed: number;
   readonly dropLast: boolean;
@@ -79,6 +93,8 @@ export const TRAINING_OPTIONS = [
   'loss',
   'labelSmoothing',
   'augment',
+  'mixup',
+  'cutmix',
   'ema',
   'seed',
   'dropLast',
@@ -127,6 +143,8 @@ export function resolveSettings(
     loss: given.loss === undefined ? (earlier?.loss ?? 'crossEntropy') : lossSetting(given.loss),
     labelSmoothing: given.labelSmoothing ?? earlier?.labelSmoothing ?? 0,
     augment: given.augment ?? earlier?.augment ?? null,
+    mixup: given.mixup ?? earlier?.mixup ?? 0,
+    cutmix: given.cutmix ?? earlier?.cutmix ?? 0,
     ema: given.ema ?? earlier?.ema ?? 0,
     seed: given.seed ?? earlier?.seed ?? 0,
     dropLast: given.dropLast ?? earlier?.dropLast ?? true,
@@ -137,6 +155,8 @@ export function resolveSettings(
   within('momentum', settings.momentum, 0, 1);
   within('weightDecay', settings.weightDecay, 0, Number.MAX_VALUE);
   within('labelSmoothing', settings.labelSmoothing, 0, 1);
+  within('mixup', settings.mixup, 0, Number.MAX_VALUE);
+  within('cutmix', settings.cutmix, 0, Number.MAX_VALUE);
   below('ema', settings.ema, 1);
   if (!Number.isSafeInteger(settings.seed))
     throw new OptionError(`fit: seed must be a whole number, got ${settings.seed}`);
