@@ -21,7 +21,7 @@ export type Tree =
 export interface Compiled<Args extends readonly unknown[], Result> {
   /** Runs without blocking the event loop. */
   (...args: Args): Promise<Result>;
-  /** Runs on the calling thread (and its helpers) and returns at once. */
+  /** Blocks until the result is there; earlier calls that use the same tensors and were not awaited are finished first. */
   sync(...args: Args): Result;
   /** The graph that these arguments lead to, before any pass. */
   graph(...args: Args): Graph;

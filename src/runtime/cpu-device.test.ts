@@ -19,6 +19,7 @@ import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Instructions, nativeProblem } from './backend.js';
 import { CpuDevice, cpuDevice } from './cpu-device.js';
+import type { DeviceMemory } from './memory.js';
 import { codeBytesInUse } from './native/code.js';
 
 const workers: Worker[] = [];
@@ -45,6 +46,19 @@ function normal(shape: Shape, seed: number): Tensor {
     Float32Array.from({ length: sizeOf(shape) }, () => random.normal()),
     { shape },
   );
+}
+
+/** Takes all memory but for some KiB; returns the addresses of what it took. */
+function fillMemory(memory: DeviceMemory): number[] {
+  const addresses: number[] = [];
+  for (let bytes = memory.limit; bytes > 2 ** 12; ) {
+    try {
+      addresses.push(memory.allocate(bytes));
+    } catch {
+      bytes /= 2;
+    }
+  }
+  return addresses;
 }
 
 const bits = (t: Tensor): Int32Array => new Int32Array((t.data() as Float32Array).buffer);
@@ -168,6 +182,59 @@ for (const instructions of INSTRUCTIONS) {
     );
   });
 
+  test(`what blocks comes after the calls before it, awaited or not, ${instructions}`, async () => {
+    for (const size of [4, 400_000]) {
+      fresh(instructions);
+      const [w, x] = [full([size], 1), full([size], 1)];
+      const learn = compile(() => {
+        assign(w, add(w, x));
+        return [];
+      });
+      const look = compile(() => mul(w, 2));
+      const change = compile(() => {
+        assign(x, mul(x, 5));
+        return [];
+      });
+      const first = (t: Tensor): number => t.data()[0];
+      assert.equal(first(look.sync()), 2);
+      const runs: Promise<unknown>[] = [learn()];
+      assert.equal(first(look.sync()), 4);
+      runs.push(learn(), learn());
+      assert.equal(first(add(w, 1)), 5);
+      runs.push(learn(), learn());
+      assert.equal(first(w), 6);
+      runs.push(learn());
+      change.sync();
+      runs.push(learn());
+      x.write(new Float32Array(size).fill(100));
+      const seen = [look(), learn(), look()];
+      w.write(new Float32Array(size));
+      assert.deepEqual([first((await seen[0]) as Tensor), first((await seen[2]) as Tensor)], [24, 224]);
+      await Promise.all(runs);
+      assert.equal(first(w), 0);
+    }
+  });
+
+  test(`a run that fails while someone blocks for it is an error of its caller alone, ${instructions}`, async () => {
+    const device = fresh(instructions);
+    const w = tensor(new Float32Array(2 ** 20).fill(1));
+    // What is given and captured is copied when the run begins.
+    const run = compile((x: Tensor) => {
+      assign(w, add(x, w));
+      return [];
+    });
+    await run(w);
+    const used = device.memory.used;
+    const blocks = fillMemory(device.memory);
+    const outcome = assert.rejects(run(w), /out of memory/);
+    assert.equal(w.data()[0], 2);
+    await outcome;
+    for (const address of blocks) device.memory.free(address);
+    assert.equal(device.memory.used, used);
+    await run(w);
+    assert.equal(w.data()[0], 4);
+  });
+
   test(`outputs outlive their program; a disposed program is compiled again, ${instructions}`, async () => {
     fresh(instructions);
     const run = compile((x: Tensor) => [add(x, 1), reshape(mul(x, 2), [3, 1])]);
@@ -246,6 +313,36 @@ for (const instructions of INSTRUCTIONS) {
     assert.throws(() => cpuDevice({ thread: 1 } as object), /thread/);
     assert.equal(device.memory.used, used);
     assert.deepEqual([...run.sync(x, x).data()], [2, 4]);
+  });
+
+  test(`programs for which there is no room leave none of it behind, ${instructions}`, () => {
+    const { memory } = fresh(instructions);
+    const [x, w] = [normal([1, 32, 40, 40], 1), normal([32, 32, 3, 3], 2)];
+    const attempt = (): void => {
+      const run = compile((t: Tensor) => relu(conv2d(relu(conv2d(t, w, { padding: 1 })), w, { padding: 1 })));
+      try {
+        run.sync(x).dispose();
+      } finally {
+        run.dispose();
+      }
+    };
+    attempt();
+    const pieces = Array.from({ length: 24 }, () => memory.allocate(Math.ceil(memory.peak / 24)));
+    fillMemory(memory);
+    // What fits in turn: nothing, what is kept from run to run, what the threads need as well, the result as well.
+    let failures = 0;
+    for (const piece of pieces) {
+      memory.free(piece);
+      const { used } = memory;
+      try {
+        attempt();
+      } catch (error) {
+        failures++;
+        assert.match(String(error), /out of memory/);
+      }
+      assert.equal(memory.used, used);
+    }
+    assert.ok(failures > 0 && failures < pieces.length, `${failures} failures`);
   });
 
   test(`a worker that is killed in a run is an error, and the device goes on, ${instructions}`, async () => {

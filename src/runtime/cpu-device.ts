@@ -67,6 +67,9 @@ class CpuStorage implements Storage {
   readonly #device: CpuDevice;
   #address: number;
   #contents: number = ++contentsCount;
+  /** Runs that were asked for and have not ended. */
+  #readers = 0;
+  #writers = 0;
 
   constructor(device: CpuDevice, type: TensorType, address: number) {
     this.#device = device;
@@ -79,6 +82,7 @@ class CpuStorage implements Storage {
   readonly fill?: Storage['fill'];
 
   async #fill(fill: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+    this.await(true);
     this.changed();
     await fill(this.#device.memory.view('u8', this.address, bytesOf(this.type)));
     this.changed();
@@ -103,21 +107,41 @@ class CpuStorage implements Storage {
     this.#contents = ++contentsCount;
   }
 
+  /** A run that reads it, or overwrites it, is asked for. */
+  claim(writes: boolean): void {
+    if (writes) this.#writers++;
+    else this.#readers++;
+  }
+
+  /** That run has ended. */
+  unclaim(writes: boolean): void {
+    if (writes) this.#writers--;
+    else this.#readers--;
+  }
+
+  /** Blocks until those runs have ended that someone who reads it now, or writes to it, comes after. */
+  await(toWrite: boolean): void {
+    if (this.#writers > 0 || (toWrite && this.#readers > 0)) this.#device.finishRuns();
+  }
+
   #view(): TypedArray {
     const { dtype, shape } = this.type;
     return this.#device.memory.view(dtype, this.address, sizeOf(shape));
   }
 
   read(): TypedArray {
+    this.await(false);
     return this.#view().slice();
   }
 
   write(data: ArrayLike<number>): void {
+    this.await(true);
     this.changed();
     this.#view().set(data);
   }
 
   clear(): void {
+    this.await(true);
     this.changed();
     this.#view().fill(0);
   }
@@ -167,6 +191,8 @@ export class CpuDevice implements Device {
   #running = 0;
   /** Runs happen in the order of the calls: one may read what an earlier one writes. */
   #last: Promise<void> = Promise.resolve();
+  /** For each run that was asked for and has not ended, how to finish it at once, blocking. */
+  readonly #pending = new Set<() => void>();
   #released: number[] = [];
 
   constructor(options: CpuOptions = {}) {
@@ -288,15 +314,24 @@ export class CpuDevice implements Device {
     return parallel ? this.#team : this.#solo;
   }
 
-  /** Takes a place in the queue of runs. */
-  enter(): { readonly previous: Promise<void>; readonly done: () => void } {
+  /** Takes a place in the queue of runs. @param finish see {@link finishRuns} */
+  enter(finish: () => void): { readonly previous: Promise<void>; readonly done: () => void } {
     this.#running++;
+    this.#pending.add(finish);
     const previous = this.#last;
     let done: () => void = () => undefined;
     this.#last = new Promise<void>((resolve) => {
-      done = resolve;
+      done = () => {
+        this.#pending.delete(finish);
+        resolve();
+      };
     });
     return { previous, done };
+  }
+
+  /** Does all runs that were asked for, blocking and in their order; those who wait for them hear of it later. */
+  finishRuns(): void {
+    for (const finish of this.#pending) finish();
   }
 
   leave(): void {
@@ -306,7 +341,10 @@ export class CpuDevice implements Device {
     for (const address of released) this.memory.free(address);
   }
 
-  /** Ends the worker threads; the device can be used again, they then start anew. */
+  /**
+   * Ends the worker threads, after the runs that were asked for, and gives back the code of all programs: nothing can be computed on this
+   * device any more. Tensors that lie on it keep their contents until they are disposed of.
+   */
   async close(): Promise<void> {
     await this.#team.close();
     await this.#solo.close();
@@ -357,11 +395,22 @@ class CpuExecutable implements Executable {
     this.#pool = device.pool(together || work > PARALLEL_WORK);
     this.#light = !together && work <= LIGHT * device.speed;
     const { memory } = device;
-    this.#table = memory.allocate(tableLayout(inputs, outputs.length, preparations.length).bytes);
-    this.#clearBarrier();
-    this.#arena = memory.allocate(Math.max(arenaBytes, 1));
-    this.#scratch = memory.allocate(Math.max(scratch * this.#pool.threads, 1));
-    this.#program = this.#pool.load(code, () => this.#clearBarrier());
+    const held: number[] = [];
+    const allocate = (bytes: number): number => {
+      const address = memory.allocate(Math.max(bytes, 1));
+      held.push(address);
+      return address;
+    };
+    try {
+      this.#table = allocate(tableLayout(inputs, outputs.length, preparations.length).bytes);
+      this.#clearBarrier();
+      this.#arena = allocate(arenaBytes);
+      this.#scratch = allocate(scratch * this.#pool.threads);
+      this.#program = this.#pool.load(code, () => this.#clearBarrier());
+    } catch (error) {
+      for (const address of held) memory.free(address);
+      throw error;
+    }
   }
 
   #clearBarrier(): void {
@@ -425,7 +474,13 @@ class CpuExecutable implements Executable {
     this.#prepared = contents;
   }
 
-  /** Around a run, whether it succeeds or not. */
+  /** Whether it succeeded or not. */
+  #end({ inputs }: Binding, { copies }: Run): void {
+    this.#written(inputs);
+    for (const copy of copies) copy.dispose();
+  }
+
+  /** Before a run and after it. */
   #written(inputs: readonly CpuStorage[]): void {
     for (const input of this.#updated) inputs[input].changed();
   }
@@ -437,25 +492,41 @@ class CpuExecutable implements Executable {
 
   async run(inputs: readonly Storage[]): Promise<Storage[]> {
     const binding = this.#bind(inputs);
-    const { outputs } = binding;
-    const { previous, done } = this.#device.enter();
+    const { inputs: given, outputs } = binding;
+    let ran: Promise<void> | undefined;
+    const run = (): Promise<void> => {
+      ran ??= this.#execute(binding);
+      return ran;
+    };
+    const { previous, done } = this.#device.enter(() => {
+      // Its caller hears of errors.
+      run().catch(() => undefined);
+      this.#pool.finishRuns();
+    });
     this.#waiting++;
-    let run: Run | undefined;
+    for (const [i, input] of given.entries()) input.claim(this.#updated.has(i));
     try {
       await previous;
-      run = this.#begin(binding);
-      await this.#pool.run(this.#program, this.#table, this.#light);
-      this.#finish(run);
+      await run();
       return [...outputs];
     } catch (error) {
       for (const output of outputs) output.dispose();
       throw error;
     } finally {
-      this.#written(binding.inputs);
-      for (const copy of run?.copies ?? []) copy.dispose();
+      for (const [i, input] of given.entries()) input.unclaim(this.#updated.has(i));
       if (--this.#waiting === 0 && this.#disposed) this.#free();
       this.#device.leave();
       done();
+    }
+  }
+
+  async #execute(binding: Binding): Promise<void> {
+    const run = this.#begin(binding);
+    try {
+      await this.#pool.run(this.#program, this.#table, this.#light);
+      this.#finish(run);
+    } finally {
+      this.#end(binding, run);
     }
   }
 
@@ -468,6 +539,7 @@ class CpuExecutable implements Executable {
     const { outputs } = binding;
     let run: Run | undefined;
     try {
+      for (const [i, input] of binding.inputs.entries()) input.await(this.#updated.has(i));
       run = this.#begin(binding);
       this.#pool.runSync(this.#program, this.#table, this.#light);
       this.#finish(run);
@@ -475,8 +547,7 @@ class CpuExecutable implements Executable {
       for (const output of outputs) output.dispose();
       throw error;
     } finally {
-      this.#written(binding.inputs);
-      for (const copy of run?.copies ?? []) copy.dispose();
+      if (run !== undefined) this.#end(binding, run);
     }
     return [...outputs];
   }

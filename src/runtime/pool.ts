@@ -140,7 +140,7 @@ export class ThreadPool {
    */
   runSync(handle: ProgramHandle, table: number, light = false): void {
     const program = this.#find(handle);
-    if (this.#queue.length > 0) this.#drain();
+    this.finishRuns();
     if (this.threads === 1 || (light && !this.#isUp(firstWorker(program)))) this.#runHere(program, table);
     else this.#runTogether(program, table);
   }
@@ -193,7 +193,10 @@ export class ThreadPool {
   }
 
   #checkOpen(): void {
-    if (this.#closing !== undefined) throw new GaborError('this thread pool is closed');
+    if (this.#closing !== undefined)
+      throw new GaborError(
+        'this thread pool is closed: nothing can run any more on the device whose close() was called',
+      );
   }
 
   #find(handle: ProgramHandle): Program {
@@ -248,8 +251,8 @@ export class ThreadPool {
     this.#keepAlive.release();
   }
 
-  /** Finishes all runs of the queue, blocking. */
-  #drain(): void {
+  /** Blocks until the runs that were asked for have ended; who waits for them hears of it when the event loop turns. @throws as {@link runSync} */
+  finishRuns(): void {
     while (this.#queue.length > 0) {
       this.#checkNotStopping();
       const run = this.#queue[0];
