@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -106,6 +107,17 @@ test('a folder that cannot be used is no error', () => {
   assert.deepEqual(empty, { files: 0, bytes: 0 });
   assert.match(String(problem), /ENOTDIR/);
   assert.deepEqual(new CacheFiles(join(folder, 'nothing')).usage(), { files: 0, bytes: 0 });
+});
+
+test('an entry that cannot take its place leaves nothing behind', () => {
+  const folder = join(temporaryFolder(), 'f');
+  const cache = new CacheFiles(folder);
+  assert.ok(cache.write('key', []));
+  const file = onlyFile(folder);
+  rmSync(file);
+  mkdirSync(file);
+  assert.equal(cache.write('key', [new Uint8Array(5)]), false);
+  assert.equal(onlyFile(folder), file);
 });
 
 test('the entries that were not used for longest make room', () => {

@@ -123,25 +123,26 @@ export class CacheFiles {
     const file = this.#file(bytes);
     const temporary = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
     let descriptor: number | undefined;
+    let made = false;
     try {
       mkdirSync(this.path, { recursive: true, mode: 0o700 });
       this.#trusted = undefined;
       if (!this.#isTrusted()) return false;
       descriptor = openSync(temporary, 'wx', 0o600);
+      made = true;
       const content = pack([bytes, ...parts]);
       const total = content.reduce((sum, { length }) => sum + length, 0);
       if (writevSync(descriptor, content) !== total) throw new Error('no room');
       closeSync(descriptor);
       descriptor = undefined;
       renameSync(temporary, file);
+      made = false;
       this.#bytes = this.#bytes === undefined ? bytesOf(this.#entries()) : this.#bytes + total;
       if (this.#bytes > this.#limit) this.#shrink(file);
       return true;
     } catch {
-      if (descriptor !== undefined) {
-        closeSync(descriptor);
-        rmSync(temporary, { force: true });
-      }
+      if (descriptor !== undefined) closeSync(descriptor);
+      if (made) rmSync(temporary, { force: true });
       return false;
     }
   }

@@ -65,7 +65,11 @@ export class DownloadCache {
     // Times are lost where caches are copied, and two processes that fetched different versions at once may have mixed them up.
     if (facts.mtimeMs !== about.modified) {
       if ((await hashFile(path)) !== about.sha256) return undefined;
-      this.#write(address, { ...about, modified: facts.mtimeMs });
+      try {
+        this.#write(address, { ...about, modified: facts.mtimeMs });
+      } catch {
+        // A cache that nobody can write to: its files are read through each time.
+      }
     }
     const { etag, lastModified, linked, sha256 } = about;
     return { path, sha256, version: { etag, lastModified, linked } };

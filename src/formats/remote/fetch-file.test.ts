@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import {
   appendFileSync,
+  chmodSync,
   cpSync,
   existsSync,
   mkdtempSync,
@@ -24,6 +25,7 @@ import { type FetchFileOptions, type FetchProgress, fetchFile } from './fetch-fi
 
 const root = temporaryFolder();
 const emptyCache = (): string => mkdtempSync(join(root, 'cache-'));
+const windows = process.platform === 'win32' && 'folders have no such permissions there';
 const FAST = { retryDelay: 0.001 };
 
 /** Bytes of no regularity; other ones for another seed. */
@@ -159,6 +161,27 @@ test('a server that fails is asked again; then the cache serves', async () => {
   assert.equal(await fetchFile(url, { ...options, retries: 2, onNote: (text) => notes.push(text) }), path);
   assert.equal(server.requests.length, 3);
   assert.match(notes[0], /503 Service Unavailable/);
+});
+
+test('a cache that cannot be written to serves what it holds', { skip: windows }, async () => {
+  const file = content(5000);
+  const { server, url, options } = await setUp(file);
+  const path = await fetchFile(url, options);
+  await server.close();
+  // As where a cache was copied into the image of a container.
+  utimesSync(path, 1, 1);
+  const about = join(options.cache, 'downloads', 'about');
+  const superuser = process.geteuid?.() === 0;
+  for (const folder of [root, options.cache]) chmodSync(folder, 0o755);
+  chmodSync(about, 0o555);
+  try {
+    if (superuser) process.seteuid?.(65_534);
+    assert.throws(() => writeFileSync(join(about, 'new'), ''));
+    assert.equal(await fetchFile(url, { ...options, sha256: sha256Of(file) }), path);
+  } finally {
+    if (superuser) process.seteuid?.(0);
+    chmodSync(about, 0o755);
+  }
 });
 
 test('a file in the cache that somebody changed is fetched anew; copies with other times are as good', async () => {
