@@ -127,6 +127,7 @@ test('evaluate agrees with train, and has precision, recall and confusion', asyn
   const asJson = await run('evaluate', model, '--data', bars, '--json');
   const asText = await inside('evaluate', model, '--data', bars);
   const all = await inside('evaluate', model, '--data', bars, '--split', 'all', '--json');
+  const both = await inside('evaluate', model, '--data', bars, '--mirrored', '--json');
   assert.equal(asJson.status, 0, asJson.stderr);
   const events = asJson.events();
   const result = events[events.length - 1];
@@ -149,6 +150,9 @@ test('evaluate agrees with train, and has precision, recall and confusion', asyn
   assert.match(asText.stdout, /class +precision +recall +F1 +images/);
   assert.match(asText.stdout, /confusion matrix/);
   assert.equal(all.events().pop()!.count, 72);
+  const mirrored = both.events().pop()!;
+  assert.equal(mirrored.count, 15);
+  assert.ok(Math.abs((mirrored.loss as number) - (result.loss as number)) > 1e-5, `${mirrored.loss} ${result.loss}`);
 });
 
 test('the reference device computes the same, slowly', async () => {

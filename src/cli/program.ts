@@ -22,6 +22,8 @@ const NETWORKS = 'lenet, vgg-small, resnet-small, resnet18 or another of "gabor 
 const DATA_HELP =
   '"strokes" (built-in handwritten digits), a folder with one folder of PNG or JPEG images per class, or a folder of IDX files (MNIST)';
 
+const MIRRORED_HELP = 'look at mirror images, too, and take the mean: a little better, and twice the time';
+
 const MODEL_HELP =
   'a model file: .safetensors, .onnx, .keras, .h5, model.json of TensorFlow.js, or weights with --model; a path, https://… or hf://owner/name/file';
 
@@ -184,6 +186,7 @@ export function createProgram(output: Output, finish: Finish): Command {
         .argument('<model>', MODEL_HELP)
         .argument('<image...>', 'PNG or JPEG files')
         .addOption(whole('--top <n>', 'how many classes to list', 1).default(3))
+        .option('--mirrored', MIRRORED_HELP)
         .addOption(device()[0])
         .addOption(device()[1])
         .addOption(tuned())
@@ -211,6 +214,7 @@ export function createProgram(output: Output, finish: Finish): Command {
           new Option('--split <part>', 'which images').choices(['train', 'validation', 'test', 'all']).default('test'),
         )
         .addOption(whole('--batch-size <n>', 'images per step; does not change the result', 1, 65_536).default(64))
+        .option('--mirrored', MIRRORED_HELP)
         .addOption(whole('--seed <n>', 'of the split into parts; default: as in training', Number.MIN_SAFE_INTEGER))
         .addOption(decimal('--val-split <share>', 'as in training', { least: 0, below: 1 }))
         .addOption(decimal('--test-split <share>', 'as in training', { above: 0, below: 1 }))

@@ -15,6 +15,8 @@ export interface Prediction {
 export interface ClassifyOptions {
   /** How many classes to return. Default: all. */
   top?: number;
+  /** Means of the probabilities of the picture and of its mirror image, as for `predict`. Default false. */
+  mirrored?: boolean;
 }
 
 /**
@@ -61,12 +63,13 @@ export class Classifier {
    * @throws FileError for a file that is no readable picture.
    */
   async classify(image: Uint8Array | DecodedImage, options: ClassifyOptions = {}): Promise<Prediction[]> {
-    checkOptions('classify', options, ['top']);
+    checkOptions('classify', options, ['top', 'mirrored']);
     const top = options.top ?? this.classes.length;
     if (!Number.isSafeInteger(top) || top < 1) {
       throw new OptionError(`classify: top must be a whole number of at least 1, got ${top}`);
     }
-    const [probabilities] = await this.probabilities(this.prepare(image));
+    const { mirrored = false } = options;
+    const [probabilities] = await this.probabilities(this.prepare(image), { mirrored });
     return Array.from(probabilities, (probability, index) => ({ class: this.classes[index], index, probability }))
       .sort((a, b) => b.probability - a.probability || a.index - b.index)
       .slice(0, top);

@@ -15,11 +15,11 @@ const linear = new Linear(36, 3, { random: new Random(4) });
 const model = new Sequential(new Flatten(), linear);
 
 /** Probabilities of image `i` in plain double precision. */
-function expected(i: number): number[] {
+function expected(i: number, images = split.images): number[] {
   const [w, b] = [linear.weight.data(), (linear.bias as NonNullable<typeof linear.bias>).data()];
   const logits = [0, 1, 2].map((c) => {
     let sum = b[c];
-    for (let k = 0; k < 36; k++) sum += w[c * 36 + k] * Math.fround((split.images[i * 36 + k] / 255 - 0.4) / 0.3);
+    for (let k = 0; k < 36; k++) sum += w[c * 36 + k] * Math.fround((images[i * 36 + k] / 255 - 0.4) / 0.3);
     return sum;
   });
   const total = logits.reduce((sum, z) => sum + Math.exp(z), 0);
@@ -55,6 +55,21 @@ test('loss, accuracy, confusion and mistakes are those of plain loops, for every
     assert.equal(progress.length, Math.ceil(split.count / batchSize));
   }
   assert.equal((await evaluate(model, split, data, { mostWrong: 2 })).mostWrong.length, 2);
+});
+
+test('mirrored: of the mean of both probabilities, as plain loops have it', async () => {
+  const turned = split.images.map((_, i) => split.images[i - (i % 6) + 5 - (i % 6)]);
+  const rows = Array.from({ length: split.count }, (_, i) => {
+    const other = expected(i, turned);
+    return expected(i).map((p, c) => (p + other[c]) / 2);
+  });
+  const loss = rows.reduce((sum, p, i) => sum - Math.log(p[split.labels[i]]), 0) / rows.length;
+  const right = rows.filter((p, i) => p.indexOf(Math.max(...p)) === split.labels[i]).length;
+  const result = await evaluate(model, split, data, { mirrored: true, batchSize: 4 });
+  assert.ok(Math.abs(result.loss - loss) < 1e-5, `${result.loss} ${loss}`);
+  assert.equal(result.accuracy, right / split.count);
+  assert.ok(Math.abs(result.loss - (await evaluate(model, split, data)).loss) > 1e-3, 'the test needs a difference');
+  await assert.rejects(evaluate(model, split, data, { mirrored: true, loss: 'mse' }), /mirrored is for images/);
 });
 
 test('uses evaluation mode, changes nothing and repeats itself', async () => {

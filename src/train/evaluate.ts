@@ -38,6 +38,11 @@ export interface EvaluateOptions {
   metrics?: Readonly<Record<string, MetricFunction>>;
   /** Images per step. Default 64. Does not change the result, but where `loss` is given: it is the mean of the batches'. */
   batchSize?: number;
+  /**
+   * Means of the probabilities of each image and of its mirror image, for images with one class each and cross-entropy: a little better,
+   * and twice the time. Default false.
+   */
+  mirrored?: boolean;
   /** How many of the most confidently wrong images to name. Default 25. */
   mostWrong?: number;
   /** Called after every step with the number of images done and in all. */
@@ -88,7 +93,7 @@ export interface Evaluation extends Scores {
   readonly mostWrong: readonly Mistake[];
 }
 
-const OPTIONS = ['loss', 'metrics', 'batchSize', 'mostWrong', 'onProgress', 'signal'];
+const OPTIONS = ['loss', 'metrics', 'batchSize', 'mirrored', 'mostWrong', 'onProgress', 'signal'];
 
 /**
  * How well a model does on a part of the data: in evaluation mode, every sample once, in order.
@@ -147,10 +152,16 @@ export async function score(
   checkLabels('evaluate', samples.targets, format.classes?.length, objective.ignoreIndex, targetShape.length === 0);
   const batchSize = Math.min(options.batchSize ?? 64, split.count);
   const oneClassEach = targetShape.length === 0 && !(targets instanceof Float32Array);
-  const program =
-    oneClassEach && objective.isPlainCrossEntropy
-      ? new LogitsProgram(model, batchSize, format.classes?.length)
-      : new LossProgram(model, objective);
+  const byLogits = oneClassEach && objective.isPlainCrossEntropy;
+  const { mirrored = false } = options;
+  if (mirrored && !byLogits) {
+    throw new OptionError(
+      'evaluate: mirrored is for images with one class each, the loss crossEntropy, and no further metrics',
+    );
+  }
+  const program = byLogits
+    ? new LogitsProgram(model, batchSize, format.classes?.length, mirrored)
+    : new LossProgram(model, objective);
   const sheet = new ScoreSheet(objective.ignoreIndex);
   const loader = new BatchLoader<BatchTargets>(split, format, { batchSize, shuffle: false, workers: 0 });
   const rings = new Map<number, { readonly x: InputRing; readonly y: InputRing }>();
@@ -233,15 +244,17 @@ class LogitsProgram {
   readonly #model: Module;
   readonly #rows: number;
   readonly #classes: number | undefined;
+  readonly #mirrored: boolean;
 
-  constructor(model: Module, rows: number, classes: number | undefined) {
+  constructor(model: Module, rows: number, classes: number | undefined, mirrored: boolean) {
     this.#model = model;
     this.#rows = rows;
     this.#classes = classes;
+    this.#mirrored = mirrored;
   }
 
   async run(input: Tensor): Promise<BatchResult> {
-    using logits = await forwardProgram(this.#model)(input);
+    using logits = await forwardProgram(this.#model, this.#mirrored)(input);
     checkLogits('evaluate', logits, this.#rows, this.#classes);
     return { logits: logits.data(), classes: logits.shape[1] };
   }

@@ -2,6 +2,9 @@ import { type Compiled, compile } from '../graph/compile.js';
 import { trace } from '../graph/trace.js';
 import { InputSized } from '../nn/layers/lazy.js';
 import type { Module } from '../nn/module.js';
+import { add, exp, log, maximum, mul, sub } from '../ops/elementwise.js';
+import { flip } from '../ops/flip.js';
+import { logSoftmax } from '../ops/softmax.js';
 import type { DType } from '../tensor/dtype.js';
 import { ShapeError } from '../tensor/errors.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
@@ -36,17 +39,48 @@ export function initializeLazy(model: Module, inputShape: Shape, dtype: DType = 
   });
 }
 
-const programs = new WeakMap<Module, Compiled<[Tensor], Tensor>>();
+/**
+ * What a classifier makes of images and of their mirror images together, in evaluation mode: logits whose softmax is the mean of both
+ * probabilities. Mirrored predictions are old: Krizhevsky, Sutskever and Hinton, NIPS 2012, section 4.1.
+ *
+ * @param x [n, channels, height, width]
+ * @throws ShapeError for other inputs, and for outputs that are not [n, classes].
+ */
+function mirroredLogits(model: Module, x: Tensor): Tensor {
+  if (x.rank !== 4) {
+    throw new ShapeError(
+      `mirrored: only images, [n, channels, height, width], can be mirrored; got ${formatShape(x.shape)}`,
+    );
+  }
+  const logits = [x, flip(x, 3)].map((images) => model.call(images));
+  const { shape } = logits[0];
+  if (shape.length !== 2) {
+    throw new ShapeError(
+      `mirrored: is for models with one row of class scores for each image; this one returned ${formatShape(shape)}`,
+    );
+  }
+  const [a, b] = logits.map((each) => logSoftmax(each, 1));
+  const most = maximum(a, b);
+  return add(most, log(mul(add(exp(sub(a, most)), exp(sub(b, most))), 0.5)));
+}
+
+const programs = {
+  plain: new WeakMap<Module, Compiled<[Tensor], Tensor>>(),
+  mirrored: new WeakMap<Module, Compiled<[Tensor], Tensor>>(),
+};
 
 /**
  * The program that computes a model's logits in evaluation mode, [n, …] → [n, classes]; made once per model and input
  * shape, however often the model is evaluated. The model's own modes stay as they are.
+ *
+ * @param mirrored of images and their mirror images together
  */
-export function forwardProgram(model: Module): Compiled<[Tensor], Tensor> {
-  let program = programs.get(model);
+export function forwardProgram(model: Module, mirrored = false): Compiled<[Tensor], Tensor> {
+  const made = mirrored ? programs.mirrored : programs.plain;
+  let program = made.get(model);
   if (program === undefined) {
-    program = compile((x: Tensor) => inMode(model, false, () => model.call(x)));
-    programs.set(model, program);
+    program = compile((x: Tensor) => inMode(model, false, () => (mirrored ? mirroredLogits(model, x) : model.call(x))));
+    made.set(model, program);
   }
   return program;
 }
@@ -74,8 +108,10 @@ export function evaluationProgram<R>(
 
 /** Frees the memory of a model's evaluation programs before the garbage collector does. */
 export function releasePrograms(model: Module): void {
-  programs.get(model)?.dispose();
-  programs.delete(model);
+  for (const made of Object.values(programs)) {
+    made.get(model)?.dispose();
+    made.delete(model);
+  }
   for (const program of judged.get(model)?.values() ?? []) program.dispose();
   judged.delete(model);
 }

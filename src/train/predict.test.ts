@@ -39,6 +39,30 @@ test('every image gets the same probabilities alone and in any batch, from bytes
   assert.deepEqual(await predictImages(model, new Uint8Array(), format), []);
 });
 
+test('mirrored: the mean of the probabilities of an image and its mirror image', async () => {
+  const model = tinyModel();
+  const { images } = tinySplit(7, 1);
+  const turned = images.map((_, i) => images[i - (i % 6) + 5 - (i % 6)]);
+  const [straight, flipped] = [await predictImages(model, images, format), await predictImages(model, turned, format)];
+  const means = straight.map((row, i) => row.map((p, c) => (p + flipped[i][c]) / 2));
+  assert.ok(
+    straight.some((row, i) => Math.abs(row[0] - flipped[i][0]) > 0.01),
+    'the test needs a difference',
+  );
+  close(await predictImages(model, images, format, { mirrored: true }), means);
+  close(await predictImages(model, turned, format, { mirrored: true, batchSize: 3 }), means);
+  const x = tensor(normalizeImages(images, 36, format), { shape: [7, 1, 6, 6] });
+  close(await predict(model, x, { mirrored: true }), means);
+  const classifier = new Classifier(model, classes, format);
+  const picture = { width: 6, height: 6, channels: 1 as const, data: images.slice(0, 36) };
+  for (const { index, probability } of await classifier.classify(picture, { mirrored: true })) {
+    assert.ok(Math.abs(probability - means[0][index]) < 1e-6);
+  }
+  await assert.rejects(predict(model, x, { mirrored: true, activation: 'sigmoid' }), /mirrored is for classes/);
+  const rows = tensor(new Float32Array(36), { shape: [1, 36] });
+  await assert.rejects(predict(new Linear(36, 3), rows, { mirrored: true }), /only images.*\[1, 36\]/);
+});
+
 test('inputs of other shapes and options are refused', async () => {
   const model = tinyModel();
   await assert.rejects(predict(model, tensor(new Float32Array(36), { shape: [1, 6, 6] })), /batch of one/);

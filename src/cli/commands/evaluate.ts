@@ -28,6 +28,7 @@ export interface EvaluateFlags extends ClassifierFlags {
   readonly data: string;
   readonly split: Part;
   readonly batchSize: number;
+  readonly mirrored?: boolean;
   readonly seed?: number;
   readonly valSplit?: number;
   readonly testSplit?: number;
@@ -59,6 +60,7 @@ export async function evaluateModel(modelPath: string, flags: EvaluateFlags, out
     if (single) output.warn(`${modelPath} was made for one picture at a time: there will be no batches`);
     const evaluation = await evaluate(classifier.model, split, format, {
       batchSize: single ? 1 : flags.batchSize,
+      mirrored: flags.mirrored ?? false,
       signal: interrupt.signal,
       onProgress: (done, total) =>
         line.update(() => ({ label: 'evaluating', done, total, parts: [`${formatCount(done)} images`] })),

@@ -11,6 +11,7 @@ import { pad, printable, textWidth, truncate } from '../terminal.js';
 
 export interface PredictFlags extends ClassifierFlags {
   readonly top: number;
+  readonly mirrored?: boolean;
   readonly device: DeviceName;
   readonly threads?: number;
   readonly tune?: boolean;
@@ -36,7 +37,10 @@ export async function predict(
   for (const [i, image] of images.entries()) {
     try {
       const picture = decodeImage(await read(image), image);
-      const predictions = await classifier.classify(picture, { top: flags.top });
+      const predictions = await classifier.classify(picture, {
+        top: flags.top,
+        mirrored: flags.mirrored ?? false,
+      });
       const classes = predictions.map(({ class: name, index, probability }) => ({ class: name, index, probability }));
       output.event({ event: 'predicted', image, width: picture.width, height: picture.height, classes });
       if (i > 0) output.print();
