@@ -1,15 +1,19 @@
-import { invariant } from '../../../tensor/errors.js';
+import { InternalError, invariant } from '../../../tensor/errors.js';
 import {
   type Argument,
+  type ArgumentObject,
   clobbersVectors,
+  frameArgument,
   type Instruction,
+  instruction,
   isMove,
   type MachineFunction,
+  poolArgument,
   type RegisterArgument,
   type RegisterClass,
-  type Role,
+  registerArgument,
   Virtual,
-  visitRegisters,
+  withRegisters,
 } from './code.js';
 
 /** What a register is worth grows by this factor with every loop around it. */
@@ -19,27 +23,14 @@ const LOOP_WEIGHT = 8;
 export type RegisterFiles = Readonly<Record<RegisterClass, readonly number[]>>;
 
 export interface Allocation {
-  /** The function's code with spills, and the hardware register of every register in it. */
+  /** The function's code with spills; every register in it has its {@link Virtual.hardware}. */
   readonly instructions: readonly Instruction[];
-  readonly registers: ReadonlyMap<Virtual, number>;
+  /** The registers in it. */
+  readonly registers: readonly Virtual[];
   /** The register that each spill slot stands for. */
   readonly owners: readonly Virtual[];
   /** General-purpose registers that are written. */
   readonly used: readonly number[];
-}
-
-/** From the definition to the last use, extended over every loop that it is alive around; uses of instruction i are at 2i, definitions at 2i + 1. */
-interface Interval {
-  readonly register: Virtual;
-  readonly start: number;
-  end: number;
-  weight: number;
-  /** Lives across a call or barrier. */
-  crosses: boolean;
-  /** Moved from this one. */
-  hint: Interval | undefined;
-  /** The hardware register; -1 until there is one. */
-  index: number;
 }
 
 /**
@@ -48,30 +39,24 @@ interface Interval {
  * register needs to be kept back for spilling.
  */
 export function allocate(f: MachineFunction, files: RegisterFiles): Allocation {
-  const slots = new Slots();
-  let registers = f.registers;
-  const fresh = (spilled: Virtual): Virtual => new Virtual(registers++, spilled.class, spilled);
+  const spills = new Spills(f);
   let instructions = f.instructions;
+  let registers: readonly Virtual[] = [];
   for (let round = 0; ; round++) {
     invariant(round < 50, () => `${f.name}: register allocation does not end`);
-    const intervals = liveIntervals(instructions, registers);
-    const spilled = scan(intervals, files, f.name);
-    if (spilled.size === 0) {
-      f.registers = registers;
-      const assigned = new Map<Virtual, number>();
+    for (let i = 0; i < registers.length; i++) registers[i].start = -1;
+    registers = liveRegisters(instructions);
+    if (!scan(registers, files, f.name)) {
       const used = new Set<number>();
-      for (const { register, index } of intervals) {
-        assigned.set(register, index);
-        if (register.class === 'general') used.add(index);
-      }
-      return { instructions, registers: assigned, owners: slots.owners, used: [...used].sort((a, b) => a - b) };
+      for (const register of registers) if (register.class === 'general') used.add(register.hardware);
+      return { instructions, registers, owners: spills.owners, used: [...used].sort((a, b) => a - b) };
     }
-    instructions = rewrite(instructions, spilled, slots, fresh, f);
+    instructions = spills.rewrite(instructions);
   }
 }
 
-/** @param registers how many there are. */
-function liveIntervals(instructions: readonly Instruction[], registers: number): Interval[] {
+/** All registers in the order of their definitions, with the interval in which they live: extended over every loop that they are alive around. */
+function liveRegisters(instructions: readonly Instruction[]): Virtual[] {
   const loopEnds = new Int32Array(instructions.length);
   const loops: number[] = [];
   for (let i = 0; i < instructions.length; i++) {
@@ -79,51 +64,73 @@ function liveIntervals(instructions: readonly Instruction[], registers: number):
     if (name === 'loop') loops.push(i);
     else if (name === 'endLoop') loopEnds[loops.pop() as number] = i;
   }
-  const intervals = new Array<Interval | undefined>(registers).fill(undefined);
-  const all: Interval[] = [];
+  const all: Virtual[] = [];
   const clobbers: number[] = [];
-  let at = 0;
   let weight = 1;
-  const visit = (register: Virtual, role: Role): void => {
-    let interval = intervals[register.id];
-    if (interval === undefined) {
-      invariant(role === 'def', () => `register ${register.id} is used before it is defined`);
-      interval = { register, start: at + 1, end: at + 1, weight: 0, crosses: false, hint: undefined, index: -1 };
-      intervals[register.id] = interval;
-      all.push(interval);
+  const visit = (register: Virtual, role: RegisterArgument['role'], at: number): void => {
+    if (register.start < 0) {
+      if (role !== 'def') throw new InternalError(`register ${register.id} is used before it is defined`);
+      register.start = at + 1;
+      register.end = at + 1;
+      register.weight = 0;
+      register.crosses = false;
+      register.hint = undefined;
+      register.hardware = -1;
+      register.spilled = false;
+      all.push(register);
     }
-    interval.weight += role === 'mod' ? 2 * weight : weight;
+    register.weight += role === 'mod' ? 2 * weight : weight;
     const end = role === 'use' ? at : at + 1;
-    if (end > interval.end) interval.end = end;
+    if (end > register.end) register.end = end;
     for (let j = 0; j < loops.length; j++) {
       const begin = loops[j];
-      if (2 * begin > interval.start) {
-        interval.end = Math.max(interval.end, 2 * loopEnds[begin]);
+      if (2 * begin > register.start) {
+        const last = 2 * loopEnds[begin];
+        if (last > register.end) register.end = last;
         break;
       }
     }
   };
   for (let i = 0; i < instructions.length; i++) {
-    const instruction = instructions[i];
-    at = 2 * i;
-    if (instruction.name === 'loop') loops.push(i);
-    else if (instruction.name === 'endLoop') loops.pop();
-    else if (clobbersVectors(instruction)) clobbers.push(at);
-    weight = LOOP_WEIGHT ** Math.min(loops.length, 8);
-    visitRegisters(instruction, visit);
-    if (isMove(instruction)) {
-      const [to, from] = instruction.args as RegisterArgument[];
-      const interval = intervals[to.register.id] as Interval;
-      interval.hint ??= intervals[from.register.id];
+    const one = instructions[i];
+    const { name, args } = one;
+    const at = 2 * i;
+    if (name === 'loop' || name === 'endLoop') {
+      if (name === 'loop') loops.push(i);
+      else loops.pop();
+      weight = LOOP_WEIGHT ** Math.min(loops.length, 8);
+      continue;
+    }
+    if (clobbersVectors(one)) clobbers.push(at);
+    let written = false;
+    for (let j = 0; j < args.length; j++) {
+      const arg = args[j];
+      if (typeof arg === 'number') continue;
+      const { register, index, mask, role } = arg as RegisterArgument;
+      if (register !== undefined) {
+        if (role === 'use') visit(register, 'use', at);
+        else written = true;
+      }
+      if (index !== undefined) visit(index, 'use', at);
+      if (mask !== undefined) visit(mask, 'use', at);
+    }
+    if (!written) continue;
+    for (let j = 0; j < args.length; j++) {
+      const arg = args[j];
+      if (typeof arg !== 'number' && arg.role !== 'use') visit((arg as RegisterArgument).register, arg.role, at);
+    }
+    if (isMove(one)) {
+      const to = (args[0] as RegisterArgument).register;
+      to.hint ??= (args[1] as RegisterArgument).register;
     }
   }
   if (clobbers.length > 0) {
-    for (const interval of all) {
-      if (interval.register.class === 'general') continue;
-      interval.crosses = clobbers.some((clobber) => interval.start < clobber && clobber < interval.end);
+    for (const register of all) {
+      if (register.class === 'general') continue;
+      register.crosses = clobbers.some((clobber) => register.start < clobber && clobber < register.end);
     }
   }
-  return all.sort((a, b) => a.start - b.start);
+  return all;
 }
 
 /** The registers of one class during the scan. */
@@ -131,19 +138,20 @@ class File {
   readonly order: readonly number[];
   readonly free: boolean[] = [];
   freeCount: number;
-  readonly active: Interval[] = [];
-  /** No active interval ends before. */
+  readonly active: Virtual[] = [];
+  /** Nothing active ends before. */
   #firstEnd = Number.POSITIVE_INFINITY;
 
   constructor(order: readonly number[]) {
     this.order = order;
     this.freeCount = order.length;
+    for (let i = 0; i < 32; i++) this.free.push(false);
     for (const index of order) this.free[index] = true;
   }
 
   /** Takes a free register. */
-  take(interval: Interval): void {
-    const wanted = interval.hint?.index ?? -1;
+  take(register: Virtual): void {
+    const wanted = register.hint === undefined ? -1 : register.hint.hardware;
     let index = wanted;
     if (wanted < 0 || !this.free[wanted]) {
       let i = 0;
@@ -152,15 +160,15 @@ class File {
     }
     this.free[index] = false;
     this.freeCount--;
-    interval.index = index;
-    this.active.push(interval);
-    this.#firstEnd = Math.min(this.#firstEnd, interval.end);
+    register.hardware = index;
+    this.active.push(register);
+    if (register.end < this.#firstEnd) this.#firstEnd = register.end;
   }
 
-  replace(victim: Interval, interval: Interval): void {
-    interval.index = victim.index;
-    this.active[this.active.indexOf(victim)] = interval;
-    this.#firstEnd = Math.min(this.#firstEnd, interval.end);
+  replace(victim: Virtual, register: Virtual): void {
+    register.hardware = victim.hardware;
+    this.active[this.active.indexOf(victim)] = register;
+    if (register.end < this.#firstEnd) this.#firstEnd = register.end;
   }
 
   /** Takes back the registers of what ended before. */
@@ -169,12 +177,13 @@ class File {
     const { active } = this;
     let first = Number.POSITIVE_INFINITY;
     let kept = 0;
-    for (const interval of active) {
-      if (interval.end >= start) {
-        active[kept++] = interval;
-        if (interval.end < first) first = interval.end;
+    for (let i = 0; i < active.length; i++) {
+      const register = active[i];
+      if (register.end >= start) {
+        active[kept++] = register;
+        if (register.end < first) first = register.end;
       } else {
-        this.free[interval.index] = true;
+        this.free[register.hardware] = true;
         this.freeCount++;
       }
     }
@@ -183,61 +192,46 @@ class File {
   }
 }
 
-/** Gives every interval its {@link Interval.index}, or spills its register. */
-function scan(intervals: readonly Interval[], files: RegisterFiles, name: string): Set<Virtual> {
-  const spilled = new Set<Virtual>();
-  const classes: Readonly<Record<RegisterClass, File>> = {
-    general: new File(files.general),
-    vector: new File(files.vector),
-    mask: new File(files.mask),
-  };
-  for (const interval of intervals) {
-    const { register } = interval;
-    if (interval.crosses) {
-      spilled.add(register);
+/** Gives every register its {@link Virtual.hardware}, or marks it as spilled. Whether any is. */
+function scan(registers: readonly Virtual[], files: RegisterFiles, name: string): boolean {
+  let spilled = false;
+  const general = new File(files.general);
+  const vector = new File(files.vector);
+  const mask = new File(files.mask);
+  for (let i = 0; i < registers.length; i++) {
+    const register = registers[i];
+    if (register.crosses) {
+      register.spilled = true;
+      spilled = true;
       continue;
     }
-    const file = classes[register.class];
-    file.expire(interval.start);
+    const file = register.class === 'general' ? general : register.class === 'vector' ? vector : mask;
+    file.expire(register.start);
     if (file.freeCount > 0) {
-      file.take(interval);
+      file.take(register);
       continue;
     }
-    let victim = interval;
-    for (const other of file.active) {
-      if (other.register.standsFor) continue;
+    let victim = register;
+    const { active } = file;
+    for (let j = 0; j < active.length; j++) {
+      const other = active[j];
+      if (other.standsFor) continue;
       if (
-        victim.register.standsFor ||
+        victim.standsFor ||
         other.weight < victim.weight ||
         (other.weight === victim.weight && other.end > victim.end)
       ) {
         victim = other;
       }
     }
-    invariant(
-      victim.register.standsFor === undefined,
-      () => `${name}: an instruction needs more ${register.class} registers than there are`,
-    );
-    spilled.add(victim.register);
-    if (victim === interval) continue;
-    file.replace(victim, interval);
+    if (victim.standsFor !== undefined) {
+      throw new InternalError(`${name}: an instruction needs more ${register.class} registers than there are`);
+    }
+    victim.spilled = true;
+    spilled = true;
+    if (victim !== register) file.replace(victim, register);
   }
   return spilled;
-}
-
-class Slots {
-  readonly owners: Virtual[] = [];
-  readonly #of = new Map<Virtual, number>();
-
-  of(register: Virtual): number {
-    let slot = this.#of.get(register);
-    if (slot === undefined) {
-      slot = this.owners.length;
-      this.owners.push(register);
-      this.#of.set(register, slot);
-    }
-    return slot;
-  }
 }
 
 /** Instructions whose last register may as well be memory of its full size; true: or one word in all lanes (AVX-512). */
@@ -258,149 +252,164 @@ const FOLDS: ReadonlyMap<string, boolean> = new Map<string, boolean>([
   ...['add', 'sub', 'and', 'or', 'xor', 'cmp', 'imul', 'cmovne'].map((op): [string, boolean] => [op, false]),
 ]);
 
-/** The argument that may become memory: the last register, only read, if nothing else is memory. */
-function foldable({ name, args }: Instruction): RegisterArgument | undefined {
-  if (!FOLDS.has(name)) return undefined;
-  let last: RegisterArgument | undefined;
-  for (const arg of args) {
+/** Which argument may become memory: the last register, only read, if nothing else is memory; -1: none. */
+function foldable({ name, args }: Instruction): number {
+  if (!FOLDS.has(name)) return -1;
+  let last = -1;
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i];
     if (typeof arg === 'number') continue;
-    if (arg.kind !== 'register') return undefined;
-    last = arg;
+    if (arg.kind !== 'register') return -1;
+    last = i;
   }
-  return last?.role === 'use' && (name !== 'cmp' || args.length === 2) ? last : undefined;
+  if (last < 0 || (args[last] as RegisterArgument).role !== 'use') return -1;
+  return name !== 'cmp' || args.length === 2 ? last : -1;
 }
 
-function rewrite(
-  instructions: readonly Instruction[],
-  spilled: ReadonlySet<Virtual>,
-  slots: Slots,
-  fresh: (spilled: Virtual) => Virtual,
-  f: MachineFunction,
-): Instruction[] {
-  const result: Instruction[] = [];
-  const memoryOf = (register: Virtual, name: string, bits: number): Argument | undefined => {
-    const size = register.class === 'general' ? bits : undefined;
-    if (register.again === undefined) return { kind: 'slot', index: slots.of(register), bits: size };
-    const [, source] = register.again.args;
-    if (typeof source !== 'object') return undefined;
-    if (source.kind === 'incoming') return { ...source, bits: size };
-    if (source.kind !== 'pool') return undefined;
-    if (name.endsWith('ss')) return { kind: 'pool', words: [source.words[0]] };
-    if (source.words.length === 1) {
-      if (f.avx512 && FOLDS.get(name)) return { ...source, broadcast: true };
-      return { kind: 'pool', words: new Array<number>(bits / 32).fill(source.words[0]) };
+/** A register that stands for a spilled one around one instruction. */
+interface Stand {
+  readonly spilled: Virtual;
+  readonly register: Virtual;
+  read: boolean;
+  written: boolean;
+}
+
+/** Puts spilled registers into the frame. */
+class Spills {
+  readonly #f: MachineFunction;
+  /** The register that each slot stands for. */
+  readonly owners: Virtual[] = [];
+  /** Of the instruction that is being rewritten. */
+  #stands: Stand[] = [];
+
+  constructor(f: MachineFunction) {
+    this.#f = f;
+  }
+
+  rewrite(instructions: readonly Instruction[]): Instruction[] {
+    const result: Instruction[] = [];
+    for (let i = 0; i < instructions.length; i++) {
+      const one = instructions[i];
+      if (touches(one)) this.#rewrite(one, result);
+      else result.push(one);
     }
-    return source.words.length * 32 === bits ? source : undefined;
-  };
-  let touched = false;
-  const touch = (register: Virtual): void => {
-    touched ||= spilled.has(register);
-  };
-  for (const instruction of instructions) {
-    touched = false;
-    visitRegisters(instruction, touch);
-    if (!touched) {
-      result.push(instruction);
-      continue;
-    }
-    const { name, args } = instruction;
-    const [first, second] = args;
-    if (typeof first === 'object' && first.kind === 'register' && spilled.has(first.register)) {
-      if (first.register.again === instruction) continue; // made again wherever it is used
+    return result;
+  }
+
+  #rewrite(one: Instruction, result: Instruction[]): void {
+    const { name, args, callee } = one;
+    const move = isMove(one);
+    const first = args[0] as RegisterArgument;
+    if (first.kind === 'register' && first.register.spilled) {
+      if (first.register.again === one) return; // made again wherever it is used
       // A move to or from memory is one instruction.
-      if (isMove(instruction) && !spilled.has((second as RegisterArgument).register)) {
-        result.push(save((second as RegisterArgument).register, slots.of(first.register), f));
-        continue;
+      const second = args[1] as RegisterArgument;
+      if (move && !second.register.spilled) {
+        result.push(this.#save(second.register, first.register));
+        return;
       }
     }
-    if (isMove(instruction) && spilled.has((second as RegisterArgument).register)) {
-      const to = first as RegisterArgument;
-      const from = (second as RegisterArgument).register;
-      if (!spilled.has(to.register)) {
-        result.push(restore(from, to.register, slots, f));
-        continue;
-      }
+    if (move && !first.register.spilled) {
+      result.push(this.#restore((args[1] as RegisterArgument).register, first.register));
+      return;
     }
-    const folded = foldable(instruction);
-    const memory =
-      folded !== undefined && spilled.has(folded.register) ? memoryOf(folded.register, name, folded.bits) : undefined;
-    const brief = new Map<Virtual, Virtual>();
-    const roles = new Map<Virtual, { read: boolean; written: boolean }>();
-    const renamed = (register: Virtual): Virtual => {
-      if (!spilled.has(register)) return register;
-      let stand = brief.get(register);
-      if (stand === undefined) {
-        stand = fresh(register);
-        brief.set(register, stand);
-        roles.set(register, { read: false, written: false });
-      }
-      return stand;
-    };
-    const note = (register: Virtual, read: boolean, written: boolean): void => {
-      const role = roles.get(register);
-      if (role === undefined) return;
-      role.read ||= read;
-      role.written ||= written;
-    };
-    const newArgs = args.map((arg): Argument => {
-      if (typeof arg === 'number') return arg;
-      if (memory !== undefined && arg === folded) return memory;
-      if (arg.kind === 'tensor') {
-        const address = renamed(arg.address);
-        note(arg.address, true, false);
-        const mask = arg.mask && renamed(arg.mask);
-        if (arg.mask) note(arg.mask, true, false);
-        return { ...arg, address, mask };
-      }
-      if (arg.kind === 'sum') {
-        const base = renamed(arg.base);
-        note(arg.base, true, false);
-        const index = arg.index && renamed(arg.index);
-        if (arg.index) note(arg.index, true, false);
-        return { ...arg, base, index };
-      }
-      if (arg.kind !== 'register') return arg;
-      const register = renamed(arg.register);
-      note(arg.register, arg.role !== 'def', arg.role !== 'use');
-      const mask = arg.mask && renamed(arg.mask);
-      if (arg.mask) note(arg.mask, true, false);
-      return { ...arg, register, mask };
-    });
-    for (const [register, stand] of brief) {
-      if (roles.get(register)?.read) result.push(restore(register, stand, slots, f));
+    const folded = foldable(one);
+    const memory = folded < 0 ? undefined : this.#memoryOf(args[folded] as RegisterArgument, name);
+    this.#stands = [];
+    const changed: Argument[] = [];
+    for (let i = 0; i < args.length; i++) {
+      const arg = args[i];
+      if (i === folded && memory !== undefined) changed.push(memory);
+      else changed.push(typeof arg === 'number' ? arg : this.#renamed(arg));
     }
-    result.push({ ...instruction, args: newArgs });
-    for (const [register, stand] of brief) {
-      if (roles.get(register)?.written) result.push(save(stand, slots.of(register), f));
-    }
+    const stands = this.#stands;
+    for (const { spilled, register, read } of stands) if (read) result.push(this.#restore(spilled, register));
+    result.push(instruction(name, changed, callee));
+    for (const { spilled, register, written } of stands) if (written) result.push(this.#save(register, spilled));
   }
-  return result;
+
+  /** The argument with registers that stand for those that are spilled. */
+  #renamed(arg: ArgumentObject): ArgumentObject {
+    const { register, index, mask, role } = arg as RegisterArgument;
+    const touched = register?.spilled || index?.spilled || mask?.spilled;
+    if (!touched) return arg;
+    return withRegisters(
+      arg,
+      register && this.#stand(register, role !== 'def', role !== 'use'),
+      index && this.#stand(index, true, false),
+      mask && this.#stand(mask, true, false),
+    );
+  }
+
+  #stand(register: Virtual, read: boolean, written: boolean): Virtual {
+    if (!register.spilled) return register;
+    let stand = this.#stands.find(({ spilled }) => spilled === register);
+    if (stand === undefined) {
+      const fresh = new Virtual(this.#f.registers++, register.class, register);
+      stand = { spilled: register, register: fresh, read: false, written: false };
+      this.#stands.push(stand);
+    }
+    stand.read ||= read;
+    stand.written ||= written;
+    return stand.register;
+  }
+
+  /** The memory that an instruction may read in place of a spilled register. */
+  #memoryOf({ register, bits }: RegisterArgument, name: string): Argument | undefined {
+    if (!register.spilled) return undefined;
+    const size = register.class === 'general' ? bits : 0;
+    if (register.again === undefined) return frameArgument('slot', this.#slot(register), size);
+    const source = register.again.args[1];
+    if (typeof source === 'number') return undefined;
+    if (source.kind === 'incoming') return frameArgument('incoming', source.number, size);
+    if (source.kind !== 'pool') return undefined;
+    const { words } = source;
+    if (name.endsWith('ss')) return poolArgument([words[0]]);
+    if (words.length === 1) {
+      if (this.#f.avx512 && FOLDS.get(name)) return poolArgument(words, true);
+      return poolArgument(new Array<number>(bits / 32).fill(words[0]));
+    }
+    return words.length * 32 === bits ? source : undefined;
+  }
+
+  #slot(register: Virtual): number {
+    if (register.slot < 0) {
+      register.slot = this.owners.length;
+      this.owners.push(register);
+    }
+    return register.slot;
+  }
+
+  #save(register: Virtual, spilled: Virtual): Instruction {
+    const slot = frameArgument('slot', this.#slot(spilled));
+    return instruction(moveOf(register.class), [slot, registerArgument(register, this.#bits(register), 'use')]);
+  }
+
+  #restore(spilled: Virtual, to: Virtual): Instruction {
+    const { again } = spilled;
+    if (again !== undefined) {
+      const [old, ...rest] = again.args as readonly RegisterArgument[];
+      return instruction(again.name, [registerArgument(to, old.bits, 'def'), ...rest]);
+    }
+    const slot = frameArgument('slot', this.#slot(spilled));
+    return instruction(moveOf(to.class), [registerArgument(to, this.#bits(to), 'def'), slot]);
+  }
+
+  #bits(register: Virtual): number {
+    return register.class === 'general' ? 64 : register.class === 'vector' ? this.#f.vectorBits : 16;
+  }
 }
 
-function save(register: Virtual, slot: number, f: MachineFunction): Instruction {
-  const from: RegisterArgument = { kind: 'register', register, bits: sizeIn(f, register.class), role: 'use' };
-  return {
-    name: moveOf(register.class),
-    args: [{ kind: 'slot', index: slot }, from],
-  };
-}
-
-function restore(register: Virtual, to: Virtual, slots: Slots, f: MachineFunction): Instruction {
-  const target: RegisterArgument = { kind: 'register', register: to, bits: sizeIn(f, to.class), role: 'def' };
-  if (register.again !== undefined) {
-    const [old, ...rest] = register.again.args;
-    return { ...register.again, args: [{ ...(old as RegisterArgument), register: to }, ...rest] };
+function touches({ args }: Instruction): boolean {
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i];
+    if (typeof arg === 'number') continue;
+    const { register, index, mask } = arg as RegisterArgument;
+    if (register?.spilled || index?.spilled || mask?.spilled) return true;
   }
-  return {
-    name: moveOf(to.class),
-    args: [target, { kind: 'slot', index: slots.of(register) }],
-  };
+  return false;
 }
 
 function moveOf(registerClass: RegisterClass): 'mov' | 'vmovups' | 'kmovw' {
   return registerClass === 'general' ? 'mov' : registerClass === 'vector' ? 'vmovups' : 'kmovw';
-}
-
-function sizeIn(f: MachineFunction, registerClass: RegisterClass): RegisterArgument['bits'] {
-  return registerClass === 'general' ? 64 : registerClass === 'vector' ? f.vectorBits : 16;
 }

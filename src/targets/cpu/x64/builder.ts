@@ -126,7 +126,9 @@ export class CodeBuilder {
   readonly #constants = new Map<string, Constant>();
   /** {@link constantI32}'s, which are asked for again and again. */
   readonly #words = new Map<string, Label>();
+  readonly #word = new Map<number, Label>();
   readonly #used = new Set<Selection>();
+  #last: Selection | undefined;
   readonly #features = new Set<CpuFeature>();
   #evex = false;
   #finished = false;
@@ -148,6 +150,11 @@ export class CodeBuilder {
    * @throws InternalError if no encoding takes these operands.
    */
   emit(name: Mnemonic, ...operands: readonly Operand[]): void {
+    this.emitAll(name, operands);
+  }
+
+  /** As {@link emit}. */
+  emitAll(name: Mnemonic, operands: readonly Operand[]): void {
     invariant(!this.#finished, 'this code is finished');
     const encoder = this.#encoder;
     const last = operands[operands.length - 1];
@@ -155,8 +162,11 @@ export class CodeBuilder {
     const plain = rounding === undefined ? operands : operands.slice(0, -1);
     const selection = this.#select(name, operands);
     encoder.encode(selection, plain, rounding);
-    const { label, position, size: end, fieldBytes: bytes, addend } = encoder;
-    if (label !== undefined) this.#fixups.push({ label, addend, bytes, position, end });
+    const { label } = encoder;
+    if (label !== undefined) {
+      const { position, size: end, fieldBytes: bytes, addend } = encoder;
+      this.#fixups.push({ label, addend, bytes, position, end });
+    }
     this.#items?.push({ kind: 'instruction', choice: { ...selection, operands: plain, rounding } });
   }
 
@@ -175,10 +185,11 @@ export class CodeBuilder {
       selection = { row, form, width, operandSize };
       if (signature >= 0) known.set(signature, selection);
     }
-    if (!this.#used.has(selection)) {
+    if (selection !== this.#last && !this.#used.has(selection)) {
       this.#used.add(selection);
       this.#note(selection);
     }
+    this.#last = selection;
     return selection;
   }
 
@@ -217,6 +228,16 @@ export class CodeBuilder {
 
   constantF32(values: ArrayLike<number>): Label {
     return this.constant(new Uint8Array(Float32Array.from(values).buffer));
+  }
+
+  /** A constant of 32 bits. */
+  constantWord(value: number): Label {
+    let label = this.#word.get(value);
+    if (label === undefined) {
+      label = this.constantI32([value]);
+      this.#word.set(value, label);
+    }
+    return label;
   }
 
   constantI32(values: ArrayLike<number>): Label {

@@ -70,7 +70,7 @@ export class Encoder {
     if (form === 'evex') this.#evexPrefix(selection, operands[0], rounding);
     else if (form === 'vex') this.#vexPrefix(selection, w);
     else this.#legacyPrefix(selection, w);
-    this.#byte(opcode | (this.#opcodeRegister & 7));
+    this.bytes[this.size++] = opcode | (this.#opcodeRegister & 7);
     if (row.suffix !== undefined) this.#byte(row.suffix);
 
     if (this.#hasModrm) {
@@ -99,7 +99,8 @@ export class Encoder {
 
   /** Little-endian. */
   #number(value: number, bytes: number): void {
-    for (let i = 0; i < bytes; i++) this.bytes[this.size++] = value >> (8 * i);
+    for (let i = 0; i < bytes; i++) this.bytes[this.size + i] = value >> (8 * i);
+    this.size += bytes;
   }
 
   #place(where: string, pattern: Pattern, operand: Operand): void {
@@ -209,10 +210,12 @@ export class Encoder {
     // The rounding takes the place of the length, which is then 512 or that of a scalar; `as` leaves it 0 for {sae}.
     const length = rounding === undefined ? width >> 8 : ROUNDING_CONTROL[rounding];
     const special = rounding !== undefined || memory?.broadcast ? 1 : 0;
-    this.#byte(0x62);
-    this.#byte((inverse(this.#reg, 3) << 7) | (x << 6) | (b << 5) | (inverse(this.#reg, 4) << 4) | row.map);
-    this.#byte((row.evexW << 7) | ((~this.#vvvv & 15) << 3) | 4 | prefixField(row.prefix));
-    this.#byte((zeroing << 7) | (length << 5) | (special << 4) | (v4 << 3) | mask);
+    const { bytes, size } = this;
+    bytes[size] = 0x62;
+    bytes[size + 1] = (inverse(this.#reg, 3) << 7) | (x << 6) | (b << 5) | (inverse(this.#reg, 4) << 4) | row.map;
+    bytes[size + 2] = (row.evexW << 7) | ((~this.#vvvv & 15) << 3) | 4 | prefixField(row.prefix);
+    bytes[size + 3] = (zeroing << 7) | (length << 5) | (special << 4) | (v4 << 3) | mask;
+    this.size = size + 4;
   }
 
   #legacyPrefix({ row, operandSize }: Selection, w: number): void {

@@ -1,38 +1,9 @@
 import type { BinaryOp } from '../machine.js';
-import { CHANGES, type Operation, type Recording, type Value } from './ir.js';
-
-type Load = Extract<Operation, { op: 'load' | 'loadSplat' | 'loadBytes' }>;
-type Compare = Extract<Operation, { op: 'compare' }>;
-
-/** What is not computed by an instruction of its own. */
-export interface Folding {
-  readonly skipped: ReadonlySet<Operation>;
-  /** Copies that are the same as what they copy, because neither changes. */
-  readonly aliases: ReadonlyMap<Value, Value>;
-  /** Values that are computed right into the register that they are assigned to. */
-  readonly targets: ReadonlyMap<Value, Value>;
-  /** Loads that become the memory operand of their one use. */
-  readonly loads: ReadonlyMap<Value, Load>;
-  /** Comparisons, all of which must hold, that become the branches after them. */
-  readonly conditions: ReadonlyMap<Value, readonly Compare[]>;
-}
+import { type Compare, changes, type Load, type Operation, type Recording, type Value } from './ir.js';
 
 /** How far a load may move down to its use. */
 const REACH = 64;
 
-/** Operations without effects: dropped when nobody uses their result. */
-const EFFECTS: ReadonlySet<Operation['op']> = new Set([
-  ...CHANGES,
-  'store',
-  'storeBytes',
-  'call',
-  'barrier',
-  'loop',
-  'endLoop',
-  'when',
-  'else',
-  'endWhen',
-]);
 /** Over these no load is moved. */
 const FENCES: ReadonlySet<Operation['op']> = new Set([
   'store',
@@ -46,96 +17,117 @@ const FENCES: ReadonlySet<Operation['op']> = new Set([
   'endWhen',
 ]);
 
-export function plan(recording: Recording, avx512: boolean): Folding {
-  const { operations } = recording;
-  const skipped = new Set<Operation>();
-  const aliases = new Map<Value, Value>();
-  const targets = new Map<Value, Value>();
-  const loads = new Map<Value, Load>();
-  const conditions = new Map<Value, readonly Compare[]>();
+/** Operations without effects are dropped when nobody uses their result. */
+function hasEffects(op: Operation['op']): boolean {
+  return changes(op) || FENCES.has(op);
+}
 
+/**
+ * Decides what is not computed by an instruction of its own, and writes it to the operations and their values: see {@link Operation.skipped} and
+ * the fields of {@link Value}.
+ */
+export function fold(recording: Recording, avx512: boolean): void {
+  const { operations } = recording;
   for (let i = operations.length - 1; i >= 0; i--) {
     const operation = operations[i];
-    const { result } = operation;
-    if (EFFECTS.has(operation.op) || result === undefined || result.uses > 0 || result.sets > 0) continue;
-    skipped.add(operation);
-    for (const arg of operation.args) arg.uses--;
+    const { result, args } = operation;
+    if (result === undefined || result.uses > 0 || result.sets > 0 || hasEffects(operation.op)) continue;
+    operation.skipped = true;
+    for (let j = 0; j < args.length; j++) args[j].uses--;
   }
-  operations.forEach((operation, i) => {
-    if (skipped.has(operation)) return;
+  for (let i = 0; i < operations.length; i++) {
+    const operation = operations[i];
+    if (operation.skipped) continue;
     const { op, result } = operation;
-    const same = simplify(operation, recording, (value) => aliases.get(value) ?? value);
+    const same = simplify(operation, recording);
     if (same !== undefined) {
-      aliases.set(operation.result as Value, same);
-      same.uses += (operation.result as Value).uses - 1;
-      skipped.add(operation);
-    } else if (op === 'copy' && result.sets === 0 && operation.args[0].sets === 0) {
-      const source = aliases.get(operation.args[0]) ?? operation.args[0];
-      aliases.set(result, source);
-      source.uses += result.uses - 1;
-      skipped.add(operation);
+      replace(operation, result as Value, same);
+    } else if (op === 'copy') {
+      const [from] = operation.args;
+      if (operation.result.sets === 0 && from.sets === 0) replace(operation, operation.result, root(from));
     } else if (op === 'set') {
       const [source] = operation.args;
       const before = operations[i - 1];
       if (
         before?.result === source &&
-        !EFFECTS.has(before.op) &&
+        !hasEffects(before.op) &&
         before.op !== 'copy' &&
         before.op !== 'constant' &&
-        !skipped.has(before) &&
+        !before.skipped &&
         source.uses === 1 &&
         source.sets === 0
       ) {
-        targets.set(source, result);
-        skipped.add(operation);
+        source.target = operation.result;
+        operation.skipped = true;
       }
     } else if (op === 'when') {
-      const leaves = branches(operations, i, skipped);
-      if (leaves === undefined) return;
-      conditions.set(operation.args[0], leaves.filter(({ op: leaf }) => leaf === 'compare') as Compare[]);
-      for (const leaf of leaves) skipped.add(leaf);
+      const leaves = branches(operations, i);
+      if (leaves === undefined) continue;
+      operation.args[0].conditions = leaves.filter(({ op: leaf }) => leaf === 'compare') as Compare[];
+      for (const leaf of leaves) leaf.skipped = true;
     }
-  });
-  operations.forEach((operation, i) => {
-    const { op, result } = operation;
-    if ((op !== 'load' && op !== 'loadSplat') || skipped.has(operation)) return;
-    if (result.uses !== 1 || result.sets > 0 || targets.has(result)) return;
-    if (op === 'loadSplat' && !avx512) return;
-    if (op === 'load' && operation.result.wide && operation.count !== recording.lanes) return;
-    const [address] = operation.args;
-    for (let j = i + 1; j < operations.length && j <= i + REACH; j++) {
-      const user = operations[j];
-      if (user.args.includes(result as never)) {
-        if (!skipped.has(user) && takesMemory(user, operation, loads)) {
-          loads.set(result, operation);
-          skipped.add(operation);
-        }
-        return;
-      }
-      if (FENCES.has(user.op) && !skipped.has(user)) return;
-      if (CHANGES.has(user.op) && user.result === address) return;
-    }
-  });
-  return { skipped, aliases, targets, loads, conditions };
+  }
+  foldLoads(recording, avx512);
+}
+
+function replace(operation: Operation, value: Value, same: Value): void {
+  value.alias = same;
+  same.uses += value.uses - 1;
+  operation.skipped = true;
+}
+
+function root(value: Value): Value {
+  return value.alias ?? value;
+}
+
+/** Makes loads memory operands of their one use, where nothing between changes the memory or the address. */
+function foldLoads({ operations, lanes }: Recording, avx512: boolean): void {
+  /** For each operation the next one from it on that is a fence. */
+  const fences = new Int32Array(operations.length + 1);
+  let fence = operations.length;
+  for (let i = operations.length - 1; i >= 0; i--) {
+    const { op, args, skipped } = operations[i];
+    for (let j = 0; j < args.length; j++) args[j].firstUse = i;
+    if (!skipped && FENCES.has(op)) fence = i;
+    fences[i] = fence;
+  }
+  for (let i = 0; i < operations.length; i++) {
+    const operation = operations[i];
+    const { op } = operation;
+    if ((op !== 'load' && op !== 'loadSplat') || operation.skipped) continue;
+    const { result } = operation;
+    if (result.uses !== 1 || result.sets > 0 || result.target !== undefined) continue;
+    if (op === 'loadSplat' && !avx512) continue;
+    if (op === 'load' && result.wide && operation.count !== lanes) continue;
+    const at = result.firstUse;
+    if (at <= i || at > i + REACH || fences[i + 1] < at) continue;
+    const user = operations[at];
+    if (user.skipped || !takesMemory(user, operation) || isChanged(operation.args[0], operations, i + 1, at)) continue;
+    result.load = operation;
+    operation.skipped = true;
+  }
+}
+
+/** Whether one of the operations from `from` to before `to` changes a value. */
+function isChanged(value: Value, operations: readonly Operation[], from: number, to: number): boolean {
+  if (value.sets === 0) return false;
+  for (let i = from; i < to; i++) if (operations[i].result === value && changes(operations[i].op)) return true;
+  return false;
 }
 
 /** The comparisons of scalar i32, and what joins them, that make the condition of the branch at `at` and nothing else. */
-function branches(
-  operations: readonly Operation[],
-  at: number,
-  skipped: ReadonlySet<Operation>,
-): Operation[] | undefined {
+function branches(operations: readonly Operation[], at: number): Operation[] | undefined {
   const wanted = new Set<Value>(operations[at].args);
   const found: Operation[] = [];
   for (let i = at - 1; i >= 0 && wanted.size > 0; i--) {
     const operation = operations[i];
     const { op, result } = operation;
     // What is compared must still be there at the branch.
-    if (EFFECTS.has(op)) return undefined;
+    if (hasEffects(op)) return undefined;
     if (result === undefined || !wanted.has(result)) continue;
     const joins = op === 'binary' && operation.fn === 'and';
     const compares = op === 'compare' && operation.args[0].kind === 'i32' && !operation.args[0].wide;
-    if (skipped.has(operation) || result.uses !== 1 || result.sets > 0 || !(joins || compares)) return undefined;
+    if (operation.skipped || result.uses !== 1 || result.sets > 0 || !(joins || compares)) return undefined;
     wanted.delete(result);
     if (joins) for (const arg of operation.args) wanted.add(arg);
     found.unshift(operation);
@@ -144,9 +136,9 @@ function branches(
 }
 
 /** What a scalar i32 operation is known to give: a constant, or one of its operands. */
-function simplify(operation: Operation, recording: Recording, root: (value: Value) => Value): Value | undefined {
+function simplify(operation: Operation, recording: Recording): Value | undefined {
   const { result } = operation;
-  if (result === undefined || result.sets > 0 || result.wide || result.kind !== 'i32') return undefined;
+  if (result === undefined || result.kind !== 'i32' || result.wide || result.sets > 0) return undefined;
   const constant = (value: number): Value => recording.value('i32', false, value | 0);
   if (operation.op === 'shift') {
     const a = root(operation.args[0]).fixed;
@@ -155,12 +147,14 @@ function simplify(operation: Operation, recording: Recording, root: (value: Valu
     return constant(fn === 'shl' ? a << bits : fn === 'shr' ? a >>> bits : a >> bits);
   }
   if (operation.op === 'divide' || operation.op === 'remainder') {
-    const [a, b] = operation.args.map((arg) => root(arg).fixed);
+    const a = root(operation.args[0]).fixed;
+    const b = root(operation.args[1]).fixed;
     if (a === undefined || b === undefined || b === 0) return undefined;
     return constant(operation.op === 'divide' ? Math.trunc(a / b) : a % b);
   }
   if (operation.op !== 'binary') return undefined;
-  const [x, y] = operation.args.map(root);
+  const x = root(operation.args[0]);
+  const y = root(operation.args[1]);
   const { fn } = operation;
   if (x.fixed !== undefined && y.fixed !== undefined) {
     const fold = FOLD[fn];
@@ -186,21 +180,21 @@ const FOLD: Readonly<Partial<Record<BinaryOp, (a: number, b: number) => number>>
 };
 
 /** Whether `user` has one place for a memory operand, and the load is (or can be swapped) there. */
-function takesMemory(user: Operation, load: Load, loads: ReadonlyMap<Value, Load>): boolean {
+function takesMemory(user: Operation, load: Load): boolean {
   const value = load.result;
   if (user.op === 'gather' || user.op === 'permute') return true;
   const vector = value.wide || value.kind === 'f32';
   if (!vector) return false;
   if (user.op === 'binary') {
     const [a, b] = user.args;
-    if (a === b || loads.has(a) || loads.has(b)) return false;
+    if (a === b || a.load !== undefined || b.load !== undefined) return false;
     if (user.fn === 'add' || user.fn === 'mul') return true;
     if (load.result.kind === 'i32' && user.fn !== 'sub') return true;
     return (user.fn === 'sub' || user.fn === 'div') && b === value;
   }
   if (user.op === 'multiplyAdd') {
     const [a, b] = user.args;
-    return a !== b && !loads.has(a) && !loads.has(b);
+    return a !== b && a.load === undefined && b.load === undefined;
   }
   return false;
 }

@@ -2,30 +2,29 @@ import { invariant } from '../../../tensor/errors.js';
 import type { FunctionId } from '../machine.js';
 import type { Allocation } from './allocate.js';
 import { emitBarrier } from './barrier.js';
-import type { CodeBuilder, Mnemonic } from './builder.js';
+import type { CodeBuilder } from './builder.js';
 import {
   type Argument,
   clobbersVectors,
   type Instruction,
   isMove,
   type MachineFunction,
-  type Virtual,
+  type RegisterArgument,
 } from './code.js';
 import {
   broadcast,
+  type GeneralBits,
+  general,
   k,
   type Label,
-  type Memory,
   masked,
   memory,
   type Operand,
-  r8,
-  r16,
+  plainMemory,
   r32,
   r64,
   rbx,
   rsp,
-  sized,
   type VectorBits,
   vector,
   zeroed,
@@ -47,93 +46,42 @@ export interface FunctionContext {
  */
 export function emitFunction(
   f: MachineFunction,
-  allocation: Allocation,
+  { instructions, owners, used }: Allocation,
   code: CodeBuilder,
   context: FunctionContext,
 ): void {
-  const { instructions, registers, owners, used } = allocation;
-  const outgoing = instructions.reduce(
-    (most, { args }) =>
-      args.reduce<number>(
-        (m, arg) => (typeof arg === 'object' && arg.kind === 'outgoing' ? Math.max(m, arg.index + 1) : m),
-        most,
-      ),
-    0,
-  );
+  let outgoing = 0;
+  let calls = false;
+  for (let i = 0; i < instructions.length; i++) {
+    const { args } = instructions[i];
+    const first = args[0];
+    // They are only written.
+    if (typeof first === 'object' && first.kind === 'outgoing') outgoing = Math.max(outgoing, first.number + 1);
+    calls ||= clobbersVectors(instructions[i]);
+  }
   const vectorBytes = f.vectorBits / 8;
   let at = Math.ceil((8 * outgoing) / LINE) * LINE;
-  const place: number[] = [];
+  const places: number[] = [];
   owners.forEach((own, i) => {
     if (own.class !== 'vector') return;
-    place[i] = at;
+    places[i] = at;
     at += vectorBytes;
   });
   owners.forEach((own, i) => {
     if (own.class === 'vector') return;
-    place[i] = at;
+    places[i] = at;
     at += 8;
   });
   const saved = 8 * (used.length + 1);
-  const calls = instructions.some(clobbersVectors);
   const size = at === 0 && !calls ? 0 : Math.ceil((at + saved) / LINE) * LINE - saved;
-
-  const labels = new Map<number, Label>();
-  const labelOf = (id: number): Label => {
-    let label = labels.get(id);
-    if (label === undefined) {
-      label = code.label();
-      labels.set(id, label);
-    }
-    return label;
-  };
-  const index = (register: Virtual): number => {
-    const number = registers.get(register);
-    invariant(number !== undefined, () => `${f.name}: register ${register.id} was not allocated`);
-    return number;
-  };
-  const withBits = (operand: Memory, bits: number | undefined): Memory =>
-    bits === undefined ? operand : sized(operand, bits);
-  const operand = (arg: Argument): Operand => {
-    if (typeof arg === 'number') return arg;
-    switch (arg.kind) {
-      case 'register': {
-        const number = index(arg.register);
-        if (arg.register.class === 'general') return general(number, arg.bits);
-        if (arg.register.class === 'mask') return k(number);
-        const plain = vector(number, arg.bits as VectorBits);
-        if (arg.mask === undefined) return plain;
-        return arg.zeroing ? zeroed(plain, k(index(arg.mask))) : masked(plain, k(index(arg.mask)));
-      }
-      case 'tensor': {
-        let result = memory(rbx, arg.displacement, r64(index(arg.address)));
-        if (arg.broadcast) result = broadcast(result);
-        if (arg.mask) result = masked(result, k(index(arg.mask)));
-        return withBits(result, arg.bits);
-      }
-      case 'sum':
-        return memory(r64(index(arg.base)), arg.displacement, arg.index && r64(index(arg.index)));
-      case 'pool': {
-        const result = memory(code.constantI32(padded(arg.words)));
-        return arg.broadcast ? broadcast(result) : result;
-      }
-      case 'slot':
-        return withBits(memory(rsp, place[arg.index]), arg.bits);
-      case 'incoming':
-        return withBits(memory(rsp, size + saved + 8 * arg.index), arg.bits);
-      case 'outgoing':
-        return withBits(memory(rsp, 8 * arg.index), arg.bits);
-      case 'fixed':
-        return general(arg.index, arg.bits);
-      case 'place':
-        return labelOf(arg.id);
-    }
-  };
+  const operands = new Operands(code, places, size + saved);
 
   for (const register of used) code.emit('push', r64(register));
   // Windows extends the stack a page at a time, by whoever touches the next one.
   for (let at = PAGE; at < size; at += PAGE) code.emit('test', memory(rsp, -at), r32(0));
   if (size > 0) code.emit('sub', rsp, size);
-  for (const instruction of instructions) {
+  for (let i = 0; i < instructions.length; i++) {
+    const instruction = instructions[i];
     const { name, args } = instruction;
     switch (name) {
       case 'loop':
@@ -142,24 +90,26 @@ export function emitFunction(
       case 'endLoop':
         break;
       case 'bind':
-        code.bind(operand(args[0]) as Label);
+        code.bind(operands.of(args[0]) as Label);
         break;
       case 'zero':
-        zero(code, operand(args[0]));
+        zero(code, operands.of(args[0]));
         break;
       case 'call':
         code.emit('call', context.labelOf(instruction.callee as FunctionId));
         break;
       case 'barrier': {
-        const [address, threads, generation, pointer] = args.map((arg) =>
-          index((arg as { readonly register: Virtual }).register),
+        const [address, threads, generation, pointer] = (args as readonly RegisterArgument[]).map(
+          ({ register }) => register.hardware,
         );
         emitBarrier(code, { address, threads, generation, pointer }, context);
         break;
       }
       default: {
-        if (vanishes(instruction, registers)) break;
-        code.emit(name as Mnemonic, ...args.map(operand));
+        if (vanishes(instruction)) break;
+        const list: Operand[] = [];
+        for (let j = 0; j < args.length; j++) list.push(operands.of(args[j]));
+        code.emitAll(name, list);
       }
     }
   }
@@ -168,15 +118,66 @@ export function emitFunction(
   code.emit('ret');
 }
 
-function general(index: number, bits: number): Operand {
-  return bits === 64 ? r64(index) : bits === 8 ? r8(index) : bits === 16 ? r16(index) : r32(index);
+/** Arguments of allocated instructions as operands. */
+class Operands {
+  readonly #code: CodeBuilder;
+  /** Of the slots, from the stack pointer. */
+  readonly #places: readonly number[];
+  /** Bytes from the stack pointer to this function's parameters. */
+  readonly #parameters: number;
+  readonly #labels: Label[] = [];
+
+  constructor(code: CodeBuilder, places: readonly number[], parameters: number) {
+    this.#code = code;
+    this.#places = places;
+    this.#parameters = parameters;
+  }
+
+  of(arg: Argument): Operand {
+    if (typeof arg === 'number') return arg;
+    const { bits, number } = arg;
+    switch (arg.kind) {
+      case 'register': {
+        const { register, mask } = arg;
+        const index = register.hardware;
+        if (register.class === 'general') return general(bits as GeneralBits, index);
+        if (register.class === 'mask') return k(index);
+        const plain = vector(index, bits as VectorBits);
+        if (mask === undefined) return plain;
+        return arg.zeroing ? zeroed(plain, k(mask.hardware)) : masked(plain, k(mask.hardware));
+      }
+      case 'tensor': {
+        const mask = arg.mask?.hardware;
+        return plainMemory(rbx, r64(arg.register.hardware), number, bits || undefined, arg.broadcast, mask);
+      }
+      case 'sum':
+        return plainMemory(r64(arg.register.hardware), arg.index && r64(arg.index.hardware), number);
+      case 'pool': {
+        const { words } = arg;
+        const label = words.length === 1 ? this.#code.constantWord(words[0]) : this.#code.constantI32(padded(words));
+        const result = memory(label);
+        return arg.broadcast ? broadcast(result) : result;
+      }
+      case 'slot':
+        return plainMemory(rsp, undefined, this.#places[number], bits || undefined);
+      case 'incoming':
+        return plainMemory(rsp, undefined, this.#parameters + 8 * number, bits || undefined);
+      case 'outgoing':
+        return plainMemory(rsp, undefined, 8 * number, bits || undefined);
+      case 'fixed':
+        return general(bits as GeneralBits, number);
+      case 'place':
+        this.#labels[number] ??= this.#code.label();
+        return this.#labels[number];
+    }
+  }
 }
 
 /** A move from a register to itself. */
-function vanishes(instruction: Instruction, registers: ReadonlyMap<Virtual, number>): boolean {
+function vanishes(instruction: Instruction): boolean {
   if (!isMove(instruction)) return false;
-  const [to, from] = instruction.args as readonly { readonly register: Virtual }[];
-  return registers.get(to.register) === registers.get(from.register);
+  const [to, from] = instruction.args as readonly RegisterArgument[];
+  return to.register.hardware === from.register.hardware;
 }
 
 function zero(code: CodeBuilder, target: Operand): void {

@@ -1,5 +1,6 @@
-import { invariant } from '../../../tensor/errors.js';
+import { InternalError } from '../../../tensor/errors.js';
 import type { BinaryOp, Comparison, FunctionId, Register, RegisterKind, UnaryOp } from '../machine.js';
+import type { Virtual } from './code.js';
 
 /** A register of the vector machine while code is recorded. */
 export class Value implements Register {
@@ -12,6 +13,20 @@ export class Value implements Register {
   /** How often the register is changed after its definition. */
   sets = 0;
   uses = 0;
+
+  // What `fold.ts` finds.
+  /** What is the same, because neither changes. */
+  alias: Value | undefined = undefined;
+  /** What this is assigned to at once, and computed right into the register of. */
+  target: Value | undefined = undefined;
+  /** The load that is the memory operand of the one use. */
+  load: Load | undefined = undefined;
+  /** Comparisons, all of which must hold, that are the branch on this mask. */
+  conditions: readonly Compare[] | undefined = undefined;
+  /** Which operation reads it first; -1: none. */
+  firstUse = -1;
+  /** Where it is, once it is lowered. */
+  register: Virtual | undefined = undefined;
 
   constructor(owner: Recording, id: number, kind: RegisterKind, wide: boolean, constant?: number) {
     this.owner = owner;
@@ -27,10 +42,15 @@ export class Value implements Register {
   }
 }
 
+export type Load = Extract<Operation, { op: 'load' | 'loadSplat' | 'loadBytes' }>;
+export type Compare = Extract<Operation, { op: 'compare' }>;
 export type ShiftOp = 'shl' | 'shr' | 'sar';
 
 /** A recorded operation. `result` is defined by it or, for `set`, `bump` and `multiplyAdd`, changed. */
-export type Operation =
+export type Operation = {
+  /** Needs no instruction of its own (`fold.ts`). */
+  skipped: boolean;
+} & (
   | { readonly op: 'constant' | 'iota'; readonly result: Value; readonly args: readonly [] }
   | {
       readonly op: 'copy' | 'set' | 'splat' | 'gather' | 'select' | 'maskToInt' | 'convert' | 'bitcast';
@@ -95,7 +115,33 @@ export type Operation =
       readonly step: number;
     }
   | { readonly op: 'endLoop' | 'else' | 'endWhen'; readonly result: undefined; readonly args: readonly [] }
-  | { readonly op: 'when'; readonly result: undefined; readonly args: readonly [condition: Value] };
+  | { readonly op: 'when'; readonly result: undefined; readonly args: readonly [condition: Value] }
+);
+
+/**
+ * What all operations are made as: objects of one shape, which V8 compiles the code that sees many kinds of them for once and well. Which
+ * fields mean something, {@link Operation} says.
+ */
+export class Recorded {
+  readonly op: Operation['op'];
+  readonly result: Value | undefined;
+  readonly args: readonly Value[];
+  skipped = false;
+  fn: UnaryOp | BinaryOp | Comparison | ShiftOp | undefined = undefined;
+  offset = 0;
+  count = 0;
+  index = 0;
+  bits = 0;
+  step = 0;
+  indices: readonly number[] | undefined = undefined;
+  callee: FunctionId | undefined = undefined;
+
+  constructor(op: Operation['op'], result: Value | undefined, args: readonly Value[]) {
+    this.op = op;
+    this.result = result;
+    this.args = args;
+  }
+}
 
 /** The operations of one function in the order they were called; structured by `loop … endLoop`, `when … else … endWhen`. */
 export class Recording {
@@ -117,24 +163,22 @@ export class Recording {
 
   /** Checks that a register was made by this function. */
   own(register: Register): Value {
-    invariant(
-      register instanceof Value && register.owner === this,
-      () => `${this.name}: a register belongs to another function`,
-    );
-    return register;
+    if ((register as Value).owner !== this)
+      throw new InternalError(`${this.name}: a register belongs to another function`);
+    return register as Value;
   }
 
-  add(operation: Operation): void {
-    this.#count(operation, 1);
-    this.operations.push(operation);
+  /** Appends an operation; what it has beyond operands is to be set by the caller. */
+  add(op: Operation['op'], result: Value | undefined, args: readonly Value[]): Recorded {
+    const operation = new Recorded(op, result, args);
+    this.#count(op, result, args, 1);
+    this.operations.push(operation as unknown as Operation);
+    return operation;
   }
 
-  #count(operation: Operation, by: 1 | -1): void {
-    for (const arg of operation.args) arg.uses += by;
-    if (CHANGES.has(operation.op)) {
-      const target = operation.result as Value;
-      target.sets += by;
-    }
+  #count(op: Operation['op'], result: Value | undefined, args: readonly Value[], by: 1 | -1): void {
+    for (let i = 0; i < args.length; i++) args[i].uses += by;
+    if (changes(op)) (result as Value).sets += by;
   }
 
   /**
@@ -142,24 +186,28 @@ export class Recording {
    * that is short: what depends on the position becomes constant. Bodies with loops or calls inside stay as they are.
    */
   unroll(at: number, positions: readonly number[]): void {
+    const length = this.operations.length - at - 2;
+    if (length * positions.length > UNROLLED) return;
     const body = this.operations.slice(at + 1, -1);
-    if (body.length * positions.length > UNROLLED || body.some(({ op }) => LONG.has(op))) return;
+    if (body.some(({ op }) => LONG.has(op))) return;
     const [loop] = this.operations.splice(at);
-    for (const operation of [loop, ...body]) this.#count(operation, -1);
+    for (const { op, result, args } of [loop, ...body]) this.#count(op, result, args, -1);
     positions.forEach((position, trip) => {
       const copies = new Map<Value, Value>();
       // What follows the loop sees the registers of the last trip.
       const last = trip === positions.length - 1;
       const i = this.value('i32', false, position);
-      this.add({ op: 'constant', result: i, args: [] });
+      this.add('constant', i, []);
       copies.set(loop.result as Value, i);
       for (const operation of body) {
-        const { result } = operation;
-        if (result !== undefined && !last && !CHANGES.has(operation.op)) {
+        const { op, result } = operation;
+        if (result !== undefined && !last && !changes(op)) {
           copies.set(result, this.value(result.kind, result.wide, result.constant));
         }
         const copy = (value: Value): Value => copies.get(value) ?? value;
-        this.add({ ...operation, result: result && copy(result), args: operation.args.map(copy) } as Operation);
+        const { fn, offset, count, index, bits, step, indices } = operation as unknown as Recorded;
+        const added = this.add(op, result && copy(result), operation.args.map(copy));
+        Object.assign(added, { fn, offset, count, index, bits, step, indices });
       }
     });
   }
@@ -171,5 +219,7 @@ const UNROLLED = 200;
 /** What takes long enough that the loop around it does not matter. */
 const LONG: ReadonlySet<string> = new Set(['loop', 'endLoop', 'call', 'barrier']);
 
-/** Operations that change their result in place. */
-export const CHANGES: ReadonlySet<Operation['op']> = new Set(['set', 'bump', 'multiplyAdd']);
+/** Whether an operation changes its result in place. */
+export function changes(op: Operation['op']): boolean {
+  return op === 'multiplyAdd' || op === 'bump' || op === 'set';
+}

@@ -35,7 +35,7 @@ function hotLoop(features: X64Options['features']): string {
     (size) => new Float32Array(size),
     ([x, w]) => [contract('output', x, w, geometry)],
   );
-  const assembler = new X64Assembler({ features, abi: 'sysv', verify: true });
+  const assembler = new X64Assembler({ features, abi: 'sysv', verify: true, listing: true });
   const machine = { lanes: assembler.lanes, tile: x64Tile(features), caches: USUAL_CACHES, winograd: false };
   const plan = compileGraph(graph, machine);
   const at = plan.program.steps.findIndex((step) => step.kernel.kind === 'tile');

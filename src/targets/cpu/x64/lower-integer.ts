@@ -1,6 +1,6 @@
 import { InternalError, invariant } from '../../../tensor/errors.js';
 import type { Comparison } from '../machine.js';
-import type { Argument, Instruction, Virtual } from './code.js';
+import { type Argument, type Instruction, sumArgument, type Virtual } from './code.js';
 import type { Operation, Value } from './ir.js';
 import type { Lowering } from './lowering.js';
 import { def, EAX, EDX, mod, RAX, RDX, use, type Writer } from './writer.js';
@@ -120,7 +120,7 @@ function arithmetic(
     if (name === 'add' && first !== target) {
       // Keeps `a`; the sum wraps around as it is cut to 32 bits.
       const displacement = typeof b === 'number' ? b : 0;
-      w.emit('lea', def(target), { kind: 'sum', base: first, index: other, displacement });
+      w.emit('lea', def(target), sumArgument(first, other, displacement));
       return;
     }
   }

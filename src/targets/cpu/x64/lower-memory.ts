@@ -1,4 +1,4 @@
-import type { Virtual } from './code.js';
+import { maskedBy, tensorArgument, type Virtual } from './code.js';
 import type { Operation, Value } from './ir.js';
 import type { Lowering } from './lowering.js';
 import type { VectorBits } from './operands.js';
@@ -23,7 +23,7 @@ export function lowerMemory(l: Lowering, operation: Access): void {
     w.emit(name, def(target, w.vectorBits), l.memory(address, offset));
   } else if (op === 'loadBytes') {
     if (result.wide) loadBytes(l, target, address, offset, count);
-    else w.emit('movzx', def(target), l.memory(address, offset, { bits: 8 }));
+    else w.emit('movzx', def(target), l.memory(address, offset, 8));
   } else if (result.wide) {
     load(l, target, address, offset, count);
   } else if (result.kind === 'f32') {
@@ -51,7 +51,7 @@ function load(l: Lowering, target: Virtual, address: Value, offset: number, coun
   else if (bits !== undefined) w.emit('vmovups', def(target, bits), memory);
   else if (count === 1) w.emit('vmovss', def(target, 128), memory);
   else if (w.avx512) {
-    w.emit('vmovups', { ...def(target, w.vectorBits), mask: w.firstLanes(count), zeroing: true }, memory);
+    w.emit('vmovups', maskedBy(def(target, w.vectorBits), w.firstLanes(count), true), memory);
   } else w.emit('vmaskmovps', def(target, w.vectorBits), use(laneMask(l, count), w.vectorBits), memory);
 }
 
@@ -62,7 +62,7 @@ function loadBytes(l: Lowering, target: Virtual, address: Value, offset: number,
   } else if (count === 0) {
     w.emit('zero', def(target, w.vectorBits));
   } else if (w.avx512) {
-    const masked = { ...def(target, w.vectorBits), mask: w.firstLanes(count), zeroing: true };
+    const masked = maskedBy(def(target, w.vectorBits), w.firstLanes(count), true);
     w.emit('vpmovzxbd', masked, l.memory(address, offset));
   } else {
     const bytes = w.vector();
@@ -81,14 +81,14 @@ function store(l: Lowering, address: Value, value: Value, offset: number, count:
   const memory = l.memory(address, offset);
   if (!value.wide) {
     if (value.kind === 'f32') w.emit('vmovss', memory, use(l.register(value), 128));
-    else w.emit('mov', { ...memory, bits: 32 }, l.integer(value));
+    else w.emit('mov', tensorArgument(memory.register, offset, 32), l.integer(value));
     return;
   }
   const register = l.register(value);
   const bits = wholeVector(count);
   if (bits !== undefined) w.emit('vmovups', memory, use(register, bits));
   else if (count === 1) w.emit('vmovss', memory, use(register, 128));
-  else if (w.avx512) w.emit('vmovups', { ...memory, mask: w.firstLanes(count) }, use(register, w.vectorBits));
+  else if (w.avx512) w.emit('vmovups', maskedBy(memory, w.firstLanes(count)), use(register, w.vectorBits));
   else w.emit('vmaskmovps', memory, use(laneMask(l, count), w.vectorBits), use(register, w.vectorBits));
 }
 
@@ -96,13 +96,13 @@ function store(l: Lowering, address: Value, value: Value, offset: number, count:
 function storeBytes(l: Lowering, address: Value, value: Value, offset: number, count: number): void {
   const { w } = l;
   if (!value.wide) {
-    w.emit('mov', l.memory(address, offset, { bits: 8 }), use(l.register(value), 8));
+    w.emit('mov', l.memory(address, offset, 8), use(l.register(value), 8));
     return;
   }
   const register = l.register(value);
   if (w.avx512) {
     const memory = l.memory(address, offset);
-    const place = count === l.lanes ? memory : { ...memory, mask: w.firstLanes(count) };
+    const place = count === l.lanes ? memory : maskedBy(memory, w.firstLanes(count));
     w.emit('vpmovdb', place, use(register, w.vectorBits));
     return;
   }

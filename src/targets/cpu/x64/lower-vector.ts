@@ -1,6 +1,6 @@
 import { InternalError, invariant } from '../../../tensor/errors.js';
 import type { Comparison } from '../machine.js';
-import type { Argument, Instruction, Virtual } from './code.js';
+import { type Argument, type Instruction, maskedBy, poolArgument, type Virtual } from './code.js';
 import type { Operation, Value } from './ir.js';
 import type { Lowering } from './lowering.js';
 import type { VectorBits } from './operands.js';
@@ -77,8 +77,7 @@ export function lowerVector(l: Lowering, operation: Operation): void {
       const target = l.target(operation.result);
       const mask = l.register(operation.args[0]);
       if (w.avx512) {
-        const ones = { kind: 'pool', words: [1] } as const;
-        w.emit('vpbroadcastd', { ...def(target, w.vectorBits), mask, zeroing: true }, ones);
+        w.emit('vpbroadcastd', maskedBy(def(target, w.vectorBits), mask, true), poolArgument([1]));
       } else {
         w.emit('vpsrld', def(target, w.vectorBits), use(mask, w.vectorBits), 31);
       }
@@ -112,8 +111,7 @@ function splat(l: Lowering, target: Virtual, scalar: Value): void {
   const { w } = l;
   if (scalar.kind === 'f32') {
     const fixed = l.fixed(scalar);
-    if (fixed !== undefined)
-      w.emit('vbroadcastss', def(target, w.vectorBits), { kind: 'pool', words: [bitsOfFloat(fixed)] });
+    if (fixed !== undefined) w.emit('vbroadcastss', def(target, w.vectorBits), poolArgument([bitsOfFloat(fixed)]));
     else w.emit('vbroadcastss', def(target, w.vectorBits), use(l.register(scalar), 128));
     return;
   }
@@ -440,7 +438,7 @@ function select(l: Lowering, result: Value, [mask, a, b]: readonly Value[]): voi
     }
   }
   const [x, y] = [use(l.register(a), bits), use(l.register(b), bits)];
-  if (w.avx512) w.emit('vblendmps', { ...def(target, bits), mask: chosen }, y, x);
+  if (w.avx512) w.emit('vblendmps', maskedBy(def(target, bits), chosen), y, x);
   else w.emit('vblendvps', def(target, bits), y, x, use(chosen, bits));
 }
 
@@ -470,8 +468,8 @@ function convert(l: Lowering, result: Value, a: Value): void {
     const most = use(w.constant(2 ** 31 - 1, bits), bits);
     w.emit('vcmpps', def(large, 16), use(source, bits), limit, FLOAT_PREDICATE.ge);
     w.emit('vcmpps', def(ordered, 16), use(source, bits), use(source, bits), ORDERED);
-    w.emit('vblendmps', { ...def(whole, bits), mask: large }, use(converted, bits), most);
-    w.emit('vmovaps', { ...def(last, bits), mask: ordered, zeroing: true }, use(whole, bits));
+    w.emit('vblendmps', maskedBy(def(whole, bits), large), use(converted, bits), most);
+    w.emit('vmovaps', maskedBy(def(last, bits), ordered, true), use(whole, bits));
   } else {
     const large = w.vector();
     const ordered = w.vector();

@@ -1,6 +1,6 @@
 import { invariant } from '../../../tensor/errors.js';
-import type { Argument, MachineFunction, Place } from './code.js';
-import type { Operation, Recording, Value } from './ir.js';
+import { type Argument, frameArgument, type MachineFunction, type Place } from './code.js';
+import type { Compare, Operation, Recording, Value } from './ir.js';
 import { divideInteger, lowerInteger } from './lower-integer.js';
 import { lowerMemory } from './lower-memory.js';
 import { lowerVector } from './lower-vector.js';
@@ -9,8 +9,6 @@ import { def, mod, use } from './writer.js';
 
 /** The jump that leaves when a signed comparison does not hold. */
 const OPPOSITE = { eq: 'jne', ne: 'je', lt: 'jge', le: 'jg', gt: 'jle', ge: 'jl' } as const;
-
-type Compare = Extract<Operation, { op: 'compare' }>;
 
 type Block =
   | { readonly kind: 'loop'; readonly top: Place; readonly end: Place; next: () => void; readonly exit: boolean }
@@ -28,11 +26,11 @@ class FunctionLowering extends Lowering {
     this.recording.parameters.forEach((parameter, i) => {
       if (parameter.uses + parameter.sets === 0) return;
       const register = this.target(parameter);
-      this.w.emit('mov', def(register), { kind: 'incoming', index: i });
+      this.w.emit('mov', def(register), frameArgument('incoming', i));
       if (parameter.sets === 0) register.again = this.w.instructions[this.w.instructions.length - 1];
     });
     for (const operation of this.recording.operations) {
-      if (!this.folding.skipped.has(operation)) this.#lower(operation);
+      if (!operation.skipped) this.#lower(operation);
     }
     invariant(this.#blocks.length === 0, () => `${this.recording.name}: a block was left open`);
     return this.w.finish();
@@ -90,10 +88,9 @@ class FunctionLowering extends Lowering {
       }
       case 'call':
         operation.args.forEach((arg, index) => {
-          const place = { kind: 'outgoing', index, bits: 32 } as const;
-          w.emit('mov', place, this.integer(arg));
+          w.emit('mov', frameArgument('outgoing', index, 32), this.integer(arg));
         });
-        w.instructions.push({ name: 'call', args: [], callee: operation.callee });
+        w.call(operation.callee);
         return;
       case 'barrier':
         this.#barrier(operation.args[0], operation.args[1]);
@@ -171,7 +168,7 @@ class FunctionLowering extends Lowering {
   #when(condition: Value): void {
     const { w } = this;
     const otherwise = w.place();
-    const compares = this.folding.conditions.get(condition);
+    const { conditions: compares } = condition;
     if (compares !== undefined) {
       this.#branch(compares, otherwise);
     } else {

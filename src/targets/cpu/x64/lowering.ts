@@ -1,6 +1,6 @@
 import { invariant } from '../../../tensor/errors.js';
-import type { Argument, TensorArgument, Virtual } from './code.js';
-import { type Folding, plan } from './fold.js';
+import { type Argument, broadcastOf, poolArgument, type TensorArgument, tensorArgument, type Virtual } from './code.js';
+import { fold } from './fold.js';
 import type { Recording, Value } from './ir.js';
 import type { VectorBits } from './operands.js';
 import { bitsOfFloat, def, use, Writer } from './writer.js';
@@ -10,15 +10,13 @@ export class Lowering {
   readonly w: Writer;
   readonly lanes: number;
   protected readonly recording: Recording;
-  protected readonly folding: Folding;
-  readonly #registers = new Map<Value, Virtual>();
 
   constructor(recording: Recording, avx512: boolean) {
     this.recording = recording;
     this.lanes = recording.lanes;
     const bits = (32 * recording.lanes) as VectorBits;
     this.w = new Writer(recording.name, recording.parameters.length, bits, avx512);
-    this.folding = plan(recording, avx512);
+    fold(recording, avx512);
   }
 
   /** Bits of the vector register that holds a value; scalars use the first element of an xmm register. */
@@ -28,17 +26,13 @@ export class Lowering {
 
   /** The register that a value's definition writes. */
   target(value: Value): Virtual {
-    const actual = this.folding.targets.get(value) ?? value;
-    let register = this.#registers.get(actual);
-    if (register === undefined) {
-      register = this.w.fresh(this.w.classOf(actual));
-      this.#registers.set(actual, register);
-    }
-    return register;
+    const actual = value.target ?? value;
+    actual.register ??= this.w.fresh(this.w.classOf(actual));
+    return actual.register;
   }
 
   root(value: Value): Value {
-    return this.folding.aliases.get(value) ?? value;
+    return value.alias ?? value;
   }
 
   /** The number a value is known to hold. */
@@ -51,7 +45,7 @@ export class Lowering {
     const value = this.root(argument);
     const fixed = value.fixed;
     if (fixed === undefined) {
-      const register = this.#registers.get(this.folding.targets.get(value) ?? value);
+      const { register } = value.target ?? value;
       invariant(register !== undefined, () => `${this.recording.name}: a register is read before it is written`);
       return register;
     }
@@ -62,8 +56,11 @@ export class Lowering {
   /** As the last operand of a packed instruction, or a scalar one: a register, memory or a constant in memory. */
   operand(argument: Value, scalar: boolean): Argument {
     const value = this.root(argument);
-    const load = this.folding.loads.get(value);
-    if (load !== undefined) return this.memory(load.args[0], load.offset, { broadcast: load.op === 'loadSplat' });
+    const { load } = value;
+    if (load !== undefined) {
+      const memory = this.memory(load.args[0], load.offset);
+      return load.op === 'loadSplat' ? broadcastOf(memory) : memory;
+    }
     const fixed = value.fixed;
     if (fixed !== undefined && this.w.depth === 0) {
       return this.w.pool(wordOf(value, fixed), scalar ? 32 : this.bits(value));
@@ -72,7 +69,7 @@ export class Lowering {
   }
 
   isMemory(argument: Value): boolean {
-    return this.folding.loads.has(this.root(argument));
+    return this.root(argument).load !== undefined;
   }
 
   /** An i32 as an immediate or a register. */
@@ -80,12 +77,9 @@ export class Lowering {
     return this.fixed(argument) ?? use(this.register(argument));
   }
 
-  memory(
-    address: Value,
-    displacement: number,
-    more: { readonly bits?: number; readonly broadcast?: boolean; readonly mask?: Virtual } = {},
-  ): TensorArgument {
-    return { kind: 'tensor', address: this.register(address), displacement, ...more };
+  /** @param bits its size where the instruction does not say it. */
+  memory(address: Value, displacement: number, bits = 0): TensorArgument {
+    return tensorArgument(this.register(address), displacement, bits);
   }
 
   /** Puts a constant into a register of its own, to be changed later. */
@@ -96,7 +90,7 @@ export class Lowering {
     }
     const word = wordOf(value, number);
     if (word === 0) this.w.emit('zero', def(target, this.bits(value)));
-    else this.w.emit('vbroadcastss', def(target, this.bits(value)), { kind: 'pool', words: [word] });
+    else this.w.emit('vbroadcastss', def(target, this.bits(value)), poolArgument([word]));
   }
 }
 

@@ -51,7 +51,7 @@ export class X64Machine implements VectorMachine {
 
   constant(kind: 'f32' | 'i32', value: number, wide = false): Register {
     const result = this.#f.value(kind, wide, kind === 'f32' ? Math.fround(value) : value | 0);
-    this.#f.add({ op: 'constant', result, args: [] });
+    this.#f.add('constant', result, []);
     return result;
   }
 
@@ -61,7 +61,7 @@ export class X64Machine implements VectorMachine {
 
   set(target: Register, source: Register): void {
     checkSame('set', target, source);
-    this.#f.add({ op: 'set', result: this.#f.own(target), args: [this.#f.own(source)] });
+    this.#f.add('set', this.#f.own(target), [this.#f.own(source)]);
   }
 
   splat(scalar: Register): Register {
@@ -75,7 +75,7 @@ export class X64Machine implements VectorMachine {
       () => `lane ${index}: expects a wide register and 0 … ${this.lanes - 1}`,
     );
     const result = this.#f.value(source.kind, false);
-    this.#f.add({ op: 'lane', result, args: [this.#f.own(source)], index });
+    this.#f.add('lane', result, [this.#f.own(source)]).index = index;
     return result;
   }
 
@@ -95,7 +95,7 @@ export class X64Machine implements VectorMachine {
       () => `permute: expects a wide f32 or i32 and ${lanes} lanes of it, not [${indices}]`,
     );
     const result = this.#f.value(source.kind, true);
-    this.#f.add({ op: 'permute', result, args: [this.#f.own(source)], indices });
+    this.#f.add('permute', result, [this.#f.own(source)]).indices = indices;
     return result;
   }
 
@@ -107,13 +107,13 @@ export class X64Machine implements VectorMachine {
       () => `shuffle: expects wide f32 or i32 and ${lanes} lanes of both, not [${indices}]`,
     );
     const result = this.#f.value(a.kind, true);
-    this.#f.add({ op: 'shuffle', result, args: [this.#f.own(a), this.#f.own(b)], indices });
+    this.#f.add('shuffle', result, [this.#f.own(a), this.#f.own(b)]).indices = indices;
     return result;
   }
 
   iota(): Register {
     const result = this.#f.value('i32', true);
-    this.#f.add({ op: 'iota', result, args: [] });
+    this.#f.add('iota', result, []);
     return result;
   }
 
@@ -139,7 +139,9 @@ export class X64Machine implements VectorMachine {
   ): Register {
     this.#checkAccess(op, wide, address, offset, count);
     const result = this.#f.value(kind, wide);
-    this.#f.add({ op, result, args: [this.#f.own(address)], offset, count });
+    const operation = this.#f.add(op, result, [this.#f.own(address)]);
+    operation.offset = offset;
+    operation.count = count;
     return result;
   }
 
@@ -156,12 +158,14 @@ export class X64Machine implements VectorMachine {
   #store(op: 'store' | 'storeBytes', value: Register, address: Register, offset: number, count: number): void {
     this.#checkAccess(op, value.wide, address, offset, count);
     if (count === 0) return;
-    this.#f.add({ op, result: undefined, args: [this.#f.own(address), this.#f.own(value)], offset, count });
+    const operation = this.#f.add(op, undefined, [this.#f.own(address), this.#f.own(value)]);
+    operation.offset = offset;
+    operation.count = count;
   }
 
   prefetch(address: Register, offset = 0): void {
     this.#checkAccess('prefetch', false, address, offset, 1);
-    this.#f.add({ op: 'prefetch', result: undefined, args: [this.#f.own(address)], offset });
+    this.#f.add('prefetch', undefined, [this.#f.own(address)]).offset = offset;
   }
 
   #checkAccess(op: string, wide: boolean, address: Register, offset: number, count: number): void {
@@ -181,7 +185,7 @@ export class X64Machine implements VectorMachine {
   unary(op: UnaryOp, a: Register): Register {
     invariant(UNARY[a.kind].includes(op), () => `${op}: not defined for ${describeRegister(a)}`);
     const result = this.#f.value(a.kind, a.wide);
-    this.#f.add({ op: 'unary', result, args: [this.#f.own(a)], fn: op });
+    this.#f.add('unary', result, [this.#f.own(a)]).fn = op;
     return result;
   }
 
@@ -189,7 +193,7 @@ export class X64Machine implements VectorMachine {
     checkSame(op, a, b);
     invariant(BINARY[a.kind].includes(op), () => `${op}: not defined for ${describeRegister(a)}`);
     const result = this.#f.value(a.kind, a.wide);
-    this.#f.add({ op: 'binary', result, args: [this.#f.own(a), this.#f.own(b)], fn: op });
+    this.#f.add('binary', result, [this.#f.own(a), this.#f.own(b)]).fn = op;
     return result;
   }
 
@@ -197,7 +201,9 @@ export class X64Machine implements VectorMachine {
     invariant(a.kind === 'i32', () => `${op}: expects i32, not ${a.kind}`);
     invariant(Number.isInteger(bits) && bits >= 0 && bits < 32, () => `${op}: ${bits} bits, expected 0 … 31`);
     const result = this.#f.value('i32', a.wide);
-    this.#f.add({ op: 'shift', result, args: [this.#f.own(a)], fn: op, bits });
+    const operation = this.#f.add('shift', result, [this.#f.own(a)]);
+    operation.fn = op;
+    operation.bits = bits;
     return result;
   }
 
@@ -222,7 +228,7 @@ export class X64Machine implements VectorMachine {
     checkSame(op, a, b);
     invariant(a.kind !== 'mask', () => `${op}: masks are not compared`);
     const result = this.#f.value('mask', a.wide);
-    this.#f.add({ op: 'compare', result, args: [this.#f.own(a), this.#f.own(b)], fn: op });
+    this.#f.add('compare', result, [this.#f.own(a), this.#f.own(b)]).fn = op;
     return result;
   }
 
@@ -252,12 +258,12 @@ export class X64Machine implements VectorMachine {
     checkSame('multiplyAdd', a, b);
     checkSame('multiplyAdd', accumulator, a);
     invariant(a.kind === 'f32', () => `multiplyAdd: expects f32, not ${a.kind}`);
-    this.#f.add({ op: 'multiplyAdd', result: this.#f.own(accumulator), args: [this.#f.own(a), this.#f.own(b)] });
+    this.#f.add('multiplyAdd', this.#f.own(accumulator), [this.#f.own(a), this.#f.own(b)]);
   }
 
   bump(accumulator: Register, value: Int): void {
     invariant(isInt(accumulator), 'bump: expects a scalar i32');
-    this.#f.add({ op: 'bump', result: this.#f.own(accumulator), args: [this.#f.own(this.#int(value))] });
+    this.#f.add('bump', this.#f.own(accumulator), [this.#f.own(this.#int(value))]);
   }
 
   loop({ from = 0, to, step = 1 }: LoopRange, body: (i: Register) => void): void {
@@ -273,9 +279,9 @@ export class X64Machine implements VectorMachine {
     const limit = this.#f.own(this.#int(to));
     const i = this.#f.value('i32', false);
     const at = this.#f.operations.length;
-    this.#f.add({ op: 'loop', result: i, args: [first, limit], step });
+    this.#f.add('loop', i, [first, limit]).step = step;
     body(i);
-    this.#f.add({ op: 'endLoop', result: undefined, args: [] });
+    this.#f.add('endLoop', undefined, []);
     if (known && trips <= UNROLLED_TRIPS) {
       this.#f.unroll(
         at,
@@ -286,31 +292,31 @@ export class X64Machine implements VectorMachine {
 
   when(condition: Register, then: () => void, otherwise?: () => void): void {
     invariant(condition.kind === 'mask' && !condition.wide, 'when: expects a scalar mask');
-    this.#f.add({ op: 'when', result: undefined, args: [this.#f.own(condition)] });
+    this.#f.add('when', undefined, [this.#f.own(condition)]);
     then();
     if (otherwise) {
-      this.#f.add({ op: 'else', result: undefined, args: [] });
+      this.#f.add('else', undefined, []);
       otherwise();
     }
-    this.#f.add({ op: 'endWhen', result: undefined, args: [] });
+    this.#f.add('endWhen', undefined, []);
   }
 
   call(callee: FunctionId, args: readonly Int[]): void {
     const expected = this.#parametersOf(callee);
     invariant(args.length === expected, () => `call ${callee.name}: ${args.length} arguments, expected ${expected}`);
     const values = args.map((arg) => this.#f.own(this.#int(arg)));
-    this.#f.add({ op: 'call', result: undefined, args: values, callee });
+    this.#f.add('call', undefined, values).callee = callee;
   }
 
   barrier(address: Register, threads: Register): void {
     invariant(isInt(address) && isInt(threads), 'barrier: expects scalar i32 registers');
-    this.#f.add({ op: 'barrier', result: undefined, args: [this.#f.own(address), this.#f.own(threads)] });
+    this.#f.add('barrier', undefined, [this.#f.own(address), this.#f.own(threads)]);
   }
 
   #pure(op: PureOp, kind: RegisterKind, wide: boolean, args: readonly Register[]): Value {
     const result = this.#f.value(kind, wide);
     const values = args.map((arg) => this.#f.own(arg));
-    this.#f.add({ op, result, args: values });
+    this.#f.add(op, result, values);
     return result;
   }
 

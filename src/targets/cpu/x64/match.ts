@@ -205,8 +205,8 @@ function operandClass(operand: Operand, reach: (label: Operand) => boolean): num
 export function signatureOf(operands: readonly Operand[], reach: (label: Operand) => boolean): number {
   if (operands.length > 4) return -1;
   let signature = 1;
-  for (const operand of operands) {
-    const kind = operandClass(operand, reach);
+  for (let i = 0; i < operands.length; i++) {
+    const kind = operandClass(operands[i], reach);
     if (kind < 0) return -1;
     signature = signature * 0x800 + kind;
   }

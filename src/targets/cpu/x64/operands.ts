@@ -1,6 +1,6 @@
 /** Operands of x86-64 instructions, in Intel's order and terms: registers, memory, immediates, labels. */
 
-import { invariant } from '../../../tensor/errors.js';
+import { InternalError, invariant } from '../../../tensor/errors.js';
 
 export type GeneralBits = 8 | 16 | 32 | 64;
 export type VectorBits = 128 | 256 | 512;
@@ -59,9 +59,39 @@ export type Immediate = number | bigint;
 
 export type Operand = GeneralRegister | VectorRegister | MaskRegister | Memory | Label | Rounding | Immediate;
 
-function general(bits: GeneralBits, index: number): GeneralRegister {
-  invariant(Number.isInteger(index) && index >= 0 && index < 16, () => `no general-purpose register ${index}`);
-  return { kind: 'general', index, bits };
+/** All registers have the same fields, whatever they mean for them, and there is one object of each: code that sees them often is fast so. */
+function register(
+  kind: 'general' | 'vector' | 'mask',
+  index: number,
+  bits: number,
+  mask?: number,
+  zeroing = false,
+): GeneralRegister | VectorRegister | MaskRegister {
+  return { kind, index, bits, mask, zeroing } as GeneralRegister | VectorRegister | MaskRegister;
+}
+
+function file<T>(kind: 'general' | 'vector' | 'mask', size: number, bits: number): readonly T[] {
+  return Array.from({ length: size }, (_, index) => register(kind, index, bits) as T);
+}
+
+const GENERAL: Readonly<Record<GeneralBits, readonly GeneralRegister[]>> = {
+  8: file('general', 16, 8),
+  16: file('general', 16, 16),
+  32: file('general', 16, 32),
+  64: file('general', 16, 64),
+};
+const VECTOR: Readonly<Record<VectorBits, readonly VectorRegister[]>> = {
+  128: file('vector', 32, 128),
+  256: file('vector', 32, 256),
+  512: file('vector', 32, 512),
+};
+const MASK: readonly MaskRegister[] = file('mask', 8, 64);
+
+/** General-purpose register by number and operand size. */
+export function general(bits: GeneralBits, index: number): GeneralRegister {
+  const found = GENERAL[bits][index];
+  if (found === undefined) throw new InternalError(`no general-purpose register ${index}`);
+  return found;
 }
 
 export function r64(index: number): GeneralRegister {
@@ -95,8 +125,9 @@ export const cl: GeneralRegister = r8(1);
 
 /** Vector register by number and width in bits. */
 export function vector(index: number, bits: VectorBits): VectorRegister {
-  invariant(Number.isInteger(index) && index >= 0 && index < 32, () => `no vector register ${index}`);
-  return { kind: 'vector', index, bits };
+  const found = VECTOR[bits][index];
+  if (found === undefined) throw new InternalError(`no vector register ${index}`);
+  return found;
 }
 export function xmm(index: number): VectorRegister {
   return vector(index, 128);
@@ -109,8 +140,9 @@ export function zmm(index: number): VectorRegister {
 }
 
 export function k(index: number): MaskRegister {
-  invariant(Number.isInteger(index) && index >= 0 && index < 8, () => `no mask register ${index}`);
-  return { kind: 'mask', index };
+  const found = MASK[index];
+  if (found === undefined) throw new InternalError(`no mask register ${index}`);
+  return found;
 }
 
 /**
@@ -126,7 +158,7 @@ export function memory(
   invariant(displacement === (displacement | 0), () => `displacement ${displacement} does not fit 32 bits`);
   if (base?.kind === 'label') {
     invariant(index === undefined, 'rip-relative addresses have no index');
-    return { kind: 'memory', label: base, scale: 1, displacement };
+    return address(undefined, base, undefined, 1, displacement, undefined, undefined, undefined);
   }
   invariant(base !== undefined || index !== undefined, 'an address has a base, an index or a label');
   invariant(base === undefined || base.bits === 64, 'the base of an address is a 64-bit register');
@@ -134,26 +166,58 @@ export function memory(
     invariant(index.bits === 64, 'the index of an address is a 64-bit register');
     invariant(index.index !== 4, 'rsp cannot be an index');
   }
-  return { kind: 'memory', base, index, scale, displacement };
+  return address(base, undefined, index, scale, displacement, undefined, undefined, undefined);
+}
+
+function address(
+  base: GeneralRegister | undefined,
+  label: Label | undefined,
+  index: GeneralRegister | VectorRegister | undefined,
+  scale: 1 | 2 | 4 | 8,
+  displacement: number,
+  bits: number | undefined,
+  broadcast: boolean | undefined,
+  mask: number | undefined,
+): Memory {
+  return { kind: 'memory', base, label, index, scale, displacement, bits, broadcast, mask };
+}
+
+/** `[base + index + displacement]`, sized, repeated and masked at once; 64-bit registers, not checked. */
+export function plainMemory(
+  base: GeneralRegister,
+  index: GeneralRegister | undefined,
+  displacement: number,
+  bits?: number,
+  broadcast?: boolean,
+  mask?: number,
+): Memory {
+  return address(base, undefined, index, 1, displacement, bits, broadcast, mask);
 }
 
 /** The same memory, read or written with this many bits. */
 export function sized(operand: Memory, bits: number): Memory {
-  return { ...operand, bits };
+  const { base, label, index, scale, displacement, broadcast, mask } = operand;
+  return address(base, label, index, scale, displacement, bits, broadcast, mask);
 }
 
 /** One element of memory in all lanes ({1toN}). */
 export function broadcast(operand: Memory): Memory {
-  return { ...operand, broadcast: true };
+  const { base, label, index, scale, displacement, bits, mask } = operand;
+  return address(base, label, index, scale, displacement, bits, true, mask);
 }
 
 /** Lanes whose mask bit is 0 keep their value (or are not stored, or are not compared). `mask` is k1–k7. */
 export function masked<T extends VectorRegister | Memory | MaskRegister>(operand: T, mask: MaskRegister): T {
   invariant(mask.index > 0, 'k0 cannot be a write mask');
-  return { ...operand, mask: mask.index };
+  if (operand.kind !== 'memory') {
+    return register(operand.kind, operand.index, (operand as VectorRegister).bits, mask.index) as T;
+  }
+  const { base, label, index, scale, displacement, bits, broadcast } = operand;
+  return address(base, label, index, scale, displacement, bits, broadcast, mask.index) as T;
 }
 
 /** Lanes whose mask bit is 0 become zero. `mask` is k1–k7. */
 export function zeroed(operand: VectorRegister, mask: MaskRegister): VectorRegister {
-  return { ...masked(operand, mask), zeroing: true };
+  invariant(mask.index > 0, 'k0 cannot be a write mask');
+  return register('vector', operand.index, operand.bits, mask.index, true) as VectorRegister;
 }

@@ -163,13 +163,19 @@ function parseOperand(token: string, inherited: Size): Pattern {
 const PREFIXES = { NP: 0, '66': 0x66, F3: 0xf3, F2: 0xf2 } as const;
 const MAPS = { '0': 0, '0F': 1, '0F38': 2, '0F3A': 3 } as const;
 
+/** With all fields: patterns have one shape, which code that looks at many of them is faster with. */
+function uniform(pattern: Pattern): Pattern {
+  const { register, registerSize, fixed, memory, memorySize, sizeNeeded, vectorIndex, immediate, relative } = pattern;
+  return { register, registerSize, fixed, memory, memorySize, sizeNeeded, vectorIndex, immediate, relative };
+}
+
 /** `mov [rax], 5` could mean 8, 16, 32 or 64 bits; `mov [rax], cl` only 8. The rows of the operand size need a size anyway. */
 function withSizeNeeded(operands: readonly Pattern[]): readonly Pattern[] {
   return operands.map((pattern) => {
     const { memory, memorySize } = pattern;
     if (!memory || (memorySize !== 8 && memorySize !== 16)) return pattern;
     const said = operands.some((p) => p !== pattern && p.fixed === undefined && p.registerSize === memorySize);
-    return { ...pattern, sizeNeeded: !said };
+    return uniform({ ...pattern, sizeNeeded: !said });
   });
 }
 
@@ -189,11 +195,11 @@ export function parseRow(name: string, text: string): Row {
   const [prefix, map, w] = header.split('.');
   const [code, extension] = opcode.split('/');
   const vectors = operandTokens.some((token) => /^[vhq](\/|$)/.test(token) || token.endsWith('[v]'));
-  const operands = operandTokens.map((token) => parseOperand(token, vectors ? 'v' : 'r'));
+  const operands = operandTokens.map((token) => uniform(parseOperand(token, vectors ? 'v' : 'r')));
   invariant(prefix in PREFIXES && map in MAPS && places.length === operands.length, () => `row ${name}: ${text}`);
 
   invariant(w === undefined || ['W0', 'W1', 'W01'].includes(w), () => `row ${name}: ${w}`);
-  const row: Row = {
+  const row: { -readonly [key in keyof Row]: Row[key] } = {
     name,
     evexName: name,
     places,
@@ -202,6 +208,8 @@ export function parseRow(name: string, text: string): Row {
     map: MAPS[map as keyof typeof MAPS],
     opcode: Number.parseInt(code, 16),
     extension: extension === undefined ? undefined : Number(extension),
+    suffix: undefined,
+    back: undefined,
     bySize: !vectors && operands.some((p) => p.registerSize === 'r' || p.memorySize === 'r'),
     fixedSize: fixedSizeOf(operands),
     sizeInW: operands.some(
@@ -212,7 +220,12 @@ export function parseRow(name: string, text: string): Row {
     length: Math.max(128, ...operands.map((p) => (p.register === 'vector' ? Number(p.registerSize) || 0 : 0))),
     byWidth: vectors,
     minimum: 128,
+    vex: undefined,
+    evex: undefined,
+    legacyNeeds: undefined,
     mask: 'none',
+    broadcast: undefined,
+    rounding: undefined,
     lock: false,
     text,
   };
@@ -222,6 +235,8 @@ export function parseRow(name: string, text: string): Row {
     invariant(part, () => `row ${name}: attribute ${attribute}`);
     return part;
   });
-  const whole: Row = Object.assign({}, row, ...special);
-  return whole.vex || whole.evex ? whole : { ...whole, operands: withSizeNeeded(operands) };
+  // All rows have the same fields in the same order.
+  for (const part of special) Object.assign(row, part);
+  if (row.vex === undefined && row.evex === undefined) row.operands = withSizeNeeded(operands);
+  return row;
 }

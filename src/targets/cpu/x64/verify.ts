@@ -4,6 +4,7 @@ import {
   clobbersVectors,
   type Instruction,
   type MachineFunction,
+  type Place,
   type RegisterClass,
   type Virtual,
   visitRegisters,
@@ -21,16 +22,16 @@ type State = Map<string, Virtual>;
  */
 export function verify(f: MachineFunction, allocation: Allocation): void {
   const { instructions, registers, used } = allocation;
-  for (const [register, index] of registers) {
-    if (register.class !== 'general') continue;
+  for (const { class: registerClass, hardware } of registers) {
+    if (registerClass !== 'general') continue;
     invariant(
-      !RESERVED.includes(index) && used.includes(index),
-      () => `${f.name}: general register ${index} is not saved`,
+      !RESERVED.includes(hardware) && used.includes(hardware),
+      () => `${f.name}: general register ${hardware} is not saved`,
     );
   }
   const places = new Map<number, number>();
   instructions.forEach(({ name, args }, i) => {
-    if (name === 'bind') places.set((args[0] as { readonly id: number }).id, i);
+    if (name === 'bind') places.set((args[0] as Place).number, i);
   });
   // States before instructions that are jumped to; paths that meet keep what they agree on.
   const entries = new Map<number, State>();
@@ -71,14 +72,14 @@ export function verify(f: MachineFunction, allocation: Allocation): void {
 
 function jumpOf({ name, args }: Instruction): number | undefined {
   const [target] = args;
-  return name !== 'bind' && typeof target === 'object' && target.kind === 'place' ? target.id : undefined;
+  return name !== 'bind' && typeof target === 'object' && target.kind === 'place' ? target.number : undefined;
 }
 
 const PREFIX: Readonly<Record<RegisterClass, string>> = { general: 'r', vector: 'v', mask: 'k' };
 
 function step(f: MachineFunction, allocation: Allocation, instruction: Instruction, i: number, state: State): void {
-  const { registers, owners } = allocation;
-  const placeOf = (register: Virtual): string => `${PREFIX[register.class]}${registers.get(register)}`;
+  const { owners } = allocation;
+  const placeOf = (register: Virtual): string => `${PREFIX[register.class]}${register.hardware}`;
   const identity = (register: Virtual): Virtual => register.standsFor ?? register;
   const expect = (place: string, value: Virtual): void => {
     const found = state.get(place);
@@ -96,8 +97,8 @@ function step(f: MachineFunction, allocation: Allocation, instruction: Instructi
   instruction.args.forEach((arg, position) => {
     if (typeof arg !== 'object' || arg.kind !== 'slot') return;
     const stored = position === 0 && instruction.name !== 'cmp';
-    if (stored) state.set(`s${arg.index}`, owners[arg.index]);
-    else expect(`s${arg.index}`, owners[arg.index]);
+    if (stored) state.set(`s${arg.number}`, owners[arg.number]);
+    else expect(`s${arg.number}`, owners[arg.number]);
   });
   if (clobbersVectors(instruction)) {
     for (const place of state.keys()) if (place[0] === 'v' || place[0] === 'k') state.delete(place);
@@ -106,7 +107,7 @@ function step(f: MachineFunction, allocation: Allocation, instruction: Instructi
     if (role === 'use') return;
     const value = identity(register);
     const [, source] = instruction.args;
-    const reloaded = typeof source === 'object' && source.kind === 'slot' && owners[source.index] === value;
+    const reloaded = typeof source === 'object' && source.kind === 'slot' && owners[source.number] === value;
     // A new value: copies elsewhere are out of date.
     if ((role === 'mod' || !reloaded) && value.again === undefined) {
       for (const [place, other] of state) if (other === value) state.delete(place);

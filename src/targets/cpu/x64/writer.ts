@@ -1,32 +1,37 @@
-import type { RegisterKind } from '../machine.js';
+import type { FunctionId, RegisterKind } from '../machine.js';
 import {
   type Argument,
   type FixedArgument,
+  fixedArgument,
   type Instruction,
+  instruction,
   type MachineFunction,
   type Place,
   type PoolArgument,
+  placeArgument,
+  poolArgument,
   type RegisterArgument,
   type RegisterClass,
+  registerArgument,
   Virtual,
 } from './code.js';
 import type { VectorBits } from './operands.js';
 
-export const EAX: FixedArgument = { kind: 'fixed', index: 0, bits: 32 };
-export const EDX: FixedArgument = { kind: 'fixed', index: 2, bits: 32 };
-export const RAX: FixedArgument = { ...EAX, bits: 64 };
-export const RDX: FixedArgument = { ...EDX, bits: 64 };
+export const EAX: FixedArgument = fixedArgument(0, 32);
+export const EDX: FixedArgument = fixedArgument(2, 32);
+export const RAX: FixedArgument = fixedArgument(0, 64);
+export const RDX: FixedArgument = fixedArgument(2, 64);
 
-export function use(register: Virtual, bits: RegisterArgument['bits'] = 32): RegisterArgument {
-  return { kind: 'register', register, bits, role: 'use' };
+export function use(register: Virtual, bits = 32): RegisterArgument {
+  return registerArgument(register, bits, 'use');
 }
 
-export function def(register: Virtual, bits: RegisterArgument['bits'] = 32): RegisterArgument {
-  return { kind: 'register', register, bits, role: 'def' };
+export function def(register: Virtual, bits = 32): RegisterArgument {
+  return registerArgument(register, bits, 'def');
 }
 
-export function mod(register: Virtual, bits: RegisterArgument['bits'] = 32): RegisterArgument {
-  return { kind: 'register', register, bits, role: 'mod' };
+export function mod(register: Virtual, bits = 32): RegisterArgument {
+  return registerArgument(register, bits, 'mod');
 }
 
 /** Writes machine instructions over virtual registers. Constants used in loops are made once, before everything else. */
@@ -51,12 +56,16 @@ export class Writer implements MachineFunction {
   }
 
   finish(): MachineFunction {
-    this.instructions.unshift(...this.#first);
+    if (this.#first.length > 0) this.instructions = [...this.#first, ...this.instructions];
     return this;
   }
 
   emit(name: Instruction['name'], ...args: readonly Argument[]): void {
-    this.instructions.push({ name, args });
+    this.instructions.push(instruction(name, args));
+  }
+
+  call(callee: FunctionId): void {
+    this.instructions.push(instruction('call', [], callee));
   }
 
   fresh(registerClass: RegisterClass): Virtual {
@@ -72,7 +81,7 @@ export class Writer implements MachineFunction {
   }
 
   place(): Place {
-    return { kind: 'place', id: this.#places++ };
+    return placeArgument(this.#places++);
   }
 
   bind(place: Place): void {
@@ -94,34 +103,31 @@ export class Writer implements MachineFunction {
 
   /** A constant of all lanes in memory, as the last operand of a packed instruction (or, with `bits` 32, of a scalar one). */
   pool(word: number, bits: VectorBits | 32): PoolArgument {
-    if (bits === 32) return { kind: 'pool', words: [word] };
-    if (this.avx512) return { kind: 'pool', words: [word], broadcast: true };
-    return { kind: 'pool', words: new Array<number>(bits / 32).fill(word) };
+    if (bits === 32) return poolArgument([word]);
+    if (this.avx512) return poolArgument([word], true);
+    return poolArgument(new Array<number>(bits / 32).fill(word));
   }
 
   /** A vector register with one 32-bit word in all lanes. */
   constant(word: number, bits: VectorBits): Virtual {
-    return this.#constant(`${word}/${bits}`, 'vector', (target) => ({
-      name: 'vbroadcastss',
-      args: [def(target, bits), { kind: 'pool', words: [word] }],
-    }));
+    return this.#constant(`${word}/${bits}`, 'vector', (target) =>
+      instruction('vbroadcastss', [def(target, bits), poolArgument([word])]),
+    );
   }
 
   /** A vector register with these 32-bit words. */
   words(words: readonly number[]): Virtual {
     const bits = (words.length * 32) as VectorBits;
-    return this.#constant(`${words}`, 'vector', (target) => ({
-      name: 'vmovups',
-      args: [def(target, bits), { kind: 'pool', words }],
-    }));
+    return this.#constant(`${words}`, 'vector', (target) =>
+      instruction('vmovups', [def(target, bits), poolArgument(words)]),
+    );
   }
 
   /** A mask register whose first `count` lanes are set (AVX-512). */
   firstLanes(count: number): Virtual {
-    return this.#constant(`k${count}`, 'mask', (target) => ({
-      name: 'kmovw',
-      args: [def(target, 16), { kind: 'pool', words: [2 ** count - 1] }],
-    }));
+    return this.#constant(`k${count}`, 'mask', (target) =>
+      instruction('kmovw', [def(target, 16), poolArgument([2 ** count - 1])]),
+    );
   }
 
   integer(value: number): Virtual {
@@ -135,13 +141,13 @@ export class Writer implements MachineFunction {
     const known = hoist ? this.#constants.get(key) : undefined;
     if (known !== undefined) return known;
     const target = this.fresh(registerClass);
-    const instruction = make(target);
-    target.again = instruction;
+    const made = make(target);
+    target.again = made;
     if (hoist) {
       this.#constants.set(key, target);
-      this.#first.push(instruction);
+      this.#first.push(made);
     } else {
-      this.instructions.push(instruction);
+      this.instructions.push(made);
     }
     return target;
   }
