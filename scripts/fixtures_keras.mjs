@@ -1,30 +1,15 @@
 // Computes tests/fixtures/keras.jsonl with TensorFlow.js layers: outputs of layers, and losses and weights after steps of training.
 // `npm install` in bench/ brings TensorFlow.js; without it nothing is done.
 import { writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { Numbers, size, tensorflow, toArray } from './fixtures_tools.mjs';
 
-const require = createRequire(new URL('../bench/package.json', import.meta.url));
-let tf;
-try {
-  tf = { ...require('@tensorflow/tfjs-core'), ...require('@tensorflow/tfjs-layers') };
-  require('@tensorflow/tfjs-backend-cpu');
-} catch (error) {
-  if (error.code !== 'MODULE_NOT_FOUND') throw error;
-  console.log('fixtures_keras: TensorFlow.js is not installed (npm install in bench/); nothing done');
-  process.exit(0);
-}
+const tf = tensorflow('fixtures_keras');
 
-// Numbers with three digits from a linear congruential generator, so that the file is the same every time.
-let state = 1;
-function next() {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-  return Math.round((state / 2 ** 31 - 1) * 1000) / 1000 || 0.001; // no zero: |x| has several slopes there
-}
-const size = (shape) => shape.reduce((a, b) => a * b, 1);
+const numbers = new Numbers();
+const next = () => numbers.next() || 0.001; // no zero: |x| has several slopes there
 const random = (shape, map = (v) => v) => ({ shape, data: Array.from({ length: size(shape) }, () => map(next())) });
 const toTensor = ({ shape, data }) => tf.tensor(data, shape);
-const toArray = (t) => ({ shape: t.shape, data: Array.from(t.dataSync(), (v) => Number(v.toPrecision(7))) });
 
 const lines = [];
 
@@ -42,7 +27,7 @@ async function layerCase(
   layers,
   { integer = 0, target, loss = 'meanSquaredError', optimizer = 'sgd', steps = 1, metrics = [], train = true } = {},
 ) {
-  state = [...name].reduce((a, c) => (Math.imul(a, 31) + c.charCodeAt(0)) >>> 0, 7);
+  numbers.seed([...name].reduce((a, c) => (Math.imul(a, 31) + c.charCodeAt(0)) >>> 0, 7));
   const symbolic = inputs.map((shape) => tf.input({ shape }));
   let output = symbolic.length === 1 ? symbolic[0] : symbolic;
   for (const [factory, options] of layers) {

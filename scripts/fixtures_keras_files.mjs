@@ -1,32 +1,16 @@
 // Models of TensorFlow.js in tests/fixtures/keras-files/tfjs, as it saves them and with quantized weights, and what it computes with them.
 // `npm install` in bench/ brings TensorFlow.js; without it nothing is done.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { Numbers, size, tensorflow, toArray } from './fixtures_tools.mjs';
 
-const require = createRequire(new URL('../bench/package.json', import.meta.url));
-let tf;
-try {
-  tf = { ...require('@tensorflow/tfjs-core'), ...require('@tensorflow/tfjs-layers') };
-  require('@tensorflow/tfjs-backend-cpu');
-} catch (error) {
-  if (error.code !== 'MODULE_NOT_FOUND') throw error;
-  console.log('fixtures_keras_files: TensorFlow.js is not installed (npm install in bench/); nothing done');
-  process.exit(0);
-}
+const tf = tensorflow('fixtures_keras_files');
 
 const folder = fileURLToPath(new URL('../tests/fixtures/keras-files/tfjs/', import.meta.url));
 rmSync(folder, { recursive: true, force: true });
 
-// Numbers with three digits from a linear congruential generator, so that the files are the same every time.
-let state = 1;
-function next() {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-  return Math.round((state / 2 ** 31 - 1) * 1000) / 1000;
-}
-const size = (shape) => shape.reduce((a, b) => a * b, 1);
-const random = (shape) => ({ shape, data: Array.from({ length: size(shape) }, next) });
-const toArray = (t) => ({ shape: t.shape, data: Array.from(t.dataSync(), (v) => Number(v.toPrecision(7))) });
+const numbers = new Numbers();
+const random = (shape) => ({ shape, data: Array.from({ length: size(shape) }, () => numbers.next()) });
 const { layers } = tf;
 
 function line() {
@@ -143,7 +127,7 @@ async function write(name, artifacts) {
   };
   writeFileSync(`${folder}${name}/model.json`, JSON.stringify(json));
   const model = await tf.loadLayersModel(tf.io.fromMemory({ ...artifacts }));
-  state = 99;
+  numbers.seed(99);
   const x = model.inputs.map(({ shape }) => random([2, ...shape.slice(1)]));
   const xs = x.map(({ shape, data }) => tf.tensor(data, shape));
   const y = [model.predict(xs.length === 1 ? xs[0] : xs)].flat();
@@ -152,7 +136,7 @@ async function write(name, artifacts) {
 
 for (const make of [line, graph]) {
   const model = make();
-  state = make.name.length;
+  numbers.seed(make.name.length);
   model.setWeights(
     model.weights.map((w) => {
       const { shape, data } = random(w.shape);

@@ -1,9 +1,9 @@
 // Computes tests/fixtures/onnx.jsonl with ONNX Runtime: outputs of small models, one operator each or a few. `npm install` in bench/ brings
 // onnxruntime-node; without it nothing is done.
 import { writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fromBench, Numbers, size } from './fixtures_tools.mjs';
 
 const root = resolve(process.env.GABOR_BUILD ?? fileURLToPath(new URL('../dist', import.meta.url)));
 const { encode } = await import(`${pathToFileURL(root)}/formats/onnx/proto.js`);
@@ -11,35 +11,21 @@ const { MODEL } = await import(`${pathToFileURL(root)}/formats/onnx/messages.js`
 const { writeTensor, serializeTensor } = await import(`${pathToFileURL(root)}/formats/onnx/tensor-proto.js`);
 const { ELEMENT_TYPES } = await import(`${pathToFileURL(root)}/formats/onnx/element-types.js`);
 
-let ort;
-try {
-  ort = createRequire(new URL('../bench/package.json', import.meta.url))('onnxruntime-node');
-} catch (error) {
-  if (error.code !== 'MODULE_NOT_FOUND') throw error;
-  console.log('fixtures_onnx: onnxruntime-node is not installed (npm install in bench/); nothing done');
-  process.exit(0);
-}
-
-// Numbers with three digits from a linear congruential generator, so that the file is the same every time.
-let state = 1;
-function next() {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-  return Math.round((state / 2 ** 31 - 1) * 1000) / 1000;
-}
+const ort = fromBench('fixtures_onnx', 'onnxruntime-node', (require) => require('onnxruntime-node'));
+const numbers = new Numbers();
 /** Beyond any position: to the end. */
 const LAST = 2 ** 62;
-const size = (shape) => shape.reduce((a, b) => a * b, 1);
 
 /** Random inputs and given ones; `constant` ones are initialisers. */
 const floats = (shape, map = (v) => v) => ({
   type: 'float',
   shape,
-  data: Array.from({ length: size(shape) }, () => map(next())),
+  data: Array.from({ length: size(shape) }, () => map(numbers.next())),
 });
 const whole = (shape, low, high, type = 'int64') => ({
   type,
   shape,
-  data: Array.from({ length: size(shape) }, () => low + Math.floor(((next() + 1) / 2) * (high - low)) || 0),
+  data: Array.from({ length: size(shape) }, () => low + Math.floor(((numbers.next() + 1) / 2) * (high - low)) || 0),
 });
 const given = (type, shape, data) => ({ type, shape, data });
 const ints = (...data) => constant(given('int64', [data.length], data));
