@@ -14,8 +14,6 @@ export interface WasmFeatures {
   readonly fused: boolean;
   /** Shared memory and atomic instructions. In a browser the page must also be cross-origin isolated. */
   readonly threads: boolean;
-  /** Whether V8 was asked to fuse pairs of neighbouring 128-bit operations, see {@link enablePairedVectors}. */
-  readonly paired: boolean;
 }
 
 /** A module of one function from f32s to an f32, or to nothing. */
@@ -44,7 +42,6 @@ const MULTIPLY_ADD: Uint8Array = probe(3, true, [...splat(0), ...splat(1), ...sp
 const THREADS: Uint8Array = probe(0, false, [Op.i32Const, 0, PREFIX_ATOMIC, Atomic.i32Load, 2, 0, Op.drop], true);
 
 let features: WasmFeatures | undefined;
-let paired = false;
 
 /** What this engine can do. Call {@link enableRelaxedSimd} once before, or Node 20 reports no relaxed SIMD. */
 export function wasmFeatures(): WasmFeatures {
@@ -53,14 +50,13 @@ export function wasmFeatures(): WasmFeatures {
 }
 
 function detect(): WasmFeatures {
-  if (webAssembly === undefined) return { simd: false, relaxedSimd: false, fused: false, threads: false, paired };
+  if (webAssembly === undefined) return { simd: false, relaxedSimd: false, fused: false, threads: false };
   const relaxedSimd = webAssembly.validate(MULTIPLY_ADD);
   return {
     simd: webAssembly.validate(SIMD),
     relaxedSimd,
     fused: relaxedSimd && multiplyAddIsFused(),
     threads: typeof SharedArrayBuffer !== 'undefined' && webAssembly.validate(THREADS),
-    paired,
   };
 }
 
@@ -72,8 +68,6 @@ function multiplyAddIsFused(): boolean {
 }
 
 interface NodeProcess {
-  readonly arch?: string;
-  readonly versions?: { readonly v8?: string };
   getBuiltinModule?(name: string): unknown;
 }
 
@@ -95,17 +89,4 @@ export function enableRelaxedSimd(): boolean {
   if (webAssembly === undefined) return false;
   if (!webAssembly.validate(MULTIPLY_ADD)) setV8Flag('--experimental-wasm-relaxed-simd');
   return wasmFeatures().relaxedSimd;
-}
-
-/**
- * From version 13.6 on (Node 24) V8 can fuse pairs of neighbouring 128-bit operations to 256 bits on x64 with AVX2, which
- * nearly doubles the speed of kernels that store pairs of vectors. It calls this experimental, so it is only done when asked for, and
- * must be asked for before the first module is compiled. Returns whether the engine was asked.
- */
-export function enablePairedVectors(): boolean {
-  const node = (globalThis as { process?: NodeProcess }).process;
-  const [major, minor] = (node?.versions?.v8 ?? '0.0').split('.').map(Number);
-  if (node?.arch !== 'x64' || major < 13 || (major === 13 && minor < 6)) return false;
-  paired = setV8Flag('--experimental-wasm-revectorize');
-  return paired;
 }

@@ -37,10 +37,9 @@ interface WasmEngine {
    * iteration are alive at once and the loop must not be unrolled, or stay where they are emitted (Turboshaft).
    */
   readonly loadsFirst: boolean;
-  /** The best tile with and without fused multiply-add, and with pairs of vectors fused to 256 bits. */
+  /** The best tile with and without fused multiply-add. */
   readonly fused: WasmTile;
   readonly plain: WasmTile;
-  readonly paired?: WasmTile;
   /**
    * Fused, where vectors come from the second-level cache, so that some are late: with more sums than there are multiply-adds under way
    * (two a cycle, of four cycles each) the others catch up.
@@ -61,7 +60,6 @@ interface WasmEngine {
  * | 4×8 unrolled twice | 47 | 45 | 44 | 93 | 93 |
  * | 7×4 | 79 | 84 | – | 83 | 84 |
  * | 4×8, not fused | 73 | 73 | – | 78 | 78 |
- * | 6×16, paired to 256 bits | – | – | – | 196 | 197 |
  *
  * On a Zen 5 server, Node 20, 3×3 convolutions without the edges of tiles: 4×8 reaches 88 % where a panel stays in the first-level cache (64 and
  * 128 channels) and 82 where it does not (256, 512); 3×12 reaches 89 % there.
@@ -73,7 +71,6 @@ const ENGINES: readonly WasmEngine[] = [
     loadsFirst: false,
     fused: tileShape(6, 2),
     plain: tileShape(4, 2),
-    paired: tileShape(6, 4),
   },
   {
     name: 'TurboFan',
@@ -84,8 +81,6 @@ const ENGINES: readonly WasmEngine[] = [
     deep: tileShape(3, 3),
   },
 ];
-/** Vector registers that V8 hands out on x64. */
-const REGISTERS = 15;
 
 /** The version of V8, where it can be known; other engines get the most careful row. */
 function v8Version(): readonly [number, number] {
@@ -101,8 +96,7 @@ export function wasmEngine(version: readonly [number, number] = v8Version()): Wa
 
 /** The fastest register tile of this engine. Emit the vectors first, then per row the broadcast and its multiply-adds; don't unroll. */
 export function wasmTile(features: WasmFeatures = wasmFeatures(), engine: WasmEngine = wasmEngine()): WasmTile {
-  const paired = features.paired ? engine.paired : undefined;
-  return features.fused ? (paired ?? engine.fused) : engine.plain;
+  return features.fused ? engine.fused : engine.plain;
 }
 
 /** See {@link WasmEngine.deep}. */
@@ -110,20 +104,7 @@ export function wasmDeepTile(
   features: WasmFeatures = wasmFeatures(),
   engine: WasmEngine = wasmEngine(),
 ): WasmTile | undefined {
-  return features.fused && !features.paired ? engine.deep : undefined;
-}
-
-/** The most rows that a tile of `vectors` vectors can have without spilling, at least one; for edges narrower than the best tile. */
-export function wasmTileRows(
-  vectors: number,
-  features: WasmFeatures = wasmFeatures(),
-  engine: WasmEngine = wasmEngine(),
-): number {
-  const columns = features.paired && vectors % 2 === 0 ? vectors / 2 : vectors;
-  const product = features.fused ? 0 : 1; // needs a register before it is added
-  const broadcasts = engine.loadsFirst ? 1 : 0; // per row
-  const free = REGISTERS - columns - product - (1 - broadcasts);
-  return Math.max(1, Math.floor(free / (columns + broadcasts)));
+  return features.fused ? engine.deep : undefined;
 }
 
 /** What a search may try instead. */
