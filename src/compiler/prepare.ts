@@ -5,7 +5,7 @@ import { type Buffer, type Preparation, rootBuffer, type Step, type Steps } from
 import { Structures } from './structure.js';
 
 /** What is kept between runs takes at most so much memory per program; filters beyond are packed in every run. */
-export const PREPARED_BYTES: number = 2 ** 30;
+const PREPARED_BYTES: number = 2 ** 30;
 /** What is no filter is kept where it is small and each element is read so often, as are the scales of a folded normalisation. */
 const READS = 4;
 const SMALL_BYTES = 2 ** 16;

@@ -17,7 +17,7 @@ export function mergeCommon(graph: Graph): Graph {
 }
 
 /** Drops nodes whose results nobody uses. */
-export function removeDead(graph: Graph): Graph {
+function removeDead(graph: Graph): Graph {
   const live = new Set<Value>([...graph.outputs, ...graph.updates.map((update) => update.value)]);
   const nodes = new Set<Node>();
   for (let i = graph.nodes.length - 1; i >= 0; i--) {

@@ -100,7 +100,7 @@ export function swapped(bytes: Uint8Array, size: number): Uint8Array {
 }
 
 /** The stored type of a dtype's own elements. */
-export const STORED_AS: Readonly<Record<DType, StoredType>> = {
+const STORED_AS: Readonly<Record<DType, StoredType>> = {
   f32: 'F32',
   f64: 'F64',
   i32: 'I32',

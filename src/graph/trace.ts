@@ -72,7 +72,7 @@ export function tracedVersions(tensor: Tensor): Value[] {
 }
 
 /** The graph input that holds the contents of `tensor` from before the program ran. */
-export function captureInput(tensor: Tensor): Value {
+function captureInput(tensor: Tensor): Value {
   const recording = currentTrace();
   invariant(recording, 'no trace in progress');
   let value = recording.captured.get(tensor);

@@ -25,7 +25,7 @@ export interface LayerOptions {
   readonly dtype?: KerasDType;
 }
 
-export const LAYER_OPTIONS: readonly string[] = ['name', 'trainable', 'inputShape', 'batchInputShape', 'dtype'];
+const LAYER_OPTIONS: readonly string[] = ['name', 'trainable', 'inputShape', 'batchInputShape', 'dtype'];
 
 export type KerasDType = 'float32' | 'int32';
 
@@ -141,7 +141,7 @@ function uniqueName(className: string): string {
 }
 
 /** Puts the layer's name in front of messages that do not have it. */
-export function inLayer<T>(layer: Layer, body: () => T): T {
+function inLayer<T>(layer: Layer, body: () => T): T {
   try {
     return body();
   } catch (error) {

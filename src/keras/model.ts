@@ -275,7 +275,7 @@ export abstract class LayersModel extends Layer {
 }
 
 /** A positive whole number. */
-export function checkBatchSize(where: string, size: unknown): number {
+function checkBatchSize(where: string, size: unknown): number {
   if (Number.isInteger(size) && (size as number) >= 1) return size as number;
   throw new OptionError(`${where}: batchSize must be an integer ≥ 1, got ${JSON.stringify(size)}`);
 }

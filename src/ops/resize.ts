@@ -170,7 +170,7 @@ export function repeatElements(x: Tensor, axis: number, count: number): Tensor {
 }
 
 /** The weights [output, input], row-major, by which results are sums of inputs. */
-export function resizeMatrix(a: ResizeAxis, mode: ResizeMode, alignCorners: boolean): Float64Array {
+function resizeMatrix(a: ResizeAxis, mode: ResizeMode, alignCorners: boolean): Float64Array {
   const { input, output, scale } = a;
   const matrix = new Float64Array(output * input);
   for (let o = 0; o < output; o++) {

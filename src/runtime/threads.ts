@@ -2,7 +2,7 @@ import { OptionError } from '../tensor/errors.js';
 import { environmentVariable, hardwareThreads } from './host.js';
 
 /** More would only wait for each other. */
-export const MAX_THREADS = 256;
+const MAX_THREADS = 256;
 
 /** Throws unless `threads` is an integer from 1 to {@link MAX_THREADS}. */
 export function checkThreads(where: string, threads: number): void {

@@ -35,7 +35,7 @@ export function broadcastable(count: number): fc.Arbitrary<{ joint: number[]; sh
 }
 
 /** Numbers from `low` to `high`, the same for the same seed. */
-export function randomNumbers(size: number, seed: number, low = -2, high = 2): Float64Array {
+function randomNumbers(size: number, seed: number, low = -2, high = 2): Float64Array {
   const random = new Random(seed);
   return Float64Array.from({ length: size }, () => random.uniform(low, high));
 }

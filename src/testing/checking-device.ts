@@ -75,7 +75,7 @@ export class CheckingDevice implements Device {
 }
 
 /** Where two arrays differ by more than `tolerance` (relative above one, absolute below), or −1. NaN equals NaN. */
-export function firstDifference(a: TypedArray, b: TypedArray, tolerance: number): number {
+function firstDifference(a: TypedArray, b: TypedArray, tolerance: number): number {
   for (let i = 0; i < a.length; i++) {
     const same = Object.is(a[i], b[i]) || Math.abs(a[i] - b[i]) <= tolerance * Math.max(1, Math.abs(a[i]));
     if (!same) return i;

@@ -46,7 +46,7 @@ export interface GraphSpec {
 }
 
 /** Numbers that parameters for filters are cut from. */
-export const BANK = 4096;
+const BANK = 4096;
 const LARGEST = 3000;
 
 const extent = fc.oneof(
@@ -88,7 +88,7 @@ interface Known {
 }
 
 /** The function that `spec` describes: inside of a traced function, with tensors of its arguments and parameters. */
-export function buildFunction(
+function buildFunction(
   spec: GraphSpec,
   inputs: readonly Tensor[],
   parameters: readonly Tensor[],

@@ -48,7 +48,7 @@ export function preprocessImage(image: DecodedImage, format: ImageFormat): Uint8
 }
 
 /** Brings a picture to `width × height` in the manner of `fit`. */
-export function fitImage(image: DecodedImage, width: number, height: number, fit: Fit): DecodedImage {
+function fitImage(image: DecodedImage, width: number, height: number, fit: Fit): DecodedImage {
   if (fit === 'stretch') return resizeImage(image, width, height);
   if (fit === 'crop') return resizeImage(image, width, height, centreCrop(image, width, height));
   if (fit !== 'pad') throw new OptionError(`fit must be crop, stretch or pad, got ${String(fit)}`);

@@ -241,7 +241,7 @@ class Machine {
   }
 }
 
-export function isGlobal(value: PickleValue): value is PickleGlobal {
+function isGlobal(value: PickleValue): value is PickleGlobal {
   return typeof value === 'object' && value !== null && 'global' in value;
 }
 

@@ -99,7 +99,7 @@ export function assignInOrder(group: H5Group, layers: readonly StoredLayer[]): A
 const CONTAINERS = ['layers', '_layer_checkpoint_dependencies'];
 
 /** `Conv2DTranspose` is `conv2d_transpose`, `PReLU` is `p_re_lu`. */
-export function snakeCase(className: string): string {
+function snakeCase(className: string): string {
   return className
     .replace(/\W+/g, '')
     .replace(/(.)([A-Z][a-z]+)/g, '$1_$2')

@@ -5,7 +5,7 @@ import type { Register, VectorMachine } from './machine.js';
 // differ in signs only allow.
 
 /** matrix · x */
-export function applyMatrix(m: VectorMachine, matrix: Matrix, x: readonly Register[]): Register[] {
+function applyMatrix(m: VectorMachine, matrix: Matrix, x: readonly Register[]): Register[] {
   const { columns, registers } = joinColumns(m, matrix, x);
   const y = new Array<Register>(matrix.length);
   columns.forEach((row, r) => {

@@ -72,7 +72,7 @@ function averages(w: GraphWriter, node: Node): string | undefined {
 }
 
 /** X from W and Z: transposed convolution. Without spatial axes a matrix product. */
-export function transposedConvolution(w: GraphWriter, node: Node, bias?: string): string {
+function transposedConvolution(w: GraphWriter, node: Node, bias?: string): string {
   const { geometry: g } = node.attributes as { geometry: Geometry };
   const [filter, input] = node.inputs;
   const rest = bias === undefined ? [] : [bias];
