@@ -40,6 +40,18 @@ interface Budget {
   layers: number;
 }
 
+/** A model of a configuration, and what is known where it stands. */
+interface ModelConfig {
+  readonly reading: ConfigReading;
+  readonly budget: Budget;
+  readonly className: string;
+  readonly config: Fields;
+  /** asked for by the caller */
+  readonly inputShape: InputShapes | undefined;
+  /** how many models it is in */
+  readonly depth: number;
+}
+
 /** A model or layer of a configuration before it has inputs: some can be made only when their shapes are known. */
 interface Part {
   readonly name: string;
@@ -58,7 +70,8 @@ export function modelFromConfig(reading: ConfigReading, config: unknown): Config
   return fromFile(reading.where, () => {
     const { className, fields } = describe(reading.where, config);
     const budget: Budget = { numbers: reading.available, layers: MOST_LAYERS };
-    const part = modelPart(reading, budget, className, fields, reading.inputShape, 0);
+    const { inputShape } = reading;
+    const part = modelPart({ reading, budget, className, config: fields, inputShape, depth: 0 });
     if (part === undefined) {
       throw new FileError(
         `${reading.where}: the model is a ${className}: only Sequential and Functional ones say in the file what they consist of; build it with gabor/keras and take the weights alone: model.loadWeights(path)`,
@@ -90,15 +103,10 @@ function isMerge(module: string, className: string): boolean {
   return /^keras(\.src)?\.ops\.numpy$/.test(module) && /^(Add|Subtract|Multiply|Maximum|Minimum)$/.test(className);
 }
 
-function modelPart(
-  reading: ConfigReading,
-  budget: Budget,
-  className: string,
-  config: Fields,
-  inputShape: InputShapes | undefined,
-  depth: number,
-): Part | undefined {
-  const kinds: Readonly<Record<string, typeof sequentialPart>> = {
+/** Undefined for what is no model, or one that does not say of which layers. */
+function modelPart(model: ModelConfig): Part | undefined {
+  const { reading, budget, className, config, depth } = model;
+  const kinds: Readonly<Record<string, (model: ModelConfig) => Part>> = {
     Sequential: sequentialPart,
     Functional: functionalPart,
     Model: functionalPart,
@@ -107,11 +115,11 @@ function modelPart(
   if (depth > DEEPEST) throw new FileError(`${reading.where}: has models within models more than ${DEEPEST} deep`);
   budget.layers -= config.layers.length;
   if (budget.layers < 0) throw new FileError(`${reading.where}: has more than ${MOST_LAYERS} layers`);
-  return kinds[className](reading, budget, className, config, inputShape, depth);
+  return kinds[className](model);
 }
 
 /** A layer or a model that is one. */
-function layerPart(reading: ConfigReading, budget: Budget, value: unknown, model: string, depth: number): Part {
+function layerPart({ reading, budget, depth }: ModelConfig, value: unknown, model: string): Part {
   const { className, fields, whole } = describe(reading.where, value);
   const name = nameOf(whole, fields, className);
   const where = `${reading.where}: layer "${name}" (${className}) of the model "${model}"`;
@@ -122,7 +130,14 @@ function layerPart(reading: ConfigReading, budget: Budget, value: unknown, model
       : 'a custom class; build the model with gabor/keras and take the weights alone: model.loadWeights(path)';
     throw new FileError(`${where}: is ${module}.${className}, ${advice}`);
   }
-  const inner = modelPart({ ...reading, where }, budget, className, fields, undefined, depth + 1);
+  const inner = modelPart({
+    reading: { ...reading, where },
+    budget,
+    className,
+    config: fields,
+    inputShape: undefined,
+    depth: depth + 1,
+  });
   if (inner !== undefined) return once(inner);
   const layerReading: LayerReading = { where, version: reading.version, ignoreConstraints: reading.ignoreConstraints };
   const { layer, size } = makeLayer(layerReading, className, fields, safeName(name));
@@ -236,21 +251,15 @@ function trainableOf(model: LayersModel, config: Fields): void {
   if (config.trainable === false) model.trainable = false;
 }
 
-function sequentialPart(
-  reading: ConfigReading,
-  budget: Budget,
-  className: string,
-  config: Fields,
-  inputShape: InputShapes | undefined,
-  depth: number,
-): Part {
+function sequentialPart(whole: ModelConfig): Part {
+  const { reading, className, config, inputShape } = whole;
   const name = nameOf({}, config, className);
   const list = asArray(reading.where, 'layers', config.layers);
   const first = isInput(list[0]) ? asFields(reading.where, 'config', (list[0] as Fields).config) : undefined;
   const parts = list.slice(first === undefined ? 0 : 1).map((value) => {
     if (isInput(value))
       throw new FileError(`${reading.where}: the model "${name}" has a second input; a Sequential has one`);
-    return layerPart(reading, budget, value, name, depth);
+    return layerPart(whole, value, name);
   });
   const stored: StoredLayer = { name, className, layer: undefined, inner: parts.map((part) => part.stored) };
   return {
@@ -290,29 +299,24 @@ function firstShape(value: unknown): unknown {
 /** A layer of a functional model; inputs have no part. */
 interface Entry extends Called {
   readonly part: Part | undefined;
-  readonly whole: Fields;
+  readonly config: Fields;
 }
 
-function functionalPart(
-  reading: ConfigReading,
-  budget: Budget,
-  className: string,
-  config: Fields,
-  inputShape: InputShapes | undefined,
-  depth: number,
-): Part {
+function functionalPart(whole: ModelConfig): Part {
+  const { reading, className, config, inputShape } = whole;
   const name = nameOf({}, config, className);
   const where = `${reading.where}: the model "${name}"`;
   const list = asArray(where, 'layers', config.layers).map((value) => asFields(where, 'a layer', value));
   const entries = new Map<string, Entry>();
   const inner: StoredLayer[] = [];
-  for (const whole of list) {
-    const fields = isFields(whole.config) ? whole.config : {};
-    const layerName = typeof whole.name === 'string' ? whole.name : nameOf({}, fields, 'layer');
+  for (const layer of list) {
+    const fields = isFields(layer.config) ? layer.config : {};
+    const layerName = typeof layer.name === 'string' ? layer.name : nameOf({}, fields, 'layer');
     if (entries.has(layerName)) throw new FileError(`${where}: has two layers named "${layerName}"`);
-    const part = isInput(whole) ? undefined : layerPart(reading, budget, whole, name, depth);
+    const part = isInput(layer) ? undefined : layerPart(whole, layer, name);
     if (part !== undefined) inner.push(part.stored);
-    entries.set(layerName, { part, whole, calls: readCalls(`${where}, layer "${layerName}"`, whole.inbound_nodes) });
+    const calls = readCalls(`${where}, layer "${layerName}"`, layer.inbound_nodes);
+    entries.set(layerName, { part, config: fields, calls });
   }
   const inputs = tensorNames(where, 'input_layers', config.input_layers);
   const outputs = tensorNames(where, 'output_layers', config.output_layers);
@@ -332,7 +336,7 @@ function functionalPart(
           throw new FileError(`${where}: its input "${layer}" is no InputLayer`);
         }
         const asked = askedShape(reading, inputShape, layer, names);
-        const source = inputLayer(reading, layer, entry.whole.config as Fields, asked, given[i]).tensor;
+        const source = inputLayer(reading, layer, entry.config, asked, given[i]).tensor;
         made.set(key(layer, 0), [source]);
         return source;
       });
