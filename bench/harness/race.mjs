@@ -5,6 +5,9 @@ const SLOW = 10;
 /** … only takes part in so many rounds: those vary less, and others' runs are short. */
 const ROUNDS_OF_SLOW = 2;
 
+/** Threads of the one before may still spin: those of onnxruntime-node do so for 32 ms after a run. */
+const SETTLE_MS = 50;
+
 /**
  * Times tasks in interleaved blocks, A B C A B C …: whatever slows the machine for a while slows them all.
  *
@@ -23,8 +26,7 @@ export async function race(entries, { rounds, seconds, minimum = 1 }) {
   for (let round = 0; round < rounds; round++) {
     for (const [i, { contestant, key }] of entries.entries()) {
       if (slow[i] && round >= ROUNDS_OF_SLOW) continue;
-      // Threads of the one before may still spin.
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       const block = await contestant.call('time', { key, seconds, minimum });
       times[i].push(block.median);
       fastest[i] = Math.min(fastest[i], block.minimum);
