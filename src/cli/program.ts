@@ -70,6 +70,11 @@ function json(): Option {
   return new Option('--json', 'print one JSON object per line and nothing else');
 }
 
+function strict(): Option {
+  return new Option('--strict', 'stop at files that are no readable images instead of skipping them');
+}
+
+/** On what to compute. */
 function device(): Option[] {
   return [
     new Option('--threads <n>', 'threads for computing (default: one per processor)').argParser(wholeNumber(1, 256)),
@@ -82,8 +87,25 @@ function device(): Option[] {
   ];
 }
 
-function tuned(): Option {
-  return new Option('--tune', 'take schedules measured on this processor, and measure those that are missing');
+/** Of commands that compute with a model. */
+function computing(): Option[] {
+  return [
+    ...device(),
+    new Option('--tune', 'take schedules measured on this processor, and measure those that are missing'),
+    json(),
+  ];
+}
+
+/** Of commands that take a built-in network as well as a model file. */
+function network(): Option[] {
+  return [
+    new Option(
+      '--input <shape>',
+      'of one example: channels x height x width of an image, for example 1x28x28',
+    ).argParser(parseInput),
+    whole('--classes <n>', 'outputs of a built-in network (default: its own)', 2),
+    architecture(),
+  ];
 }
 
 /** Commands are loaded when they run, so that help and wrong options answer at once. */
@@ -102,7 +124,7 @@ export function createProgram(output: Output, finish: Finish): Command {
     .showHelpAfterError(false)
     .exitOverride();
 
-  withExamples(
+  complete(
     withPictures(
       program
         .command('train')
@@ -162,13 +184,10 @@ export function createProgram(output: Output, finish: Finish): Command {
         .addOption(new Option('--fit <way>', 'how images of other proportions are brought to size').choices(FITS))
         .addOption(whole('--train-count <n>', 'strokes only: how many images to train on', 10, 10_000_000))
         .addOption(whole('--test-count <n>', 'strokes only: how many images to test on', 1, 10_000_000))
-        .option('--strict', 'stop at files that are no readable images instead of skipping them')
-        .addOption(device()[0])
-        .addOption(device()[1])
-        .addOption(tuned())
-        .addOption(json())
+        .addOption(strict())
         .action(async (options) => finish(await (await import('./commands/train.js')).train(options, output))),
     ),
+    computing(),
     [
       ['gabor train --data strokes --model lenet', 'the built-in digits, in under a minute'],
       ['gabor train --data photos --model resnet-small --epochs 30 --val-split 0.1', 'a folder of class folders'],
@@ -177,7 +196,7 @@ export function createProgram(output: Output, finish: Finish): Command {
     ],
   );
 
-  withExamples(
+  complete(
     withClassifier(
       program
         .command('predict')
@@ -187,14 +206,11 @@ export function createProgram(output: Output, finish: Finish): Command {
         .argument('<image...>', 'PNG or JPEG files')
         .addOption(whole('--top <n>', 'how many classes to list', 1).default(3))
         .option('--mirrored', MIRRORED_HELP)
-        .addOption(device()[0])
-        .addOption(device()[1])
-        .addOption(tuned())
-        .addOption(json())
         .action(async (model, images, options) =>
           finish(await (await import('./commands/predict.js')).predict(model, images, options, output)),
         ),
     ),
+    computing(),
     [
       ['gabor predict runs/strokes-lenet-1/model.safetensors seven.png', ''],
       ['gabor predict model.safetensors photos/*.jpg --top 1 --json', 'one JSON object per image'],
@@ -202,7 +218,7 @@ export function createProgram(output: Output, finish: Finish): Command {
     ],
   );
 
-  withExamples(
+  complete(
     withClassifier(
       program
         .command('evaluate')
@@ -219,15 +235,12 @@ export function createProgram(output: Output, finish: Finish): Command {
         .addOption(decimal('--val-split <share>', 'as in training', { least: 0, below: 1 }))
         .addOption(decimal('--test-split <share>', 'as in training', { above: 0, below: 1 }))
         .addOption(whole('--test-count <n>', 'strokes only: how many images', 1, 10_000_000))
-        .option('--strict', 'stop at files that are no readable images instead of skipping them')
-        .addOption(device()[0])
-        .addOption(device()[1])
-        .addOption(tuned())
-        .addOption(json())
+        .addOption(strict())
         .action(async (model, options) =>
           finish(await (await import('./commands/evaluate.js')).evaluateModel(model, options, output)),
         ),
     ),
+    computing(),
     [
       ['gabor evaluate runs/strokes-lenet-1/model.safetensors --data strokes', ''],
       ['gabor evaluate model.safetensors --data scans --split all', 'every image of a folder of class folders'],
@@ -235,7 +248,7 @@ export function createProgram(output: Output, finish: Finish): Command {
     ],
   );
 
-  withExamples(
+  complete(
     program
       .command('run')
       .summary('compute the outputs of any model')
@@ -249,20 +262,17 @@ export function createProgram(output: Output, finish: Finish): Command {
       )
       .requiredOption('--output <folder>', 'where the outputs go')
       .addOption(architecture())
-      .addOption(device()[0])
-      .addOption(device()[1])
-      .addOption(tuned())
-      .addOption(json())
       .action(async (model, options) =>
         finish(await (await import('./commands/run.js')).runModel(model, options, output)),
       ),
+    computing(),
     [
       ['gabor run network.onnx --input x.npy --output results', ''],
       ['gabor run network.onnx --input mask=m.npy image=x.npy --output out --json', 'by name'],
     ],
   );
 
-  withExamples(
+  complete(
     program
       .command('convert')
       .summary('write a model in another format')
@@ -287,10 +297,10 @@ export function createProgram(output: Output, finish: Finish): Command {
         ]),
       )
       .option('--force', 'replace a file that is there already')
-      .addOption(json())
       .action(async (from, to, options) =>
         finish(await (await import('./commands/convert.js')).convertModel(from, to, options, output)),
       ),
+    [json()],
     [
       ['gabor convert runs/strokes-lenet-1/model.safetensors digits.onnx', ''],
       ['gabor convert model.h5 model.onnx --opset 18', 'from Keras'],
@@ -298,7 +308,7 @@ export function createProgram(output: Output, finish: Finish): Command {
     ],
   );
 
-  withExamples(
+  complete(
     program
       .command('summary')
       .summary('list the layers of a model with shapes and costs')
@@ -307,18 +317,11 @@ export function createProgram(output: Output, finish: Finish): Command {
           `${NETWORKS}.`,
       )
       .addArgument(new Argument('<model>', `the name of a built-in network, or ${MODEL_HELP}`))
-      .option(
-        '--input <shape>',
-        'of one example: channels x height x width of an image, for example 1x28x28',
-        parseInput,
-      )
-      .addOption(whole('--classes <n>', 'outputs of a built-in network (default: its own)', 2))
-      .addOption(architecture())
       .addOption(whole('--batch <n>', 'images at once, for the memory of whole programs', 1).default(1))
-      .addOption(json())
       .action(async (model, options) =>
         finish(await (await import('./commands/summary.js')).summarise(model, options, output)),
       ),
+    [...network(), json()],
     [
       ['gabor summary lenet', ''],
       ['gabor summary resnet-small --input 3x64x64 --classes 100', ''],
@@ -327,7 +330,7 @@ export function createProgram(output: Output, finish: Finish): Command {
     ],
   );
 
-  withExamples(
+  complete(
     program
       .command('tune')
       .summary('measure which schedules are fastest for a model')
@@ -336,48 +339,39 @@ export function createProgram(output: Output, finish: Finish): Command {
           `<model> is a model file or a name: ${NETWORKS}.`,
       )
       .addArgument(new Argument('<model>', `the name of a built-in network, or ${MODEL_HELP}`))
-      .option(
-        '--input <shape>',
-        'of one example: channels x height x width of an image, for example 1x28x28',
-        parseInput,
-      )
-      .addOption(whole('--classes <n>', 'outputs of a built-in network (default: its own)', 2))
-      .addOption(architecture())
       .addOption(whole('--batch <n>', 'images at once; every number is measured by itself', 1).default(1))
       .option('--training', 'a training step instead of the output alone')
-      .addOption(device()[0])
-      .addOption(device()[1])
-      .addOption(json())
       .action(async (model, options) =>
         finish(await (await import('./commands/tune.js')).tune(model, options, output)),
       ),
+    [...network(), ...device(), json()],
     [
       ['gabor tune resnet18', 'before gabor predict --tune'],
       ['gabor tune lenet --batch 64 --training', 'before gabor train --tune'],
     ],
   );
 
-  withExamples(
+  complete(
     program
       .command('models')
       .summary('list the built-in networks')
       .description(
         'Names, parameters and multiply-adds of all built-in networks, for an input of the size they are meant for.',
       )
-      .addOption(json())
       .action(async () => finish(await (await import('./commands/models.js')).listModels(output))),
+    [json()],
     [['gabor models', '']],
   );
 
-  withExamples(
+  complete(
     program
       .command('doctor')
       .summary('show what this machine can do')
       .description(
         'Node, processor, caches, what programs are compiled to, which targets work here and why others do not.',
       )
-      .addOption(json())
       .action(async () => finish(await (await import('./commands/doctor.js')).doctor(output))),
+    [json()],
     [['gabor doctor', '']],
   );
 
@@ -400,7 +394,13 @@ function augment(text: string): ReturnType<typeof parseAugment> {
   return parseAugment(text);
 }
 
-function withExamples(command: Command, examples: readonly (readonly [line: string, comment: string])[]): void {
+/** Adds what commands share and what shows how to use them. */
+function complete(
+  command: Command,
+  options: readonly Option[],
+  examples: readonly (readonly [line: string, comment: string])[],
+): void {
+  for (const option of options) command.addOption(option);
   const lines = examples.map(([line, comment]) => (comment === '' ? `  ${line}` : `  # ${comment}\n  ${line}`));
   command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
 }
