@@ -97,6 +97,8 @@ def layer_case(name, config, shape, train=False, scale=1.0, offset=0.0):
     x = (draw(shape, generator, scale) + offset).requires_grad_()
     state = arrays(module.state_dict().items())
     y = module(x)
+    if isinstance(y, tuple):  # recurrent layers give their state, too
+        y = y[0]
     cotangent = draw(y.shape, generator)
     parameters = dict(module.named_parameters())
     gradients = torch.autograd.grad((y * cotangent).sum(), [x, *parameters.values()])
@@ -404,6 +406,11 @@ write("options", fixtures_options.cases())
 import fixtures_ctc
 
 write("ctc", fixtures_ctc.cases())
+
+import fixtures_recurrent
+
+write("recurrent", fixtures_recurrent.layers())
+write("recurrent-states", fixtures_recurrent.states())
 
 import fixtures_formats
 

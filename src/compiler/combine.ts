@@ -34,18 +34,21 @@ export function combineNests(program: Steps): Steps {
   const readsOf = (buffer: Buffer): number[] =>
     (readers.get(buffer) ?? []).filter((at) => steps[at]?.operands.some((operand) => rootBuffer(operand) === buffer));
   program.steps.forEach(note);
-  const contractions = program.steps.flatMap(({ kernel }, at) => (kernel.kind === 'nest' ? [] : [at]));
-  program.steps.forEach((_, last) => {
+  let contraction = 0;
+  program.steps.forEach(({ kernel }, last) => {
     const step = steps[last];
+    if (kernel.kind !== 'nest') contraction = last;
     if (step === undefined || !combinable(step)) return;
+    // Of large nests, none is moved over a contraction.
+    const large = sizeOf((step.kernel as Nest).parallel) > SMALL;
+    const from = large ? contraction : 0;
     const near = new Set(step.operands.flatMap((o) => [makers.get(rootBuffer(o)) ?? -1, ...readsOf(rootBuffer(o))]));
-    for (const first of [...near].filter((at) => at >= 0 && at < last).sort((a, b) => b - a)) {
+    for (const first of [...near].filter((at) => at >= from && at < last).sort((a, b) => b - a)) {
       const earlier = steps[first];
       const later = steps[last];
       if (earlier === undefined || later === undefined || !combinable(earlier)) continue;
       if (!sameLoops(earlier, later) || !worthwhile(earlier, later)) continue;
       const between = (at: number): boolean => at > first && at < last;
-      if (sizeOf((later.kernel as Nest).parallel) > SMALL && contractions.some(between)) continue;
       const own = new Set(earlier.results.map(rootBuffer));
       // The later one moves up, or the earlier one down; reading an input stays ahead of overwriting it.
       const up =

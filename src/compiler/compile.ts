@@ -1,3 +1,4 @@
+import { expandOperators } from '../graph/expand.js';
 import type { Graph } from '../graph/graph.js';
 import { printGraph } from '../graph/print.js';
 import { verifyGraph } from '../graph/verify.js';
@@ -10,6 +11,7 @@ import { layOut } from './layout.js';
 import { lowerGraph } from './lower.js';
 import type { MachineDescription } from './machine.js';
 import { type MemoryPlan, planMemory, resolveUpdates } from './memory.js';
+import { moveOffsets } from './offsets.js';
 import { placeResults } from './place.js';
 import { prepareSteps } from './prepare.js';
 import { mergeCommon } from './rewrite-graph.js';
@@ -40,13 +42,14 @@ export const PASSES: readonly Pass[] = [
   ['combine', combineNests],
   ['resolve updates', resolveUpdates],
   ['place results', placeResults],
+  ['move offsets', moveOffsets],
 ];
 
 /** All passes from a traced graph to kernels with memory. `GABOR_DEBUG=graph` prints the program after each. */
 export function compileGraph(graph: Graph, machine: MachineDescription): Plan {
   debug('trace', () => printGraph(graph));
   verifyGraph(graph, 'trace');
-  const merged = mergeCommon(graph);
+  const merged = mergeCommon(expandOperators(graph));
   verifyGraph(merged, 'merge common');
   debug('merge common', () => printGraph(merged));
   let program = lowerGraph(merged);

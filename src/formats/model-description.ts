@@ -181,6 +181,11 @@ const WEIGHTS: readonly (readonly [fields: readonly string[], count: (layer: Fie
     (l) => (product([l.inChannels, l.outChannels]) * product(l.kernelSize)) / product(l.groups ?? 1),
   ],
   [['inChannels', 'kernelSize'], (l) => product([l.inChannels, l.depthMultiplier ?? 1]) * product(l.kernelSize)],
+  // Recurrent: at least one gate.
+  [
+    ['inputSize', 'hiddenSize'],
+    (l) => product([l.hiddenSize, l.inputSize]) + product([l.hiddenSize, l.hiddenSize, l.numLayers ?? 1]),
+  ],
   [['numFeatures'], (l) => ((l.affine ?? true) || l.trackRunningStats ? product(l.numFeatures) : 0)],
   [['numGroups', 'numChannels'], (l) => ((l.affine ?? true) ? product(l.numChannels) : 0)],
   [['normalizedShape'], (l) => ((l.elementwiseAffine ?? true) ? product(l.normalizedShape) : 0)],

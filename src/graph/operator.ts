@@ -1,5 +1,6 @@
 import type { Kernel } from '../kernel/kernel.js';
 import type { TypedArray } from '../tensor/dtype.js';
+import { InternalError } from '../tensor/errors.js';
 import type { TensorType } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -33,4 +34,19 @@ export interface Operator<A extends Attributes = Attributes> {
   readonly gradient?: (context: GradientContext<A>) => (Tensor | undefined)[];
   /** A target-independent description of the work. */
   lower(inputs: readonly TensorType[], outputs: readonly TensorType[], attributes: A): Kernel;
+  /** Applies the operators that this one consists of; see {@link composite}. */
+  readonly expand?: (inputs: readonly Tensor[], attributes: A) => readonly Tensor[];
+}
+
+/**
+ * An operator that is one node while a network is traced and differentiated, with a gradient of its own, and many when it is compiled:
+ * `expandOperators` puts what `expand` applies in its place, before any device sees it.
+ */
+export function composite<A extends Attributes>(
+  rules: Pick<Operator<A>, 'name' | 'infer' | 'gradient'> & Required<Pick<Operator<A>, 'expand'>>,
+): Operator<A> {
+  const expandedFirst = (): never => {
+    throw new InternalError(`${rules.name} was not expanded`);
+  };
+  return { ...rules, reference: expandedFirst, lower: expandedFirst };
 }

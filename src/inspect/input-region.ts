@@ -1,4 +1,5 @@
-import type { Node, Value } from '../graph/graph.js';
+import { partsOf } from '../graph/expand.js';
+import type { Graph, Node, Value } from '../graph/graph.js';
 import { contractionNest } from '../kernel/contraction.js';
 import { isIndirect, type Subscript } from '../kernel/expression.js';
 import type { Nest } from '../kernel/kernel.js';
@@ -18,19 +19,37 @@ type Box = readonly Positions[];
  * kernels backwards; undefined where it depends on nothing. What lies in the padding of any layer on the way is not part of it.
  */
 export function regionSeen({ graph, input, output, constants }: TracedNetwork, position: Shape): Box | undefined {
-  const seen = new Map<Value, Box>([[output, position.map((at) => [at])]]);
+  return regionsSeen(graph, new Map([[output, position.map((at) => [at])]]), constants).get(input);
+}
+
+/** The positions of every value that those of `boxes` depend on, and these themselves. */
+function regionsSeen(graph: Graph, boxes: ReadonlyMap<Value, Box>, constants: Constants): Map<Value, Box> {
+  const seen = new Map(boxes);
+  const see = (source: Value, region: Box): void => {
+    const before = seen.get(source);
+    seen.set(source, before === undefined ? region : before.map((ps, d) => sortedSet([...ps, ...region[d]])));
+  };
   for (const node of [...graph.nodes].reverse()) {
+    if (node.operator.expand !== undefined && node.outputs.some((value) => seen.has(value))) {
+      const parts = partsOf(node);
+      const wanted = parts.outputs.flatMap((value, i): [Value, Box][] => {
+        const box = seen.get(node.outputs[i]);
+        return box === undefined ? [] : [[value, box]];
+      });
+      const inside = regionsSeen(parts, new Map(wanted), new Map());
+      parts.inputs.forEach((value, i) => {
+        const region = inside.get(value);
+        if (region !== undefined) see(node.inputs[i], region);
+      });
+      continue;
+    }
     for (const value of node.outputs) {
       const box = seen.get(value);
       if (box === undefined) continue;
-      for (const { operand, region } of regionsRead(node, box, constants)) {
-        const source = node.inputs[operand];
-        const before = seen.get(source);
-        seen.set(source, before === undefined ? region : before.map((ps, d) => sortedSet([...ps, ...region[d]])));
-      }
+      for (const { operand, region } of regionsRead(node, box, constants)) see(node.inputs[operand], region);
     }
   }
-  return seen.get(input);
+  return seen;
 }
 
 function regionsRead(node: Node, box: Box, constants: Constants): { operand: number; region: Box }[] {

@@ -76,6 +76,8 @@ function nodeField(
   fields: ReadonlyMap<Value, readonly TrackedField[]>,
   constants: Constants,
 ): readonly TrackedField[] | undefined {
+  // Every step of a recurrent layer sees all before it, and those behind count as in any border.
+  if (node.operator.expand !== undefined) return everything(node, fields);
   const kernel = lowerNode(node);
   if (kernel.kind === 'reshape') {
     const field = fields.get(node.inputs[0]);
@@ -98,6 +100,17 @@ function nodeField(
       (result, field) => result?.map((axis, s) => join(axis, field[s], node.outputs[0].type.shape)) ?? field,
       undefined,
     );
+}
+
+/** What all operands see together, wherever in the result. */
+function everything(
+  node: Node,
+  fields: ReadonlyMap<Value, readonly TrackedField[]>,
+): readonly TrackedField[] | undefined {
+  return node.inputs.reduce<readonly TrackedField[] | undefined>((result, value) => {
+    const field = fields.get(value)?.map((axis) => spread(axis, value.type.shape));
+    return result?.map((axis, s) => (field === undefined ? axis : join(axis, field[s], value.type.shape))) ?? field;
+  }, undefined);
 }
 
 /** What one load sees, and for which positions of the nest's parallel axes it is read: `[from, to)` each. */

@@ -163,6 +163,7 @@ function elements(tensors: readonly Tensor[]): number {
 }
 
 function outputBytes(value: Value): number {
-  if (lowerNode(value.node as Node).kind === 'reshape') return 0;
+  const node = value.node as Node;
+  if (node.operator.expand === undefined && lowerNode(node).kind === 'reshape') return 0;
   return sizeOf(value.type.shape) * DTYPES[value.type.dtype].bytes;
 }

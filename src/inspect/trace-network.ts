@@ -1,3 +1,4 @@
+import { partsOf } from '../graph/expand.js';
 import type { Graph, Node, Value } from '../graph/graph.js';
 import { type Trace, trace } from '../graph/trace.js';
 import { multiplyAdds } from '../kernel/contraction.js';
@@ -99,8 +100,11 @@ export function lowerNode(node: Node): Kernel {
   );
 }
 
-/** Multiply-adds of a node's contraction; 0 for other kernels. */
+/** Multiply-adds of a node's contractions; 0 for other kernels. */
 export function nodeMultiplyAdds(node: Node): number {
+  if (node.operator.expand !== undefined) {
+    return partsOf(node).nodes.reduce((total, part) => total + nodeMultiplyAdds(part), 0);
+  }
   const kernel = lowerNode(node);
   return kernel.kind === 'contraction' ? multiplyAdds(kernel.geometry) : 0;
 }

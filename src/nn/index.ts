@@ -59,6 +59,7 @@ export {
 export * from './layers/normalization-lazy.js';
 export * from './layers/padding-layers.js';
 export * from './layers/pooling.js';
+export * from './layers/recurrent.js';
 export * from './layers/shuffle.js';
 export * from './layers/upsample.js';
 export * from './losses.js';

@@ -17,6 +17,7 @@ const FIXTURES = [
   'options',
   'padding-layers',
   'pooling',
+  'recurrent',
   'resizing',
 ];
 
@@ -37,6 +38,7 @@ const WORDS: readonly (readonly [type: RegExp, option: string, words: readonly s
   [/^(Max|Avg|LP)Pool[123]d$/, 'padding', ['same']],
   [/^Parallel$/, 'merge', ['sum', 'mean', 'product', 'max']],
   [/^GELU$/, 'approximate', ['tanh']],
+  [/^RNN$/, 'nonlinearity', ['relu']],
   [/^Upsample$/, 'mode', ['nearest', 'nearest-exact', 'area', 'linear', 'bilinear', 'trilinear', 'bicubic']],
 ];
 

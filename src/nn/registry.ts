@@ -22,6 +22,7 @@ import * as normalization from './layers/normalization.js';
 import * as lazyNorm from './layers/normalization-lazy.js';
 import * as padding from './layers/padding-layers.js';
 import * as pooling from './layers/pooling.js';
+import { GRU, LSTM, RNN } from './layers/recurrent.js';
 import { ChannelShuffle, PixelShuffle, PixelUnshuffle } from './layers/shuffle.js';
 import { Upsample } from './layers/upsample.js';
 import type { Module } from './module.js';
@@ -121,6 +122,9 @@ const factories = new Map<string, ModuleFactory<Module>>(
     Dropout3d: Dropout3d.fromConfig,
     Embedding: Embedding.fromConfig,
     Flatten: Flatten.fromConfig,
+    GRU: GRU.fromConfig,
+    LSTM: LSTM.fromConfig,
+    RNN: RNN.fromConfig,
     Linear: Linear.fromConfig,
     ModuleList: ModuleList.fromConfig,
     Parallel: Parallel.fromConfig,

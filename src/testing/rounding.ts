@@ -1,3 +1,4 @@
+import { expandOperators } from '../graph/expand.js';
 import type { Graph, Value } from '../graph/graph.js';
 import { trace } from '../graph/trace.js';
 import { contractionNest } from '../kernel/contraction.js';
@@ -48,7 +49,7 @@ export function roundingBounds(f: (...args: Tensor[]) => readonly Tensor[], args
     ...f(...args.map((argument) => Tensor.fromTraced(into.addInput(argument.type)))),
   ]);
   const inputs = [...args, ...captured.keys()].map((tensor) => tensor.data());
-  return analyse(graph, inputs);
+  return analyse(expandOperators(graph), inputs);
 }
 
 function analyse(graph: Graph, inputs: readonly TypedArray[]): Rounded[] {

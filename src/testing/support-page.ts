@@ -18,6 +18,7 @@ const FAMILIES: readonly (readonly [string, RegExp])[] = [
   ['Convolutions and linear layers', /Conv|Linear$/],
   ['Pooling and unpooling', /Pool|Unpool/],
   ['Normalisation', /Norm$/],
+  ['Recurrent layers', /^(RNN|LSTM|GRU)$/],
   ['Dropout', /^Dropout$/],
   ['Resizing and rearranging', /^(Upsample|Pixel|ChannelShuffle|Flatten)/],
   ['Padding', /Pad$/],

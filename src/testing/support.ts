@@ -105,6 +105,8 @@ const SIZES: ReadonlySet<string> = new Set([
   'outFeatures',
   'numEmbeddings',
   'embeddingDim',
+  'inputSize',
+  'hiddenSize',
   'names',
   'layers',
   'branches',

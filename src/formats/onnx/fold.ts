@@ -1,3 +1,4 @@
+import { partsOf } from '../../graph/expand.js';
 import type { Node } from '../../graph/graph.js';
 import { traceApart } from '../../graph/trace.js';
 import { multiplyAdds } from '../../kernel/contraction.js';
@@ -11,7 +12,9 @@ import { OnnxValue } from './value.js';
 /** So many steps of plain loops take a tenth of a second. */
 const MOST_STEPS = 1 << 21;
 
-function stepsOf({ operator, inputs, outputs, attributes }: Node): number {
+function stepsOf(node: Node): number {
+  const { operator, inputs, outputs, attributes } = node;
+  if (operator.expand !== undefined) return partsOf(node).nodes.reduce((total, part) => total + stepsOf(part), 0);
   const types = (values: Node['inputs']): TensorType[] => values.map(({ type }) => type);
   const kernel = operator.lower(types(inputs), types(outputs), attributes);
   if (kernel.kind === 'contraction') return multiplyAdds(kernel.geometry);

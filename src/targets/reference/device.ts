@@ -1,4 +1,5 @@
 import type { Device, Executable } from '../../graph/device.js';
+import { expandOperators } from '../../graph/expand.js';
 import type { Graph, Value } from '../../graph/graph.js';
 import type { NdArray } from '../../graph/operator.js';
 import { allocateArray, type TypedArray } from '../../tensor/dtype.js';
@@ -67,7 +68,8 @@ export class ReferenceDevice implements Device {
     return new HostStorage(type, this.#array(type));
   }
 
-  compile(graph: Graph): Executable {
+  compile(whole: Graph): Executable {
+    const graph = expandOperators(whole);
     const runSync = (inputs: readonly Storage[]): Storage[] => {
       const arrays = new Map<Value, NdArray>();
       graph.inputs.forEach((value, i) => {
