@@ -31,7 +31,7 @@ export interface PreparedModel {
   readonly model: Module;
   /** Normalised as the model expects it. */
   readonly dataset: ImageDataset;
-  /** Parameters of the last layer. */
+  /** Parameters of the last layer, where it is new or trained alone. */
   readonly head: readonly string[];
   /** Whether these were drawn anew. */
   readonly fresh: boolean;
@@ -70,8 +70,17 @@ export function choiceFor({ format }: InitialModel, choice: DataChoice): DataCho
   return { ...choice, size: [format.height, format.width], channels: format.channels };
 }
 
-/** Puts a new last layer on the model where the data have other classes than it. */
-export function prepareInitial({ loaded, format, normalization }: InitialModel, images: ImageDataset): PreparedModel {
+/**
+ * Puts a new last layer on the model where the data have other classes than it.
+ *
+ * @param frozen whether its last layer is to be trained alone
+ * @throws OptionError where there must be a last layer and none can be told
+ */
+export function prepareInitial(
+  { loaded, format, normalization }: InitialModel,
+  images: ImageDataset,
+  frozen: boolean,
+): PreparedModel {
   const { model, classes, path } = loaded;
   const dataset = inOrderOf(classes, images);
   const shape = shapeOf(format);
@@ -85,8 +94,8 @@ export function prepareInitial({ loaded, format, normalization }: InitialModel, 
   }
   // Where the file has no names, as many outputs as classes are taken for these.
   const same = classes === undefined ? outputs === count : `${classes}` === `${dataset.classes}`;
-  const renewed = withNewHead(model, count, shape);
-  const inner = same ? model : renewed.model;
+  const renewed = same && !frozen ? undefined : withNewHead(model, count, shape);
+  const inner = same || renewed === undefined ? model : renewed.model;
   const adapted =
     loaded.preprocessing === undefined
       ? imageClassifier({ model: inner, path, inputs: loaded.inputs }, format, count)
@@ -94,7 +103,7 @@ export function prepareInitial({ loaded, format, normalization }: InitialModel, 
   return {
     model: adapted,
     dataset: normalization === undefined ? dataset : { ...dataset, mean: normalization.mean, std: normalization.std },
-    head: renewed.head.map((name) => (adapted === inner ? name : `model.${name}`)),
+    head: (renewed?.head ?? []).map((name) => (adapted === inner ? name : `model.${name}`)),
     fresh: !same,
   };
 }

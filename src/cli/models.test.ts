@@ -8,7 +8,7 @@ import { exportOnnx } from '../formats/onnx/index.js';
 import { setDevice } from '../graph/device.js';
 import * as tf from '../keras/index.js';
 import { lenet, resnetSmall } from '../models/index.js';
-import { Conv2d, Flatten, GlobalAvgPool2d, Module, ReLU, Sequential } from '../nn/index.js';
+import { BatchNorm1d, Conv2d, Flatten, GlobalAvgPool2d, Linear, Module, ReLU, Sequential } from '../nn/index.js';
 import { cpuDevice } from '../runtime/cpu-device.js';
 import { type HostTensor, toHost } from '../tensor/host-tensor.js';
 import { Random } from '../tensor/random.js';
@@ -483,6 +483,20 @@ test('train --init goes on with a network: its own classes, or others with a new
     2,
     /--preprocessing: --resume takes the preprocessing of the checkpoint/,
   );
+});
+
+test('train --init with the same classes needs no last layer that can be told', async () => {
+  const odd = new Sequential(new Flatten(), new Linear(256, 3), new BatchNorm1d(3));
+  const preprocessing = { channels: 1, height: 16, width: 16, mean: [0.5], std: [0.5] } as const;
+  await saveModel(at('odd.safetensors'), odd.eval(), { classes: CLASSES, preprocessing });
+  const init = (data: string, ...more: string[]): Promise<CommandResult> =>
+    inside('train', '--data', data, '--init', at('odd.safetensors'), '--epochs', '1', '--threads', '1', ...more);
+  const same = await init(bars, '--out', at('odd'), '--json');
+  assert.equal(same.status, 0, same.stderr);
+  const event = same.events().find((one) => one.event === 'init');
+  assert.deepEqual([event?.head, event?.fresh], [[], false]);
+  assertFails(await init(others), 1, /cannot tell which of its layers makes its 3 outputs/);
+  assertFails(await init(bars, '--freeze', 'features'), 1, /cannot tell which of its layers/);
 });
 
 test('train --init from weights alone of a built-in network', async () => {

@@ -100,7 +100,7 @@ export class TrainView {
     /** the model file */
     readonly from: string;
     readonly format: string;
-    /** parameters of the last layer */
+    /** parameters of the last layer, where it is new or trained alone */
     readonly head: readonly string[];
     /** whether these are new */
     readonly fresh: boolean;

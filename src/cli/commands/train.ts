@@ -116,8 +116,9 @@ async function planInit(flags: TrainFlags, output: Output, view: TrainView): Pro
   const init = flags.init as string;
   const draft = { data: dataPlace(data), model: modelName(init), init, gabor: packageVersion() };
   const options = choiceFor(initial, dataChoice(flags));
-  const { model, dataset, head, fresh } = prepareInitial(initial, await open(data, { ...draft, options }, flags, view));
   const frozen = flags.freeze !== undefined;
+  const images = await open(data, { ...draft, options }, flags, view);
+  const { model, dataset, head, fresh } = prepareInitial(initial, images, frozen);
   const trained = frozen ? { trained: head } : {};
   const training = trainingOptions(flags, fineTuningDefaults(dataset, frozen));
   const folder = await createRunFolder(flags.out, data, draft.model);
