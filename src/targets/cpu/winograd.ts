@@ -8,7 +8,7 @@ import { addIndex, type Form, FormValues, makeForm } from './form.js';
 import type { KernelCode } from './kernel-code.js';
 import { applyMatrices, positions } from './linear.js';
 import { type Analysis, analyseExpressions, loopEnvironment, storeAs, type View } from './loops.js';
-import type { Register, VectorMachine } from './machine.js';
+import type { Int, Register, VectorMachine } from './machine.js';
 import { inWindow, leaves, type WindowAxis } from './window.js';
 
 /**
@@ -113,6 +113,15 @@ function planMemory(k: TileKernel, tiling: WinogradTiling, lanes: number): Memor
   return { inputRow, inputPlane, products, productPlane, zeros, bytes: 4 * (zeros + inputRow) };
 }
 
+/** Channels of a block: `whole` of them in full vector registers, then perhaps `rest` from `from` on. */
+interface BlockChannels {
+  readonly whole: Int;
+  readonly rest: number;
+  readonly from: number;
+  /** Whether the block has the rest; undefined: it has. */
+  readonly hasRest: Register | undefined;
+}
+
 class WinogradEmitter {
   readonly #k: TileKernel;
   readonly #plan: PhasePlan;
@@ -199,26 +208,26 @@ class WinogradEmitter {
       this.#multiply(own, a.plus(filter, a.times(block, panel)), products, m.binary('sub', endTile, firstTile));
       const channel = a.plus(a.times(group, k.channelsOut), a.times(block, k.width));
       const inBlock = values.enter(1, channel);
-      const back = (channels: number): void => {
-        const address = m.copy(products);
-        m.loop({ from: firstTile, to: endTile }, (tile) => {
-          this.#transformOutput(address, tile, inBlock, channels);
-          m.bump(address, k.width * 4);
-        });
-      };
-      const lastChannels = k.channelsOut - (plan.blocks - 1) * k.width;
-      if (lastChannels === k.width) {
-        back(k.width);
-      } else if (plan.blocks === 1) {
-        back(lastChannels);
-      } else {
-        m.when(
-          m.compare('eq', block, m.constant('i32', plan.blocks - 1)),
-          () => back(lastChannels),
-          () => back(k.width),
-        );
-      }
+      const channels = this.#channelsOf(block);
+      const address = m.copy(products);
+      m.loop({ from: firstTile, to: endTile }, (tile) => {
+        this.#transformOutput(address, tile, inBlock, channels);
+        m.bump(address, k.width * 4);
+      });
     });
+  }
+
+  /** The output channels of a block: a vector register after the other, so that all blocks are done by the same code. */
+  #channelsOf(block: Register): BlockChannels {
+    const m = this.#m;
+    const { channelsOut, width } = this.#k;
+    const { blocks } = this.#plan;
+    const last = channelsOut - (blocks - 1) * width;
+    const rest = last % this.#lanes;
+    if (last === width || blocks === 1) return { whole: last - rest, rest, from: last - rest, hasRest: undefined };
+    const isLast = m.compare('eq', block, m.constant('i32', blocks - 1));
+    const whole = m.select(isLast, m.constant('i32', last - rest), m.constant('i32', width));
+    return { whole, rest, from: last - rest, hasRest: isLast };
   }
 
   #points(): number {
@@ -310,8 +319,7 @@ class WinogradEmitter {
   }
 
   /** Aᵀ of one tile's products, and the epilogue. Outputs beyond the last position are not stored. */
-  #transformOutput(address: Register, tile: Register, values: FormValues, channels: number): void {
-    const m = this.#m;
+  #transformOutput(address: Register, tile: Register, values: FormValues, channels: BlockChannels): void {
     const a = this.#a;
     const { phase, tiles, transforms } = this.#plan;
     const [n, ...position] = a.decode(tile, tiles);
@@ -321,19 +329,7 @@ class WinogradEmitter {
       place = place.enter(2 + s, this.#outPosition(phase.axes[s], corner));
     });
     const partial = phase.axes.flatMap((axis, s) => (axis.count % transforms[s].outputs === 0 ? [] : [s]));
-    const all = (checked: readonly number[]): void => this.#storeTile(address, corners, place, channels, checked);
-    if (partial.length === 0) {
-      all([]);
-      return;
-    }
-    const whole = partial
-      .map((s) => m.compare('le', corners[s], m.constant('i32', phase.axes[s].count - transforms[s].outputs)))
-      .reduce((x, y) => m.binary('and', x, y));
-    m.when(
-      whole,
-      () => all([]),
-      () => all(partial),
-    );
+    this.#storeTile(address, corners, place, channels, partial);
   }
 
   #outPosition(axis: TileAxis, q: Register): Register {
@@ -345,24 +341,26 @@ class WinogradEmitter {
     address: Register,
     corners: readonly Register[],
     place: FormValues,
-    channels: number,
+    channels: BlockChannels,
     checked: readonly number[],
   ): void {
     const m = this.#m;
+    const a = this.#a;
     const lanes = this.#lanes;
     const { phase, transforms } = this.#plan;
     const points = this.#points();
     const outputs = positions(transforms.map((t) => t.outputs));
-    for (let v = 0; v < Math.ceil(channels / lanes); v++) {
-      const count = Math.min(lanes, channels - v * lanes);
+    const matrices = transforms.map(({ output }) => output);
+    const vector = (channel: Register, count: number): void => {
+      const from = a.plus(address, a.times(channel, 4));
       const products = Array.from({ length: points }, (_, point) =>
-        m.load('f32', true, address, (point * this.#memory.productPlane + v * lanes) * 4),
+        m.load('f32', true, from, point * this.#memory.productPlane * 4),
       );
-      const matrices = transforms.map(({ output }) => output);
       const sums = applyMatrices(m, matrices, products);
+      const values = place.enter(1, channel);
       outputs.forEach((position, i) => {
         const needed = checked.filter((s) => position[s] > 0);
-        const store = (): void => this.#store(sums[i], place, position, v * lanes, count);
+        const store = (): void => this.#store(sums[i], values, position, count);
         if (needed.length === 0) {
           store();
           return;
@@ -372,14 +370,20 @@ class WinogradEmitter {
           .reduce((x, y) => m.binary('and', x, y));
         m.when(exists, store);
       });
-    }
+    };
+    const { whole, rest, from, hasRest } = channels;
+    m.loop({ to: whole, step: lanes }, (channel) => vector(channel, lanes));
+    if (rest === 0) return;
+    const last = (): void => vector(m.constant('i32', from), rest);
+    if (hasRest === undefined) last();
+    else m.when(hasRest, last);
   }
 
-  #store(sum: Register, values: FormValues, position: readonly number[], channel: number, count: number): void {
+  #store(sum: Register, values: FormValues, position: readonly number[], count: number): void {
     const m = this.#m;
     const { axes } = this.#plan.phase;
     const extra = (form: Form): number =>
-      position.reduce((n, p, s) => n + p * axes[s].outStep * form.factors[2 + s], channel * form.factors[1]);
+      position.reduce((n, p, s) => n + p * axes[s].outStep * form.factors[2 + s], 0);
     const environment = loopEnvironment(m, this.#analysis, {
       values,
       vectorAxis: 1,
