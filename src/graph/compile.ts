@@ -87,8 +87,9 @@ export function compile<Args extends readonly unknown[], Result>(
       program = { executable: device.compile(graph), captured, result };
       programs.set(key, program);
     }
-    for (const tensor of program.captured) tensors.push(tensor);
-    return { program, inputs: tensors.map((tensor) => tensor.storage) };
+    const inputs = tensors.map((tensor) => tensor.storage);
+    for (const tensor of program.captured) inputs.push(tensor.storage);
+    return { program, inputs };
   };
 
   const wrap = (program: Program, storages: readonly Storage[]): Result => {

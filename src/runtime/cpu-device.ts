@@ -61,15 +61,14 @@ function bytesOf({ shape, dtype }: TensorType): number {
 }
 
 let contentsCount = 0;
+/** Numbers of inputs that are written. */
+const [NONE, FIRST]: readonly ReadonlySet<number>[] = [new Set(), new Set([0])];
 
 class CpuStorage implements Storage {
   readonly type: TensorType;
   readonly #device: CpuDevice;
   #address: number;
   #contents: number = ++contentsCount;
-  /** Runs that were asked for and have not ended. */
-  #readers = 0;
-  #writers = 0;
 
   constructor(device: CpuDevice, type: TensorType, address: number) {
     this.#device = device;
@@ -107,21 +106,9 @@ class CpuStorage implements Storage {
     this.#contents = ++contentsCount;
   }
 
-  /** A run that reads it, or overwrites it, is asked for. */
-  claim(writes: boolean): void {
-    if (writes) this.#writers++;
-    else this.#readers++;
-  }
-
-  /** That run has ended. */
-  unclaim(writes: boolean): void {
-    if (writes) this.#writers--;
-    else this.#readers--;
-  }
-
   /** Blocks until those runs have ended that someone who reads it now, or writes to it, comes after. */
   await(toWrite: boolean): void {
-    if (this.#writers > 0 || (toWrite && this.#readers > 0)) this.#device.finishRuns();
+    this.#device.finishRunsBefore([this], toWrite ? FIRST : NONE);
   }
 
   #view(): TypedArray {
@@ -191,8 +178,8 @@ export class CpuDevice implements Device {
   #running = 0;
   /** Runs happen in the order of the calls: one may read what an earlier one writes. */
   #last: Promise<void> = Promise.resolve();
-  /** For each run that was asked for and has not ended, how to finish it at once, blocking. */
-  readonly #pending = new Set<() => void>();
+  /** Runs that were asked for and have not ended, in the order of the calls. */
+  readonly #pending = new Set<PendingRun>();
   #released: number[] = [];
 
   constructor(options: CpuOptions = {}) {
@@ -314,24 +301,30 @@ export class CpuDevice implements Device {
     return parallel ? this.#team : this.#solo;
   }
 
-  /** Takes a place in the queue of runs. @param finish see {@link finishRuns} */
-  enter(finish: () => void): { readonly previous: Promise<void>; readonly done: () => void } {
+  /** Takes a place in the queue of runs. */
+  enter(run: PendingRun): { readonly previous: Promise<void>; readonly done: () => void } {
     this.#running++;
-    this.#pending.add(finish);
+    this.#pending.add(run);
     const previous = this.#last;
     let done: () => void = () => undefined;
     this.#last = new Promise<void>((resolve) => {
       done = () => {
-        this.#pending.delete(finish);
+        this.#pending.delete(run);
         resolve();
       };
     });
     return { previous, done };
   }
 
-  /** Does all runs that were asked for, blocking and in their order; those who wait for them hear of it later. */
-  finishRuns(): void {
-    for (const finish of this.#pending) finish();
+  /** Blocks until the runs have ended that were asked for and that overwrite what is to be read now, or read or overwrite what is to be written. */
+  finishRunsBefore(inputs: readonly CpuStorage[], updated: ReadonlySet<number>): void {
+    for (const run of this.#pending) {
+      const meet = run.inputs.some((x, i) => inputs.some((y, j) => x === y && (run.updated.has(i) || updated.has(j))));
+      if (!meet) continue;
+      // All, in their order; those who wait for them hear of it later.
+      for (const { finish } of this.#pending) finish();
+      return;
+    }
   }
 
   leave(): void {
@@ -351,18 +344,31 @@ export class CpuDevice implements Device {
   }
 }
 
-/** What a call gave to a program, and where it lies, in the order of the pointer table. */
-interface Binding {
-  readonly addresses: readonly number[];
+/** A run that was asked for. */
+interface PendingRun {
   readonly inputs: readonly CpuStorage[];
+  /** Which of them it overwrites. */
+  readonly updated: ReadonlySet<number>;
+  /** Does it, and all before it, blocking. */
+  readonly finish: () => void;
+}
+
+/** What a call gave to a program, and what it gets. */
+interface Binding {
+  readonly arena: number;
+  readonly inputs: readonly CpuStorage[];
+  /** Where these lie, even if they are disposed of before the run. */
+  readonly addresses: readonly number[];
   readonly outputs: readonly CpuStorage[];
 }
 
 interface Run {
-  /** {@link CpuStorage.contents} of what every input is read from. */
-  readonly contents: readonly number[];
-  readonly copies: readonly CpuStorage[];
+  readonly number: number;
+  /** What takes the place of some inputs. */
+  readonly copies: ReadonlyMap<number, CpuStorage>;
 }
+
+const NO_COPIES: Run['copies'] = new Map();
 
 class CpuExecutable implements Executable {
   readonly #device: CpuDevice;
@@ -372,8 +378,16 @@ class CpuExecutable implements Executable {
   readonly #updated: ReadonlySet<number>;
   /** For each group of prepared steps the inputs that it depends on. */
   readonly #preparations: CompiledProgram['preparations'];
-  /** The contents of all inputs in the last run: what the prepared results in the arena are of. Undefined: of nothing. */
-  #prepared: readonly number[] | undefined;
+  /** From which inputs anything is prepared. */
+  readonly #prepares: ReadonlySet<number>;
+  /** {@link CpuStorage.contents} of what every input was read from in the last run, */
+  readonly #contents: number[];
+  /** which is what the prepared results in the arena are of, if it succeeded. */
+  #prepared = false;
+  /** How many runs began. */
+  #runs = 0;
+  /** Words of the table behind its barrier. */
+  readonly #words: number;
   readonly #pool: ThreadPool;
   readonly #light: boolean;
   readonly #program: ProgramHandle;
@@ -392,6 +406,8 @@ class CpuExecutable implements Executable {
     this.#outputs = outputs;
     this.#updated = new Set(updated);
     this.#preparations = preparations;
+    this.#prepares = new Set(preparations.flat());
+    this.#contents = new Array(inputs).fill(0);
     this.#pool = device.pool(together || work > PARALLEL_WORK);
     this.#light = !together && work <= LIGHT * device.speed;
     const { memory } = device;
@@ -402,7 +418,9 @@ class CpuExecutable implements Executable {
       return address;
     };
     try {
-      this.#table = allocate(tableLayout(inputs, outputs.length, preparations.length).bytes);
+      const { bytes } = tableLayout(inputs, outputs.length, preparations.length);
+      this.#words = (bytes - TABLE_POINTERS) / 4;
+      this.#table = allocate(bytes);
       this.#clearBarrier();
       this.#arena = allocate(arenaBytes);
       this.#scratch = allocate(scratch * this.#pool.threads);
@@ -417,18 +435,18 @@ class CpuExecutable implements Executable {
     this.#device.clearBarrier(this.#device.memory.view('i32', this.#table, TABLE_POINTERS / 4));
   }
 
-  /** Allocates the outputs; the addresses are in the order of the pointer table. */
+  /** Checks what is given and allocates the outputs. */
   #bind(given: readonly Storage[], arena = this.#arena): Binding {
     if (this.#disposed) throw new GaborError('this program was disposed');
     invariant(given.length === this.#inputs, `the program takes ${this.#inputs} inputs, got ${given.length}`);
-    const addresses = [arena, this.#scratch];
     const inputs: CpuStorage[] = [];
+    const addresses: number[] = [];
     for (const input of given) {
       if (!(input instanceof CpuStorage) || input.device !== this.#device) {
         throw new GaborError('a tensor from another device was given to a cpu program; make it on the same device');
       }
-      addresses.push(input.address);
       inputs.push(input);
+      addresses.push(input.address);
     }
     const outputs: CpuStorage[] = [];
     try {
@@ -437,57 +455,74 @@ class CpuExecutable implements Executable {
       for (const output of outputs) output.dispose();
       throw error;
     }
-    return { addresses: [...addresses, ...outputs.map((output) => output.address)], inputs, outputs };
+    return { arena, inputs, addresses, outputs };
   }
 
   /**
-   * Writes the table, right before a run. Where a tensor is given twice and the program overwrites one of both inputs, the other one is
-   * a copy of the old contents. Until {@link #finish} nothing counts as prepared: the run may fail anywhere.
+   * Writes the table, right before a run. Networks have hundreds of inputs, most of which are as before: as little as possible happens for
+   * each. Until {@link #finish} nothing counts as prepared: the run may fail anywhere.
    */
-  #begin({ addresses, inputs }: Binding): Run {
-    const contents = inputs.map((input) => input.contents);
-    const copies: CpuStorage[] = [];
+  #begin({ arena, inputs, addresses, outputs }: Binding): Run {
+    const copies = this.#updated.size === 0 ? NO_COPIES : this.#copies(inputs, addresses);
+    const contents = this.#contents;
     const { memory } = this.#device;
-    const apart = addresses.map((address, slot) => {
-      const input = slot - OWN_SLOTS;
-      const isInput = input >= 0 && input < inputs.length;
-      if (!isInput || this.#updated.has(input) || !this.#overwrites(address, addresses)) return address;
-      const copy = this.#device.allocate(inputs[input].type);
-      copies.push(copy);
-      contents[input] = copy.contents;
-      const bytes = bytesOf(copy.type);
-      memory.view('u8', copy.address, bytes).set(memory.view('u8', address, bytes));
-      return copy.address;
-    });
-    const last = this.#prepared;
-    const flags = this.#preparations.map((needed) =>
-      last === undefined || needed.some((input) => contents[input] !== last[input]) ? 1 : 0,
-    );
-    const words = flags.length === 0 ? apart : [...apart, Math.max(...flags), ...flags];
-    memory.view('i32', this.#table + TABLE_POINTERS, words.length).set(words);
-    this.#prepared = undefined;
+    const table = memory.view('i32', this.#table + TABLE_POINTERS, this.#words);
+    table[0] = arena;
+    table[1] = this.#scratch;
+    const changed: number[] = [];
+    let word = OWN_SLOTS;
+    for (let i = 0; i < inputs.length; i++) {
+      const copy = copies.get(i);
+      table[word++] = copy?.address ?? addresses[i];
+      const now = (copy ?? inputs[i]).contents;
+      if (contents[i] === now) continue;
+      contents[i] = now;
+      if (this.#prepares.has(i)) changed.push(i);
+    }
+    for (const output of outputs) table[word++] = output.address;
+    if (this.#preparations.length > 0) {
+      const any = !this.#prepared || changed.length > 0;
+      table[word++] = any ? 1 : 0;
+      if (any)
+        for (const needed of this.#preparations) {
+          table[word++] = !this.#prepared || needed.some((input) => changed.includes(input)) ? 1 : 0;
+        }
+    }
+    this.#prepared = false;
     this.#written(inputs);
-    return { contents, copies };
+    return { number: ++this.#runs, copies };
   }
 
-  #finish({ contents }: Run): void {
-    this.#prepared = contents;
+  /** Where a tensor is given twice and the program overwrites one of both inputs: for the other one, a copy of the old contents. */
+  #copies(inputs: readonly CpuStorage[], addresses: readonly number[]): ReadonlyMap<number, CpuStorage> {
+    const overwritten = new Set<CpuStorage>();
+    for (const input of this.#updated) overwritten.add(inputs[input]);
+    const copies = new Map<number, CpuStorage>();
+    const { memory } = this.#device;
+    for (const [i, input] of inputs.entries()) {
+      if (this.#updated.has(i) || !overwritten.has(input)) continue;
+      const copy = this.#device.allocate(input.type);
+      copies.set(i, copy);
+      const bytes = bytesOf(copy.type);
+      memory.view('u8', copy.address, bytes).set(memory.view('u8', addresses[i], bytes));
+    }
+    return copies;
+  }
+
+  #finish({ number }: Run): void {
+    // Another run may have begun, whose contents these are.
+    if (number === this.#runs) this.#prepared = true;
   }
 
   /** Whether it succeeded or not. */
   #end({ inputs }: Binding, { copies }: Run): void {
     this.#written(inputs);
-    for (const copy of copies) copy.dispose();
+    for (const copy of copies.values()) copy.dispose();
   }
 
   /** Before a run and after it. */
   #written(inputs: readonly CpuStorage[]): void {
     for (const input of this.#updated) inputs[input].changed();
-  }
-
-  #overwrites(address: number, addresses: readonly number[]): boolean {
-    for (const input of this.#updated) if (addresses[OWN_SLOTS + input] === address) return true;
-    return false;
   }
 
   async run(inputs: readonly Storage[]): Promise<Storage[]> {
@@ -498,13 +533,13 @@ class CpuExecutable implements Executable {
       ran ??= this.#execute(binding);
       return ran;
     };
-    const { previous, done } = this.#device.enter(() => {
+    const finish = (): void => {
       // Its caller hears of errors.
       run().catch(() => undefined);
       this.#pool.finishRuns();
-    });
+    };
+    const { previous, done } = this.#device.enter({ inputs: given, updated: this.#updated, finish });
     this.#waiting++;
-    for (const [i, input] of given.entries()) input.claim(this.#updated.has(i));
     try {
       await previous;
       await run();
@@ -513,7 +548,6 @@ class CpuExecutable implements Executable {
       for (const output of outputs) output.dispose();
       throw error;
     } finally {
-      for (const [i, input] of given.entries()) input.unclaim(this.#updated.has(i));
       if (--this.#waiting === 0 && this.#disposed) this.#free();
       this.#device.leave();
       done();
@@ -539,7 +573,7 @@ class CpuExecutable implements Executable {
     const { outputs } = binding;
     let run: Run | undefined;
     try {
-      for (const [i, input] of binding.inputs.entries()) input.await(this.#updated.has(i));
+      this.#device.finishRunsBefore(binding.inputs, this.#updated);
       run = this.#begin(binding);
       this.#pool.runSync(this.#program, this.#table, this.#light);
       this.#finish(run);
