@@ -5,6 +5,7 @@ import type { Fit } from '../data/index.js';
 import { outputsFor, pictureFormat, shapeOf } from '../exchange/image-classifier.js';
 import { load } from '../exchange/load.js';
 import type { LoadedModel } from '../exchange/loaded-model.js';
+import type { Architecture } from '../exchange/options.js';
 import { isFree } from '../exchange/ports.js';
 import { forChannels, namedNormalization } from '../exchange/preprocessings.js';
 import { isRemote } from '../formats/remote/address.js';
@@ -48,9 +49,8 @@ export async function openModel(
   const line = new ProgressLine(output.errors);
   try {
     return await load(path, {
-      ...(flags.model === undefined ? {} : { architecture: flags.model }),
+      ...(flags.model === undefined ? {} : architecture(flags.model, flags.outputs)),
       ...(flags.input === undefined ? {} : { input: flags.input }),
-      ...(flags.outputs === undefined ? {} : { classes: flags.outputs }),
       fetch: {
         onProgress: ({ file, received, total }) =>
           line.update(() => ({
@@ -68,6 +68,11 @@ export async function openModel(
   } finally {
     line.clear();
   }
+}
+
+/** How many outputs it is to have, only built-in networks can be told. */
+function architecture(name: string, outputs: number | undefined): Architecture {
+  return { architecture: name, ...(outputs === undefined ? {} : { classes: outputs }) };
 }
 
 function noSuchModel(path: string): Error {

@@ -120,6 +120,8 @@ test('files that are none, and options that make no sense', async () => {
   );
   await assert.rejects(loadKeras(at('keras.bin'), { input: [8, 8, 3] } as object), /Did you mean "inputShape"\?$/);
   await assert.rejects(load(at('own'), { architecture: 'lenet' }), /architecture of its own; leave out "lenet"/);
+  for (const file of [at('own'), at('keras.bin'), at('onnx.bin')])
+    await assert.rejects(load(file, { classes: 7 }), /with the outputs that it has; leave out "classes"/);
   await assert.rejects(load(at('empty')), /empty: the file is empty$/);
   for (const [source, message] of [
     ['ftp://somewhere/model.onnx', /ftp:\/\/ is not fetched; expected https:\/\/…, or hf:\/\/owner/],

@@ -1,16 +1,13 @@
 import type { ModelPort } from '../formats/model-port.js';
 import { loadKeras } from '../keras/files/load.js';
 import type { SymbolicTensor } from '../keras/layer.js';
-import { OptionError } from '../tensor/errors.js';
 import { LoadedModel } from './loaded-model.js';
-import type { ReadOptions } from './options.js';
+import { checkOwnArchitecture, type ReadOptions } from './options.js';
 
 /** `.keras`, `.h5`, or `model.json` of TensorFlow.js. */
 export async function loadKerasModel(path: string, options: ReadOptions): Promise<LoadedModel> {
-  const { shown = path, architecture, siblings, input } = options;
-  if (architecture !== undefined) {
-    throw new OptionError(`${shown}: has an architecture of its own; leave out "${architecture}"`);
-  }
+  const { shown = path, siblings, input } = options;
+  checkOwnArchitecture(shown, options);
   const model = await loadKeras(path, { inputShape: input, siblings });
   return new LoadedModel({
     model: model.module.eval(),

@@ -10,19 +10,15 @@ import { OptionError } from '../tensor/errors.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { LoadedModel } from './loaded-model.js';
-import type { ReadOptions, WriteOptions } from './options.js';
+import { checkOwnArchitecture, type ReadOptions, type WriteOptions } from './options.js';
 import { isFree } from './ports.js';
 
 /** In front of the names of what a file says beside the graph, among its metadata. */
 const PREFIX = 'gabor.';
 
-export async function loadOnnxModel(
-  path: string,
-  { shown = path, architecture, input, siblings }: ReadOptions,
-): Promise<LoadedModel> {
-  if (architecture !== undefined) {
-    throw new OptionError(`${shown}: has an architecture of its own; leave out "${architecture}"`);
-  }
+export async function loadOnnxModel(path: string, options: ReadOptions): Promise<LoadedModel> {
+  const { shown = path, input, siblings } = options;
+  checkOwnArchitecture(shown, options);
   const model = await open(path, input, siblings === undefined ? {} : { siblings });
   const { classes, preprocessing } = parseFacts(shown, model.metadata, PREFIX);
   return new LoadedModel({

@@ -9,16 +9,14 @@ import { OptionError } from '../tensor/errors.js';
 import { toHost } from '../tensor/host-tensor.js';
 import { loadBuiltIn } from './built-in.js';
 import { LoadedModel } from './loaded-model.js';
-import type { ReadOptions, WriteOptions } from './options.js';
+import { checkOwnArchitecture, type ReadOptions, type WriteOptions } from './options.js';
 
 /** A model as Gabor saves it, or weights alone. */
 export async function loadSafetensors(path: string, options: ReadOptions): Promise<LoadedModel> {
-  const { shown = path, architecture } = options;
+  const { shown = path } = options;
   const { metadata: header } = await readSafetensorsHeader(path);
   if (!describesModel(header)) return loadBuiltIn(path, options);
-  if (architecture !== undefined) {
-    throw new OptionError(`${shown}: has an architecture of its own; leave out "${architecture}"`);
-  }
+  checkOwnArchitecture(shown, options);
   const { model, metadata, ...facts } = await loadModel(path);
   const { classes, preprocessing } = facts;
   const picture = preprocessing && [preprocessing.channels, preprocessing.height, preprocessing.width];
