@@ -150,6 +150,15 @@ test('every import is found: the reading of import statements is right', { skip 
   assert.ok([...imports.values()].flat().length > 100);
 });
 
+test('docs/architecture.md names every folder, in the order of the pipeline', { skip }, () => {
+  const page = readFileSync(join(dirname(src as string), 'docs/architecture.md'), 'utf8');
+  const cells = [...page.matchAll(/^\| ((?:`[a-z]+\/`(?:, )?)+) \|/gm)];
+  const named = cells.flatMap(([, cell]) => [...cell.matchAll(/[a-z]+/g)].map(([name]) => name));
+  assert.deepEqual(named, [...ORDER, 'testing']);
+  const folders = readdirSync(src as string, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  assert.deepEqual(folders.map(({ name }) => name).sort(), [...named].sort());
+});
+
 test('import statements in all their forms', () => {
   const source = [
     "import a from './a.js';",
