@@ -11,6 +11,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { gradients } from './gradients.js';
 import { valueAndGrad } from './transform.js';
 
+/** Options of {@link checkGradients}. */
 export interface CheckGradientsOptions {
   /** Largest |analytic − numeric| / max(1, |numeric|) allowed; default 1e-6 in double precision, 2e-2 in single. */
   readonly tolerance?: number;

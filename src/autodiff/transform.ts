@@ -5,6 +5,7 @@ import { formatShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { gradients } from './gradients.js';
 
+/** Options of {@link grad} and {@link valueAndGrad}. */
 export interface GradOptions {
   /** Which arguments to differentiate with respect to; default the first. */
   readonly argnums?: number | readonly number[];

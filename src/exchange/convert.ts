@@ -7,6 +7,7 @@ import { load } from './load.js';
 import type { LoadedModel } from './loaded-model.js';
 import type { WriteOptions } from './options.js';
 
+/** Options of {@link convert}. */
 export interface ConvertOptions extends WriteOptions {
   /** Replace a file that is there already; default false. */
   readonly overwrite?: boolean;

@@ -8,6 +8,7 @@ import { formatOf } from './formats.js';
 import type { LoadedModel } from './loaded-model.js';
 import type { Architecture } from './options.js';
 
+/** Options of {@link load}. */
 export interface LoadOptions extends Architecture {
   /** Of files from the net: see `fetchFile`. */
   readonly fetch?: FetchFileOptions;

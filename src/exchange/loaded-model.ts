@@ -30,6 +30,7 @@ export interface LoadedFacts {
   readonly example?: Shape;
 }
 
+/** What {@link LoadedModel.classifier} needs where the file does not say it. */
 export interface ClassifierOptions {
   /** In the order of the outputs; default: the file's. */
   readonly classes?: readonly string[];

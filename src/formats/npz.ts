@@ -9,6 +9,7 @@ import { openZip, zip } from './zip.js';
 
 const ENDING = '.npy';
 
+/** How `.npz` files are written. */
 export interface NpzOptions {
   /** Deflate, as `numpy.savez_compressed`; default false. */
   readonly compress?: boolean;

@@ -32,6 +32,7 @@ export interface Safetensors {
   readonly tensors: ReadonlyMap<string, HostTensor>;
 }
 
+/** How safetensors are written. */
 export interface SafetensorsOptions {
   /** What floating-point tensors are stored as, rounded to nearest; default `f32`. */
   readonly floats?: FloatStorage;

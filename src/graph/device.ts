@@ -29,6 +29,7 @@ export function getDevice(): Device {
   return current;
 }
 
+/** Makes a device the one of new tensors and of everything computed from here on. Tensors stay where they were made. */
 export function setDevice(device: Device): void {
   current = device;
 }

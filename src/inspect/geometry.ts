@@ -100,6 +100,7 @@ export function effectiveKernelSize(kernelSize: PerAxis, dilation: PerAxis = 1):
   return typeof kernelSize === 'number' ? spans[0] : spans;
 }
 
+/** Of a transposed convolution, as its layer takes them. */
 export interface TransposedSizeOptions
   extends Pick<ConvTransposeOptions, 'stride' | 'padding' | 'outputPadding' | 'dilation'> {
   readonly kernelSize: PerAxis;

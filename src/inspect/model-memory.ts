@@ -7,6 +7,7 @@ import type { Shape } from '../tensor/shape.js';
 import { forwardGraph, type ProgramInput, trainingGraph } from './program-graphs.js';
 import { checkInput, type InputOptions } from './trace-network.js';
 
+/** Options of {@link modelMemory}. */
 export interface ModelMemoryOptions extends InputOptions {
   /** Examples at once; default 1. */
   readonly batch?: number;

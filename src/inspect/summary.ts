@@ -42,6 +42,7 @@ export interface SummaryRow {
   readonly again: boolean;
 }
 
+/** What {@link summary} finds out, for a batch of one. */
 export interface ModelSummary {
   readonly type: string;
   readonly inputShape: Shape;

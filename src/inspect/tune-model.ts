@@ -7,6 +7,7 @@ import type { Shape } from '../tensor/shape.js';
 import { forwardGraph, trainingGraph } from './program-graphs.js';
 import { checkInput, type InputOptions } from './trace-network.js';
 
+/** Options of {@link tuneModel}. */
 export interface TuneOptions extends InputOptions {
   /** Examples at once; default 1. Every batch size is measured by itself. */
   readonly batch?: number;

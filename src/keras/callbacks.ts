@@ -22,6 +22,7 @@ export interface CallbackFunctions {
   onBatchEnd?(batch: number, logs: Logs): Awaitable;
 }
 
+/** What `fit` calls as it goes on. */
 export interface Callback extends CallbackFunctions {
   setModel?(model: TrainingModel): void;
 }
@@ -45,6 +46,7 @@ export function listCallbacks(given: Callback | readonly Callback[] | undefined)
   return list;
 }
 
+/** Options of {@link EarlyStopping}. */
 export interface EarlyStoppingOptions {
   /** what to watch; default `val_loss` */
   readonly monitor?: string;

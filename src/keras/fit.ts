@@ -15,6 +15,7 @@ import {
 } from './examples.js';
 import { range, type TensorData } from './host-data.js';
 
+/** Options of `fit` of a model. */
 export interface FitArgs extends Weighting {
   /** examples per step; default 32 */
   readonly batchSize?: number;
@@ -49,6 +50,7 @@ const FIT_OPTIONS = [
   'seed',
 ];
 
+/** Options of `evaluate` of a model. */
 export interface EvaluateArgs {
   /** examples per step; default 32 */
   readonly batchSize?: number;
@@ -132,6 +134,7 @@ export type BatchDataset =
   | AsyncIterable<DatasetItem>
   | (() => Iterable<DatasetItem> | AsyncIterable<DatasetItem>);
 
+/** Options of `fitDataset` of a model. */
 export interface FitDatasetArgs extends Pick<FitArgs, 'verbose' | 'callbacks' | 'initialEpoch'> {
   readonly epochs: number;
   /** Batches of an epoch; default all that the data set gives. */

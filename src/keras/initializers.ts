@@ -160,6 +160,7 @@ export const heNormal: Scaled = scaled('heNormal', 2, 'fanIn', 'normal');
 export const leCunUniform: Scaled = scaled('leCunUniform', 1, 'fanIn', 'uniform');
 export const leCunNormal: Scaled = scaled('leCunNormal', 1, 'fanIn', 'normal');
 
+/** Initializers without options, by name. */
 export type InitializerName =
   | 'zeros'
   | 'ones'

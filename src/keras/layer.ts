@@ -27,6 +27,7 @@ export interface LayerOptions {
 
 const LAYER_OPTIONS: readonly string[] = ['name', 'trainable', 'inputShape', 'batchInputShape', 'dtype'];
 
+/** What tensors may hold: everything is computed in single precision or 32-bit integers. */
 export type KerasDType = 'float32' | 'int32';
 
 /** Where a weight lies in the engine, and how Keras lays it out. */
@@ -97,6 +98,7 @@ export interface Node {
   readonly training?: boolean | undefined;
 }
 
+/** Options of the call of a layer. */
 export interface CallOptions {
   /**
    * false: the layer works as in use even while the model trains (batch normalisation with its moving statistics, no dropout), true: as
@@ -433,6 +435,7 @@ export class InputLayer extends Layer {
   }
 }
 
+/** Options of {@link input}. */
 export interface InputOptions {
   /** of one example */
   readonly shape?: KerasShape;

@@ -168,6 +168,7 @@ const LOSSES: Readonly<Record<string, LossFunction>> = {
   sparseCategoricalCrossentropy,
 };
 
+/** Losses, by name. */
 export type LossName =
   | 'meanSquaredError'
   | 'mse'

@@ -50,6 +50,7 @@ export {
   sparseCategoricalCrossentropy,
 };
 
+/** Metrics, by name. */
 export type MetricName =
   | 'accuracy'
   | 'acc'

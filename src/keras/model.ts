@@ -291,6 +291,7 @@ function joinRows(parts: readonly Tensor[]): Tensor {
   return concat(parts, 0);
 }
 
+/** Options of {@link model}. */
 export interface ModelOptions {
   /** what `input` returned, one or several */
   readonly inputs: SymbolicTensor | readonly SymbolicTensor[];
@@ -432,6 +433,7 @@ function checkNames(layers: readonly Layer[]): void {
   }
 }
 
+/** Options of {@link sequential}. */
 export interface SequentialOptions {
   readonly layers?: readonly Layer[];
   readonly name?: string;

@@ -116,6 +116,7 @@ const NAMED = {
   adamax: (): KerasOptimizer => adamax(),
 };
 
+/** Optimizers with their usual options, by name. */
 export type OptimizerName = 'sgd' | 'adam' | 'adamw' | 'rmsprop' | 'adagrad' | 'adadelta' | 'adamax';
 
 export function getOptimizer(given: OptimizerName | KerasOptimizer): KerasOptimizer {

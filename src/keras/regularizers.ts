@@ -36,6 +36,7 @@ export function l1l2(options: { readonly l1?: number; readonly l2?: number } = {
   return regularizer('regularizers.l1l2', { l1: options.l1 ?? 0.01, l2: options.l2 ?? 0.01 });
 }
 
+/** Regularizers with their usual rates, by name. */
 export type RegularizerName = 'l1' | 'l2' | 'l1l2';
 
 /** `given` itself, or the regularizer of this name with its defaults. */

@@ -32,6 +32,7 @@ export function tensor(values: Values, shape?: Shape, dtype: KerasDType = 'float
   return makeTensor(values, { ...(shape === undefined ? {} : { shape }), dtype: dtypeOf('tensor', dtype) });
 }
 
+/** A tensor of one number without axes. */
 export function scalar(value: number, dtype: KerasDType = 'float32'): Tensor {
   return makeTensor(value, { dtype: dtypeOf('scalar', dtype) });
 }
@@ -46,18 +47,25 @@ function ofRank(rank: number): MakeTensor {
   };
 }
 
+/** {@link tensor} of one axis. */
 export function tensor1d(values: Values, dtype?: KerasDType): Tensor {
   return ofRank(1)(values, undefined, dtype);
 }
+/** {@link tensor} of two axes, nested or with a shape. */
 export const tensor2d: MakeTensor = ofRank(2);
+/** {@link tensor} of three axes, nested or with a shape. */
 export const tensor3d: MakeTensor = ofRank(3);
+/** {@link tensor} of four axes, nested or with a shape. */
 export const tensor4d: MakeTensor = ofRank(4);
+/** {@link tensor} of five axes, nested or with a shape. */
 export const tensor5d: MakeTensor = ofRank(5);
 
+/** All elements zero. */
 export function zeros(shape: Shape, dtype: KerasDType = 'float32'): Tensor {
   return makeZeros(shape, dtypeOf('zeros', dtype));
 }
 
+/** All elements one. */
 export function ones(shape: Shape, dtype: KerasDType = 'float32'): Tensor {
   return makeOnes(shape, dtypeOf('ones', dtype));
 }

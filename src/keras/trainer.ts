@@ -18,6 +18,7 @@ import { penalty, type Regularizer } from './regularizers.js';
 type OneLoss = LossName | LossFunction;
 type OneMetric = MetricName | MetricFunction;
 
+/** Options of `compile` of a model. */
 export interface CompileArgs {
   readonly optimizer: OptimizerName | KerasOptimizer;
   /** One for all outputs, one for each, or by the names of the outputs. */

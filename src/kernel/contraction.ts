@@ -27,6 +27,7 @@ import type { Nest } from './nest.js';
  */
 export type Role = 'output' | 'input' | 'filter';
 
+/** Extents along one spatial axis, in elements, and which belong together: stride · output + dilation · kernel = input + padLow. */
 export interface SpatialAxis {
   readonly input: number;
   readonly kernel: number;

@@ -2,6 +2,7 @@ import { AdaptiveAvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, S
 import { initialized } from './blocks/initialize.js';
 import { channelScale, checkWhole, IMAGENET, modelOptions, SCALABLE_OPTIONS, type ScalableOptions } from './options.js';
 
+/** Options of {@link alexnet}. */
 export interface AlexnetOptions extends ScalableOptions {
   /** Before the first two linear layers. Default 0.5. */
   readonly dropout?: number;

@@ -2,6 +2,7 @@ import { Conv3d, Dropout, Flatten, Linear, MaxPool3d, type Module, ReLU, Sequent
 import { initialized } from './blocks/initialize.js';
 import { channelScale, checkWhole, modelOptions, SCALABLE_OPTIONS, type ScalableOptions } from './options.js';
 
+/** Options of {@link c3d}. */
 export interface C3dOptions extends ScalableOptions {
   /** Frames of a clip. Default 16. */
   readonly frames?: number;

@@ -17,6 +17,7 @@ import { Block } from './blocks/block.js';
 import { heFanIn, initialized } from './blocks/initialize.js';
 import { channelScale, IMAGENET, modelOptions, SCALABLE_OPTIONS, type ScalableOptions } from './options.js';
 
+/** Options of {@link densenet121} and its kin. */
 export interface DensenetOptions extends ScalableOptions {
   /** After every 3×3 convolution. Default 0: none. */
   readonly dropout?: number;

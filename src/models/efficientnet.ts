@@ -13,6 +13,7 @@ import {
   type ScalableOptions,
 } from './options.js';
 
+/** Options of the EfficientNets. */
 export interface EfficientnetOptions extends ScalableOptions {
   /** Before the last layer. Default 0.2. */
   readonly dropout?: number;

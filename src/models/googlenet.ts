@@ -26,6 +26,7 @@ export interface InceptionOptions extends ScalableOptions {
   readonly transformInput?: boolean;
 }
 
+/** Options of {@link googlenet}. */
 export interface GooglenetOptions extends InceptionOptions {
   /** In the auxiliary heads. Default 0.7. */
   readonly dropoutAux?: number;

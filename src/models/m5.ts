@@ -14,6 +14,7 @@ import type { Random } from '../tensor/random.js';
 import { initialized } from './blocks/initialize.js';
 import { channelScale, checkWhole } from './options.js';
 
+/** Options of {@link m5}. */
 export interface M5Options {
   /** Default 10, as of UrbanSound8K. */
   readonly classes?: number;

@@ -21,6 +21,7 @@ import {
   type ScalableOptions,
 } from './options.js';
 
+/** Options of the MobileNets. */
 export interface MobilenetOptions extends ScalableOptions {
   /** Before the last layer. Default 0.2. */
   readonly dropout?: number;

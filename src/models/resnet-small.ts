@@ -2,6 +2,7 @@ import { AdaptiveAvgPool2d, BatchNorm2d, Flatten, Linear, ReLU, Residual, Sequen
 import { checkWhole, MODEL_OPTIONS, type ModelOptions, modelOptions } from './options.js';
 import { plainConv, type RandomSource, stem } from './stem.js';
 
+/** Options of {@link resnetSmall}. */
 export interface ResnetSmallOptions extends ModelOptions {
   /** Channels of the first stage; each further one has twice as many. Default 16. */
   readonly width?: number;

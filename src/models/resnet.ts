@@ -15,6 +15,7 @@ import { convNorm } from './blocks/conv-norm.js';
 import { heFanOut, initialized } from './blocks/initialize.js';
 import { channelScale, IMAGENET, modelOptions, SCALABLE_OPTIONS, type ScalableOptions } from './options.js';
 
+/** Options of {@link resnet18} and its kin. */
 export interface ResnetOptions extends ScalableOptions {
   /**
    * Start the last normalisation of every residual branch at zero, so that blocks are identities at first (Goyal et al., 2017).

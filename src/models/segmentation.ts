@@ -22,6 +22,7 @@ import { mobilenetV3Features } from './mobilenet-v3.js';
 import { channelScale, mobileScale, modelOptions, SCALABLE_OPTIONS, type ScalableOptions } from './options.js';
 import { resnetStages } from './resnet.js';
 
+/** Options of {@link fcnResnet50} and its kin. */
 export interface SegmentationOptions extends ScalableOptions {
   /**
    * With an auxiliary head on an earlier layer, as in torchvision's files of weights; see {@link SegmentationModel.outputs}. Default

@@ -13,6 +13,7 @@ import { Block } from './blocks/block.js';
 import { initialized } from './blocks/initialize.js';
 import { channelScale, IMAGENET, modelOptions, SCALABLE_OPTIONS, type ScalableOptions } from './options.js';
 
+/** Options of the SqueezeNets. */
 export interface SqueezenetOptions extends ScalableOptions {
   /** Before the last convolution. Default 0.5. */
   readonly dropout?: number;

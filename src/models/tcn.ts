@@ -103,6 +103,7 @@ export class LastStep extends Module {
 registerModule('WeightNormConv1d', WeightNormConv1d.fromConfig);
 registerModule('LastStep', LastStep.fromConfig);
 
+/** Options of {@link tcn}. */
 export interface TcnOptions {
   /** Default 10. */
   readonly classes?: number;

@@ -4,6 +4,7 @@ import type { Random } from '../tensor/random.js';
 import { initialized } from './blocks/initialize.js';
 import { checkWhole } from './options.js';
 
+/** Options of {@link textCnn}. */
 export interface TextCnnOptions {
   /** Size of the vocabulary. Default 20,000. */
   readonly words?: number;

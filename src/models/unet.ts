@@ -23,6 +23,7 @@ import { partsOfConfig } from './blocks/block.js';
 import { initialized } from './blocks/initialize.js';
 import { channelScale, checkWhole, modelOptions, SCALABLE_OPTIONS, type ScalableOptions } from './options.js';
 
+/** Options of {@link unet2d} and {@link unet3d}. */
 export interface UnetOptions extends ScalableOptions {
   /** How often the size is halved. Default 4 in two dimensions, 3 in three. */
   readonly levels?: number;

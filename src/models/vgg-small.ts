@@ -12,6 +12,7 @@ import {
 import { checkWhole, MODEL_OPTIONS, type ModelOptions, modelOptions } from './options.js';
 import { plainConv, type RandomSource, stem } from './stem.js';
 
+/** Options of {@link vggSmall}. */
 export interface VggSmallOptions extends ModelOptions {
   /** Channels of the first stage; each further one has twice as many. Default 32. */
   readonly width?: number;

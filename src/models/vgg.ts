@@ -13,6 +13,7 @@ import {
 import { heFanOut, initialized, normalWeights } from './blocks/initialize.js';
 import { channelScale, checkWhole, IMAGENET, modelOptions, SCALABLE_OPTIONS, type ScalableOptions } from './options.js';
 
+/** Options of {@link vgg16} and its kin. */
 export interface VggOptions extends ScalableOptions {
   /** Before the last two linear layers. Default 0.5. */
   readonly dropout?: number;

@@ -15,6 +15,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/index.js';
 import { checkWhole } from './options.js';
 
+/** Options of {@link wavenet}. */
 export interface WavenetOptions {
   /** Levels of the quantised signal. Default 256. */
   readonly classes?: number;
@@ -49,6 +50,7 @@ const COUNTS = {
 /** A list of modules with its name in the network. */
 type NamedList = readonly [name: string, list: ModuleList];
 
+/** How a signal is drawn from a network. */
 export interface GenerateOptions {
   /** How much chance there is: 1 (default) draws from the predicted distribution, 0 takes the likeliest level. */
   readonly temperature?: number;

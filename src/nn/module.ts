@@ -13,6 +13,7 @@ export interface LoadOptions {
   readonly strict?: boolean;
 }
 
+/** What became of the names that were given to {@link Module.loadStateDict}. */
 export interface LoadReport {
   /** expected, but not given */
   readonly missing: string[];

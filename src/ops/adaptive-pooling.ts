@@ -176,6 +176,7 @@ export const adaptiveMaxPool2d: AdaptiveFunction = ofRank(2, 'adaptiveMaxPool2d'
 /** {@link adaptiveMaxPool} of volumes [batch, channels, depth, height, width]. */
 export const adaptiveMaxPool3d: AdaptiveFunction = ofRank(3, 'adaptiveMaxPool3d', adaptiveMaxPool);
 
+/** Options of {@link globalAvgPool} and {@link globalMaxPool}. */
 export interface GlobalPoolOptions extends DataFormatOption {
   /** Keep the spatial axes with extent one, as ONNX does; default false: [batch, channels], as in Keras. */
   readonly keepDims?: boolean;

@@ -100,6 +100,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   return sameShape(x.shape, shape) ? identity(x) : applyOperator(broadcastOperator, [x], { shape: [...shape] })[0];
 }
 
+/** Options of {@link sum} and the other reductions. */
 export interface ReduceOptions {
   /** Keep reduced axes with extent one; default false. */
   readonly keepDims?: boolean;

@@ -18,6 +18,7 @@ import {
   windowSpan,
 } from './window.js';
 
+/** Options of {@link convTranspose2d} and its kin. */
 export interface ConvTransposeOptions {
   /** [out channels]; default none */
   readonly bias?: Tensor;

@@ -17,6 +17,7 @@ import {
   windowOutputs,
 } from './window.js';
 
+/** Options of {@link conv2d} and its kin. */
 export interface ConvOptions {
   /** [out channels]; default none */
   readonly bias?: Tensor;

@@ -50,6 +50,7 @@ export function iota(shape: Shape, axis = 0): Tensor {
 /** Nested arrays of numbers, at most as deep as is sensible to type. */
 export type NestedNumbers = number | readonly NestedNumbers[] | ArrayLike<number>;
 
+/** Options of {@link tensor}. */
 export interface TensorOptions {
   /** default: taken from the data; one-dimensional for flat arrays */
   readonly shape?: Shape;
@@ -128,6 +129,7 @@ export function zeros(shape: Shape, dtype: DType = 'f32'): Tensor {
   return Tensor.fromStorage(storage);
 }
 
+/** All elements one. */
 export function ones(shape: Shape, dtype: DType = 'f32'): Tensor {
   checkShape('ones', shape);
   checkDType('ones', dtype);

@@ -4,6 +4,7 @@ import { formatShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Lengths } from './ctc.js';
 
+/** Options of {@link ctcGreedyDecode}. */
 export interface CtcDecodeOptions {
   /** The class that stands for "nothing"; default 0. */
   readonly blank?: number;
@@ -33,6 +34,7 @@ export function ctcGreedyDecode(scores: Tensor, options: CtcDecodeOptions = {}):
   });
 }
 
+/** Options of {@link ctcBeamSearch}. */
 export interface CtcBeamOptions extends CtcDecodeOptions {
   /** How many beginnings are followed at every step; default 16. */
   readonly beamWidth?: number;

@@ -30,6 +30,7 @@ import { max, mean } from './reduce.js';
 import { reshape } from './reshape.js';
 import { pad, slice } from './slice.js';
 
+/** Options of {@link ctcLoss}. */
 export interface CtcOptions {
   /** The class that stands for "nothing"; default 0. */
   readonly blank?: number;

@@ -124,10 +124,15 @@ type Unary = (x: Operand) => Tensor;
 type Binary = (a: Operand, b: Operand) => Tensor;
 
 // Arithmetic. Operands broadcast; a number takes the dtype of the other operand.
+/** −x */
 export const neg: Unary = elementwise('neg', 'number', (_x, _y, g) => [neg(g)]);
+/** a + b */
 export const add: Binary = elementwise('add', 'number', (_x, _y, g) => [g, g]);
+/** a − b */
 export const sub: Binary = elementwise('sub', 'number', (_x, _y, g) => [g, neg(g)]);
+/** a · b */
 export const mul: Binary = elementwise('mul', 'number', ([a, b], _y, g) => [mul(g, b), mul(g, a)]);
+/** a / b, of floats. */
 export const div: Binary = elementwise('div', 'float', ([, b], y, g) => [div(g, b), neg(div(mul(g, y), b))]);
 /** `a` to the power of `b`; the gradient with respect to `b` is zero where a ≤ 0. */
 export const pow: Binary = elementwise('pow', 'float', ([a, b], y, g) => [
@@ -150,37 +155,59 @@ function shareGradient(g: Tensor, first: Tensor, both: Tensor): Tensor[] {
 }
 
 // Elementary functions
+/** |x|; the gradient at 0 is 0. */
 export const abs: Unary = elementwise('abs', 'number', ([x], _y, g) => [
   where(greater(x, 0), g, where(less(x, 0), neg(g), 0)),
 ]);
+/** √x */
 export const sqrt: Unary = elementwise('sqrt', 'float', (_x, y, g) => [div(mul(g, 0.5), y)]);
+/** eˣ */
 export const exp: Unary = elementwise('exp', 'float', (_x, y, g) => [mul(g, y)]);
+/** eˣ − 1, exact near 0, too. */
 export const expm1: Unary = elementwise('expm1', 'float', (_x, y, g) => [mul(g, add(y, 1))]);
+/** The natural logarithm; −∞ at 0, NaN below. */
 export const log: Unary = elementwise('log', 'float', ([x], _y, g) => [div(g, x)]);
+/** log(1 + x), exact near 0, too. */
 export const log1p: Unary = elementwise('log1p', 'float', ([x], _y, g) => [div(g, add(x, 1))]);
+/** The hyperbolic tangent. */
 export const tanh: Unary = elementwise('tanh', 'float', (_x, y, g) => [mul(g, sub(1, mul(y, y)))]);
 /** 1 / (1 + exp(−x)) */
 export const sigmoid: Unary = elementwise('sigmoid', 'float', (_x, y, g) => [mul(g, mul(y, sub(1, y)))]);
+/** The error function: 2/√π · ∫ exp(−t²) dt from 0 to x. */
 export const erf: Unary = elementwise('erf', 'float', ([x], _y, g) => [
   mul(g, mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x))))),
 ]);
+/** The sine of an angle in radians. */
 export const sin: Unary = elementwise('sin', 'float', ([x], _y, g) => [mul(g, cos(x))]);
+/** The cosine of an angle in radians. */
 export const cos: Unary = elementwise('cos', 'float', ([x], _y, g) => [neg(mul(g, sin(x)))]);
+/** The largest integer ≤ x; no gradient flows. */
 export const floor: Unary = elementwise('floor', 'float');
+/** The smallest integer ≥ x; no gradient flows. */
 export const ceil: Unary = elementwise('ceil', 'float');
+/** Towards zero; no gradient flows. */
 export const trunc: Unary = elementwise('trunc', 'float');
 /** To the nearest integer, halves to even. */
 export const round: Unary = elementwise('round', 'float');
 
 // Comparisons (bool results) and logic
+/** a = b, element by element: bool. */
 export const equal: Binary = elementwise('eq', 'any');
+/** a ≠ b, element by element: bool; true for NaN. */
 export const notEqual: Binary = elementwise('ne', 'any');
+/** a < b: bool; false where either is NaN. */
 export const less: Binary = elementwise('lt', 'number');
+/** a ≤ b: bool. */
 export const lessEqual: Binary = elementwise('le', 'number');
+/** a > b: bool. */
 export const greater: Binary = elementwise('gt', 'number');
+/** a ≥ b: bool. */
 export const greaterEqual: Binary = elementwise('ge', 'number');
+/** Of bools. */
 export const logicalNot: Unary = elementwise('not', 'bool');
+/** Of bools; both are computed. */
 export const logicalAnd: Binary = elementwise('and', 'bool');
+/** Of bools; both are computed. */
 export const logicalOr: Binary = elementwise('or', 'bool');
 
 const select = elementwise('select', 'any', ([c], _y, g) => [undefined, where(c, g, 0), where(c, 0, g)]);
@@ -191,7 +218,9 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
 }
 
 // i32 bit operations, for random numbers
+/** Bit by bit, of i32. */
 export const bitXor: Binary = elementwise('bitxor', 'integer');
+/** Bit by bit, of i32. */
 export const bitOr: Binary = elementwise('bitor', 'integer');
 /** By 0 to 31 bits. */
 export const shiftLeft: Shift = shift('shl');

@@ -320,6 +320,7 @@ function checkSums(where: string, x: Tensor, source: Tensor): void {
   );
 }
 
+/** Options of {@link embedding}. */
 export interface EmbeddingLookupOptions {
   /** This row gets no gradient; negative ones count from the end. Default none. */
   readonly paddingIdx?: number | undefined;

@@ -42,6 +42,7 @@ function checkReduction(name: string, reduction: Reduction): void {
   }
 }
 
+/** Options of {@link nllLoss}. */
 export interface NllOptions {
   /** default `mean`: over samples, weighted by the weights of their classes, without ignored ones */
   readonly reduction?: Reduction;
@@ -51,6 +52,7 @@ export interface NllOptions {
   readonly ignoreIndex?: number;
 }
 
+/** Options of {@link crossEntropy}. */
 export interface CrossEntropyOptions extends NllOptions {
   /** Mixes so much of the uniform distribution into the targets (Szegedy et al., 2016, section 7); default 0. */
   readonly labelSmoothing?: number;
@@ -145,11 +147,13 @@ export function nllLoss(logProbabilities: Tensor, labels: Tensor, options: NllOp
   return chosenLosses(name, 'logarithms', logProbabilities, labels, options);
 }
 
+/** Options of {@link binaryCrossEntropy}. */
 export interface BinaryCrossEntropyOptions extends ReductionOption {
   /** A factor for each loss; broadcasts to the input. Default 1. */
   readonly weight?: Tensor;
 }
 
+/** Options of {@link binaryCrossEntropyWithLogits}. */
 export interface BinaryCrossEntropyWithLogitsOptions extends BinaryCrossEntropyOptions {
   /** A factor for the positive part of each loss (above 1 favours recall); broadcasts to the input. Default 1. */
   readonly posWeight?: Tensor;
@@ -199,6 +203,7 @@ function weighLosses(name: string, losses: Tensor, weight: Tensor | undefined, o
   return mul(losses, weight);
 }
 
+/** What becomes of the losses of all elements. */
 export interface ReductionOption {
   /** default `mean` */
   readonly reduction?: Reduction;
@@ -234,6 +239,7 @@ export function l1Loss(x: Tensor, target: Tensor, options: ReductionOption = {})
   return reduce(abs(sub(x, target)), reduction);
 }
 
+/** Options of {@link huberLoss}. */
 export interface HuberOptions extends ReductionOption {
   /** Differences up to here count squared, larger ones linearly; default 1. */
   readonly delta?: number;
@@ -249,6 +255,7 @@ export function huberLoss(x: Tensor, target: Tensor, options: HuberOptions = {})
   return reduce(where(less(size, delta), mul(mul(d, d), 0.5), mul(sub(size, 0.5 * delta), delta)), reduction);
 }
 
+/** Options of {@link smoothL1Loss}. */
 export interface SmoothL1Options extends ReductionOption {
   /** Differences up to here count squared, larger ones linearly; default 1, and 0 is {@link l1Loss}. */
   readonly beta?: number;
@@ -265,6 +272,7 @@ export function smoothL1Loss(x: Tensor, target: Tensor, options: SmoothL1Options
   return reduce(where(less(size, beta), mul(mul(d, d), 0.5 / beta), sub(size, 0.5 * beta)), reduction);
 }
 
+/** Options of {@link diceLoss}. */
 export interface DiceOptions extends ReductionOption {
   /** Added above and below, so that classes which are nowhere count as found; default 1e-5. */
   readonly smooth?: number;

@@ -35,6 +35,7 @@ export interface MaxPoolResult {
   readonly indices: Tensor;
 }
 
+/** Options of {@link maxUnpool} and its kin. */
 export interface MaxUnpoolOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;

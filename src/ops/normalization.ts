@@ -100,6 +100,7 @@ export function batchNormInference(
   return add(mul(x, channelwise(scale, x.rank)), channelwise(shift, x.rank));
 }
 
+/** What normalisations have in common. */
 export interface NormOptions {
   /** added to the variance; default 1e-5 */
   readonly eps?: number;
@@ -228,6 +229,7 @@ export function instanceNorm(
   };
 }
 
+/** Options of {@link localResponseNorm}. */
 export interface LocalResponseNormOptions {
   /** default 1e-4 */
   readonly alpha?: number;

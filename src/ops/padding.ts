@@ -15,6 +15,7 @@ export type PaddingMode = 'zeros' | 'constant' | 'reflect' | 'replicate' | 'circ
 
 export const PADDING_MODES: readonly PaddingMode[] = ['zeros', 'constant', 'reflect', 'replicate', 'circular'];
 
+/** Options of {@link pad}. */
 export interface PadOptions {
   /** default `constant` */
   readonly mode?: PaddingMode;

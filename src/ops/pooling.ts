@@ -16,6 +16,7 @@ import { checkImages, type Padding, type PerAxis, perAxis, resolvePadding, windo
  */
 export type PoolPadding = Exclude<Padding, 'causal'>;
 
+/** Options of {@link maxPool} and its kin. */
 export interface MaxPoolOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;
@@ -27,6 +28,7 @@ export interface MaxPoolOptions extends DataFormatOption {
   readonly ceilMode?: boolean;
 }
 
+/** Options of {@link avgPool} and its kin. */
 export interface AvgPoolOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;
@@ -183,6 +185,7 @@ export const avgPool2d: WindowFunction<AvgPoolOptions> = ofRank(2, 'avgPool2d', 
 /** {@link avgPool} of volumes [batch, channels, depth, height, width]. */
 export const avgPool3d: WindowFunction<AvgPoolOptions> = ofRank(3, 'avgPool3d', avgPool);
 
+/** Options of {@link lpPool} and its kin. */
 export interface LPPoolOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;

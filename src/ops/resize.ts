@@ -28,6 +28,7 @@ const RANKS: Readonly<Record<ResizeMode, number | undefined>> = {
   area: undefined,
 };
 
+/** Options of {@link interpolate}. */
 export interface ResizeOptions extends DataFormatOption {
   /** extents of the result, one for all spatial axes or one for each; this or `scaleFactor` */
   readonly size?: PerAxis;

@@ -4,6 +4,7 @@ import { checkOptions, OptionError } from '../tensor/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Optimizer, type ParameterList, replace } from './optimizer.js';
 
+/** Options of {@link Adam} and {@link AdamW}. */
 export interface AdamOptions {
   /** default 0.001 */
   readonly lr?: number;

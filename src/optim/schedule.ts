@@ -4,6 +4,7 @@ import { checkOptions } from '../tensor/errors.js';
 /** The learning rate for a step; steps count from 0. */
 export type Schedule = (step: number) => number;
 
+/** Options of {@link constantSchedule}. */
 export interface ConstantOptions {
   /** the learning rate */
   readonly base: number;
@@ -11,6 +12,7 @@ export interface ConstantOptions {
   readonly warmup?: number;
 }
 
+/** Options of {@link cosineSchedule}. */
 export interface CosineOptions extends ConstantOptions {
   /** steps altogether, warm-up included; the rate stays at `min` after them */
   readonly steps: number;
@@ -18,6 +20,7 @@ export interface CosineOptions extends ConstantOptions {
   readonly min?: number;
 }
 
+/** Options of {@link stepSchedule}. */
 export interface StepOptions extends ConstantOptions {
   /** steps between two reductions, counted from the end of the warm-up */
   readonly stepSize: number;
@@ -32,6 +35,7 @@ function withWarmup(where: string, options: ConstantOptions, after: Schedule): S
   return (step) => (step < warmup ? (base * (step + 1)) / warmup : after(step - warmup));
 }
 
+/** `base`, after the warm-up. */
 export function constantSchedule(options: ConstantOptions): Schedule {
   checkOptions('constantSchedule', options, ['base', 'warmup']);
   return withWarmup('constantSchedule', options, () => options.base);

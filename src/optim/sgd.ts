@@ -4,6 +4,7 @@ import { checkOptions, OptionError } from '../tensor/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Optimizer, type ParameterList, replace } from './optimizer.js';
 
+/** Options of {@link SGD}. */
 export interface SGDOptions {
   /** learning rate */
   readonly lr: number;

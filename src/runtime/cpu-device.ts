@@ -18,6 +18,7 @@ import { type TunedContraction, Tuner } from './tuner.js';
 import { TuningCache } from './tuning-cache.js';
 import { tuningKey } from './tuning-key.js';
 
+/** Options of {@link cpuDevice}. */
 export interface CpuOptions {
   /** Threads that run programs; default: the processors available, or GABOR_THREADS. Results do not depend on it. */
   readonly threads?: number;

@@ -1,6 +1,7 @@
 /** Element types. `bool` is stored as one byte, 0 or 1. `f64` exists on the reference device only. */
 export type DType = 'f32' | 'f64' | 'i32' | 'u8' | 'bool';
 
+/** Arrays that hold the elements of tensors: f32, f64, i32, and u8 or bool. */
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array;
 
 interface DTypeRow {

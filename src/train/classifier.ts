@@ -12,6 +12,7 @@ export interface Prediction {
   readonly probability: number;
 }
 
+/** Options of {@link Classifier.classify}. */
 export interface ClassifyOptions {
   /** How many classes to return. Default: all. */
   top?: number;

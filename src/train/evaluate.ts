@@ -31,6 +31,7 @@ export interface EvaluationFormat extends BatchFormat {
   readonly classes: readonly string[];
 }
 
+/** Options of {@link evaluate}. */
 export interface EvaluateOptions {
   /** As for `fit`. Default `crossEntropy`. */
   loss?: LossOption;

@@ -51,6 +51,7 @@ export interface TrainingData extends EvaluationFormat {
   };
 }
 
+/** Options of {@link fit}. */
 export interface FitOptions extends TrainingOptions {
   /**
    * Further numbers to tell beside those that follow from the loss and the target: the mean of each over a batch, by its name. Not
@@ -79,6 +80,7 @@ export interface FitOptions extends TrainingOptions {
   resume?: TrainingState;
 }
 
+/** What came of a training. */
 export interface FitResult {
   /** Of all epochs, also those before a resume. */
   readonly history: readonly EpochRecord[];

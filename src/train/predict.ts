@@ -9,6 +9,7 @@ import { InputRing } from './input-ring.js';
 import { softmaxRow } from './metrics.js';
 import type { Preprocessing } from './preprocessing.js';
 
+/** Options of {@link predict}. */
 export interface PredictOptions {
   /** Most samples per step. Default 64. Does not change the result. */
   batchSize?: number;

@@ -2,6 +2,7 @@ import type { AugmentOptions } from '../data/index.js';
 import { checkOptions, OptionError } from '../tensor/errors.js';
 import { type LossOption, type LossSetting, lossSetting } from './objective.js';
 
+/** Optimizers that {@link fit} makes by itself. */
 export type OptimizerName = 'sgd' | 'adam' | 'adamw';
 
 /** How the learning rate changes; lengths in epochs, fractions allowed. */

@@ -7,6 +7,7 @@ import { inMode } from './forward.js';
 import type { MetricSums, Objective } from './objective.js';
 import type { WeightAverage } from './weight-average.js';
 
+/** What a training step tells. */
 export type StepResult = {
   /** Before the update: one number, as a rule the mean over the batch. */
   readonly loss: Tensor;
@@ -64,6 +65,7 @@ export interface MetricTotal {
   readonly weight: number;
 }
 
+/** By the names of the metrics. */
 export type MetricTotals = Readonly<Record<string, MetricTotal>>;
 
 export function addTotals(a: MetricTotals, b: MetricTotals): MetricTotals {

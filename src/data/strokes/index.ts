@@ -4,6 +4,7 @@ import { GLYPHS } from './glyphs.js';
 import { render, SIDE } from './render.js';
 import { drawWriter, write } from './writer.js';
 
+/** Which digits {@link strokes} draws. */
 export interface StrokesOptions {
   /** How many images; at least 1. */
   count: number;
@@ -15,6 +16,7 @@ export interface StrokesOptions {
   split?: 'train' | 'test';
 }
 
+/** Drawn digits with their classes. */
 export interface StrokesData {
   /** `count` × 28 × 28, row by row, 0 (paper) … 255 (ink). */
   images: Uint8Array;

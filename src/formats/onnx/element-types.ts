@@ -10,6 +10,7 @@ export interface MiniFloat {
   readonly unsigned?: boolean;
 }
 
+/** What elements of ONNX are, by the names of the standard. */
 export type ElementType =
   | 'float'
   | 'uint8'

@@ -19,6 +19,7 @@ import { OnnxModel } from './onnx-model.js';
 import { decode } from './proto.js';
 import { type HostArray, isExternal, readTensor, tensorHeader } from './tensor-proto.js';
 
+/** Options of {@link loadOnnx}. */
 export interface LoadOnnxOptions {
   /** Values of symbolic dimensions, by name; others take what the inputs have. */
   readonly dims?: Readonly<Record<string, number>>;

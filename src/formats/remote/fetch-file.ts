@@ -16,6 +16,7 @@ export interface FetchProgress {
   readonly total: number | undefined;
 }
 
+/** Options of {@link fetchFile} and {@link siblingsOf}. */
 export interface FetchFileOptions {
   /** What the file's sha256 must be, in hexadecimal digits. A file in the cache that has it is taken without asking the server. */
   readonly sha256?: string;

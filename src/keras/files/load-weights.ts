@@ -62,6 +62,7 @@ export async function weightsEntry(source: ByteSource): Promise<H5Group> {
   return openHdf5(memorySource(await entry.read(), `${source.where}, ${WEIGHTS_ENTRY}`));
 }
 
+/** Options of `loadWeights` of a model. */
 export interface LoadKerasWeightsOptions {
   /**
    * Take weights by the names of layers, and leave layers as they are that the file has not; default false: by their order, which has

@@ -10,6 +10,7 @@ import { assignChecked, CONFIG_ENTRY, formatOf, METADATA_ENTRY, weightsEntry } f
 import { type ConfigReading, type ConfiguredModel, type InputShapes, modelFromConfig } from './model-config.js';
 import { assignByPath, countNumbers, openTfjs } from './tfjs.js';
 
+/** Options of {@link loadKeras}. */
 export interface LoadKerasOptions {
   /**
    * The shape of one example, or shapes by the names of several inputs: where the file leaves extents free (`[null, null, 3]`), or to use a

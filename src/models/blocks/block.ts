@@ -28,6 +28,7 @@ const KINDS = [
   'TemporalBlock',
 ] as const;
 
+/** What a block of a network computes. */
 export type BlockKind = (typeof KINDS)[number];
 
 const MERGES: Readonly<Record<Wiring['merge'], (ends: readonly Tensor[]) => Tensor>> = {

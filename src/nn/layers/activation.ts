@@ -53,6 +53,7 @@ export class ReLU extends Plain {
   }
 }
 
+/** tanh(x), from −1 to 1. */
 export class Tanh extends Plain {
   readonly type = 'Tanh';
   static readonly fromConfig: (config: LayerConfig) => Tanh = withoutArguments(() => new Tanh());

@@ -199,6 +199,7 @@ export type Merge = 'concat' | 'sum' | 'mean' | 'product' | 'max';
 
 const MERGES: readonly Merge[] = ['concat', 'sum', 'mean', 'product', 'max'];
 
+/** How {@link Parallel} joins its results. */
 export interface ParallelOptions {
   /** default `concat`; the others need results of one shape */
   readonly merge?: Merge;

@@ -79,6 +79,7 @@ export interface ConvCommonOptions extends RandomOption {
   readonly dataFormat?: DataFormat;
 }
 
+/** What convolutions read beyond the border. */
 export interface PaddingModeOptions {
   /** what the padding consists of; default `zeros` */
   readonly paddingMode?: PaddingMode;
@@ -86,6 +87,7 @@ export interface PaddingModeOptions {
   readonly paddingValue?: number;
 }
 
+/** Of convolutions whose channels may be divided. */
 export interface GroupsOption {
   /** channels are split into so many independent convolutions; default 1 */
   readonly groups?: number;

@@ -15,6 +15,7 @@ import {
 } from './conv-base.js';
 import { UNKNOWN, type Unknown } from './lazy.js';
 
+/** Options of {@link DepthwiseConv2d} and its kin. */
 export interface DepthwiseConvOptions<Multiplier extends number = number>
   extends ConvCommonOptions,
     PaddingModeOptions {

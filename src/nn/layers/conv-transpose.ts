@@ -7,6 +7,7 @@ import type { LayerConfig } from '../config.js';
 import { type ConvCommonOptions, type ConvFactory, ConvLayer, configOptions, type GroupsOption } from './conv-base.js';
 import { UNKNOWN, type Unknown } from './lazy.js';
 
+/** Options of {@link ConvTranspose2d} and its kin. */
 export interface ConvTransposeLayerOptions extends ConvCommonOptions, GroupsOption {
   /** taken off the result: a number, one per axis, `[low, high]` per axis, `valid` or `same` (input · stride); default 0 */
   readonly padding?: ConvTransposeOptions['padding'];

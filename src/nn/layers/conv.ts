@@ -16,6 +16,7 @@ import {
 } from './conv-base.js';
 import { UNKNOWN, type Unknown } from './lazy.js';
 
+/** Options of {@link Conv2d} and its kin. */
 export interface ConvLayerOptions extends ConvCommonOptions, PaddingModeOptions, GroupsOption {
   /** around the input: a number, one per axis, `[low, high]` per axis, `same`, `valid` or (1-D) `causal`; default 0 */
   readonly padding?: Padding;

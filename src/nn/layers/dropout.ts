@@ -74,6 +74,7 @@ function channelProbability({ dataFormat, ...config }: LayerConfig): number | un
   return probability(config);
 }
 
+/** Options of {@link Dropout2d} and its kin. */
 export interface ChannelDropoutOptions extends RandomOption, DataFormatOption {}
 
 /** Dropout of whole channels, in every rank; see {@link Dropout2d}. */

@@ -7,6 +7,7 @@ import { normal } from '../init.js';
 import { Module } from '../module.js';
 import type { Signature } from '../signature.js';
 
+/** Options of {@link Embedding}. */
 export interface EmbeddingOptions extends RandomOption {
   /** This row starts as zeros and is not trained; negative ones count from the end. Default none. */
   readonly paddingIdx?: number;

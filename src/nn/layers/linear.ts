@@ -9,6 +9,7 @@ import { defaultInit } from '../init.js';
 import type { Maps } from '../signature.js';
 import { InputSized, UNKNOWN, type Unknown } from './lazy.js';
 
+/** Options of {@link Linear}. */
 export interface LinearOptions extends RandomOption {
   /** default true */
   readonly bias?: boolean;

@@ -22,6 +22,7 @@ import type { Keeps } from '../signature.js';
 import { FormattedLayer } from './formatted-layer.js';
 import { InputSized, UNKNOWN, type Unknown } from './lazy.js';
 
+/** Options of {@link BatchNorm2d} and its kin. */
 export interface BatchNormOptions extends DataFormatOption {
   /** added to the variance; default 1e-5 */
   readonly eps?: number;
@@ -244,6 +245,7 @@ export class BatchNorm3d<Features extends number = number> extends BatchNormNd<3
   }
 }
 
+/** Options of {@link InstanceNorm2d} and its kin. */
 export interface InstanceNormOptions extends DataFormatOption {
   /** added to the variance; default 1e-5 */
   readonly eps?: number;
@@ -320,6 +322,7 @@ export class InstanceNorm3d<Features extends number = number> extends InstanceNo
   }
 }
 
+/** Options of {@link LayerNorm}. */
 export interface LayerNormOptions {
   /** added to the variance; default 1e-5 */
   readonly eps?: number;
@@ -383,6 +386,7 @@ export class LayerNorm extends Module<Keeps> {
   }
 }
 
+/** Options of {@link GroupNorm}. */
 export interface GroupNormOptions extends DataFormatOption {
   /** added to the variance; default 1e-5 */
   readonly eps?: number;

@@ -141,6 +141,7 @@ export class MaxPool3d extends MaxPoolNd<3> {
   }
 }
 
+/** Options of {@link MaxUnpool2d} and its kin: of the pooling that they undo. */
 export interface MaxUnpoolLayerOptions extends DataFormatOption {
   /** default: the window's size */
   readonly stride?: PerAxis;

@@ -39,6 +39,7 @@ class HostStorage implements Storage {
   }
 }
 
+/** Options of {@link ReferenceDevice}. */
 export interface ReferenceOptions {
   /** `f64` computes and stores every floating-point value in double precision. Default `f32`: rounded after every operator. */
   readonly precision?: 'f32' | 'f64';
