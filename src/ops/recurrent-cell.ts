@@ -46,7 +46,7 @@ export interface CellOptions {
   readonly resetAfter?: boolean;
   /** LSTM: the forget gate is one minus the input gate; default false. */
   readonly coupled?: boolean;
-  /** What goes into activations is clipped to −clip … clip; default: not. */
+  /** The sums that go into the gates are clipped to −clip … clip; default: not. */
   readonly clip?: number;
 }
 
@@ -124,14 +124,13 @@ const mul = (a: Expression, b: Expression): Expression => apply('mul', a, b);
 /** One step for one element of the state. */
 export function cellStep(cell: Cell, inputs: CellInputs): CellStep {
   const { brought, recurred, h, c, peephole, active } = inputs;
-  const activate = activationsOf(cell, h);
   const sums = new Map<string, Expression>();
   const gate = (name: string, f: number, state?: Expression, reset?: Expression): Expression => {
     const own = reset === undefined ? recurred(name) : mul(reset, recurred(name));
     const sum = add(brought(name), own);
     const all = peephole === undefined || state === undefined ? sum : add(sum, mul(peephole(name), state));
     sums.set(name, all);
-    return activate[f](all);
+    return activated(cell, f, all);
   };
   const kept = (next: Expression, before: Expression): Expression =>
     active === undefined ? next : apply('select', active, next, before);
@@ -140,11 +139,16 @@ export function cellStep(cell: Cell, inputs: CellInputs): CellStep {
       return { h: kept(gate('n', 0), h), sums };
     case 'lstm': {
       const before = c as Expression;
+      const last = cell.activations[2];
       const input = gate('i', 0, before);
       const forget = cell.coupled ? sub(constant(1, h.dtype), input) : gate('f', 0, before);
       const next = add(mul(forget, before), mul(input, gate('g', 1)));
       const output = gate('o', 0, next);
-      return { h: kept(mul(output, activate[2](next)), h), c: kept(next, before), sums };
+      return {
+        h: kept(mul(output, ACTIVATION[last.name](next, last.alpha, last.beta)), h),
+        c: kept(next, before),
+        sums,
+      };
     }
     case 'gru': {
       const update = gate('z', 0);
@@ -161,18 +165,13 @@ export function resetState(
   { brought, recurred, h }: CellInputs,
 ): { readonly left: Expression; readonly sum: Expression } {
   const sum = add(brought('r'), recurred('r'));
-  return { left: mul(activationsOf(cell, h)[0](sum), h), sum };
+  return { left: mul(activated(cell, 0, sum), h), sum };
 }
 
-type Scalar = (x: Expression) => Expression;
-
-function activationsOf({ activations, clip }: Cell, like: Expression): Scalar[] {
-  const { dtype } = like;
-  return activations.map(({ name, alpha, beta }) => {
-    const f: Scalar = (x) => ACTIVATION[name](x, alpha, beta);
-    if (clip === undefined) return f;
-    return (x) => f(apply('max', apply('min', x, constant(clip, dtype)), constant(-clip, dtype)));
-  });
+/** The activation number `f` of a cell, of the sum that goes into a gate. */
+function activated({ activations, clip }: Cell, f: number, sum: Expression): Expression {
+  const { name, alpha, beta } = activations[f];
+  return ACTIVATION[name](clip === undefined ? sum : between(sum, -clip, clip), alpha, beta);
 }
 
 const number = (value: number, x: Expression): Expression => constant(value, x.dtype);

@@ -40,6 +40,7 @@ const FIXTURES: readonly string[] = [
   'normalization',
   'convolutions',
   'options',
+  'recurrent',
 ];
 
 const SKIP = onnxRuntime() === undefined && NO_ONNX_RUNTIME;

@@ -21,7 +21,8 @@ import {
 import { OnnxModel } from '../onnx-model.js';
 import { encode, type Schema } from '../proto.js';
 import { ELEMENTWISE_RULES } from './elementwise.js';
-import { findPattern, type Match } from './patterns.js';
+import { type Match, PATTERNS, type PatternContext } from './patterns.js';
+import { recurrent } from './recurrent.js';
 import { SHAPE_RULES } from './shapes.js';
 import { plainMaxPool, WINDOW_RULES } from './windows.js';
 import { ELEMENT_OF, type ExportRule, type Extent, GraphWriter, type Known } from './writer.js';
@@ -263,7 +264,7 @@ function buildModel(model: Module, options: OnnxExportOptions): ModelProto {
 const RULES: Readonly<Record<string, ExportRule>> = { ...ELEMENTWISE_RULES, ...SHAPE_RULES, ...WINDOW_RULES };
 
 /** The operators of graphs that have a counterpart in ONNX; those without inputs are computed beforehand. */
-export const EXPORTED_OPERATORS: readonly string[] = Object.keys(RULES);
+export const EXPORTED_OPERATORS: readonly string[] = [...Object.keys(RULES), 'recurrence'];
 
 function ruleOf(node: Node, graph: Graph): ExportRule {
   const { name } = node.operator;
@@ -279,12 +280,26 @@ function ruleOf(node: Node, graph: Graph): ExportRule {
   );
 }
 
+const ALL_PATTERNS = [...PATTERNS, recurrent];
+
+/** The composition that ends with this node, if it is a known one. */
+function findPattern(node: Node, context: PatternContext): Match | undefined {
+  for (const pattern of ALL_PATTERNS) {
+    const match = pattern(node, context);
+    if (match !== undefined) return match;
+  }
+  return undefined;
+}
+
 /** What has to be written, in order: nodes that outputs depend on, not known beforehand and not part of a composition. */
 function plan(graph: Graph, writer: GraphWriter): { node: Node; match: Match | undefined }[] {
   const counts = new Map<Value, number>();
   const count = (value: Value): void => void counts.set(value, (counts.get(value) ?? 0) + 1);
-  for (const node of graph.nodes) node.inputs.forEach(count);
   graph.outputs.forEach(count);
+  for (const node of [...graph.nodes].reverse()) {
+    // What only leads to nothing does not count.
+    if (node.outputs.some((value) => counts.has(value))) node.inputs.forEach(count);
+  }
   const context = { writer, uses: (value: Value) => counts.get(value) ?? 0 };
   const needed = new Set<Node>();
   const need = (value: Value): void => {

@@ -17,21 +17,21 @@ export interface PatternContext {
   uses(value: Value): number;
 }
 
-type Pattern = (node: Node, context: PatternContext) => Match | undefined;
+export type Pattern = (node: Node, context: PatternContext) => Match | undefined;
 
 /** The node that makes a value, if it is of this operator. */
-function made(value: Value | undefined, operator: string): Node | undefined {
+export function made(value: Value | undefined, operator: string): Node | undefined {
   return value?.node?.operator.name === operator ? value.node : undefined;
 }
 
 /** The operand in front of reshapes. */
-function unshaped(value: Value): Value {
+export function unshaped(value: Value): Value {
   const node = made(value, 'reshape');
   return node === undefined ? value : unshaped(node.inputs[0]);
 }
 
 /** Both orders of a commutative operator's operands. */
-function orders(node: Node | undefined): [Value, Value][] {
+export function orders(node: Node | undefined): [Value, Value][] {
   if (node === undefined) return [];
   const [a, b] = node.inputs;
   return [
@@ -41,7 +41,7 @@ function orders(node: Node | undefined): [Value, Value][] {
 }
 
 /** The vector [channels] that `value` lays along axis 1 of a tensor of `rank` axes. */
-function channelVector(value: Value, rank: number): Value | undefined {
+export function channelVector(value: Value, rank: number): Value | undefined {
   const { shape } = value.type;
   if (shape.length !== Math.max(1, rank - 1) || shape.slice(1).some((extent) => extent !== 1)) return undefined;
   const vector = unshaped(value);
@@ -240,7 +240,8 @@ const reshaped: Pattern = (node) => {
   return { inputs: [x], write: (w) => (same ? w.name(x) : w.reshape(w.name(x), w.extents(y))) };
 };
 
-const PATTERNS: readonly Pattern[] = [
+/** Patterns of this file. */
+export const PATTERNS: readonly Pattern[] = [
   biased,
   batchNorm,
   mean,
@@ -253,12 +254,3 @@ const PATTERNS: readonly Pattern[] = [
   transposed,
   reshaped,
 ];
-
-/** The composition that ends with this node, if it is a known one. */
-export function findPattern(node: Node, context: PatternContext): Match | undefined {
-  for (const pattern of PATTERNS) {
-    const match = pattern(node, context);
-    if (match !== undefined) return match;
-  }
-  return undefined;
-}

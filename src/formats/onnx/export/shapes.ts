@@ -16,6 +16,9 @@ function slice(w: GraphWriter, node: Node): string {
   const { start, size, step } = node.attributes as SliceParts;
   const before = w.extents(node.inputs[0]);
   const after = w.extents(node.outputs[0]);
+  if (`${(w.twin(node.outputs[0])?.node?.attributes as SliceParts | undefined)?.start ?? start}` !== `${start}`) {
+    throw new OptionError('ONNX export: a part is taken from where the batch says; export without dynamicBatch');
+  }
   const parts = before.flatMap((extent, axis) => {
     if (typeof extent !== 'number' && typeof after[axis] !== 'number') {
       if (start[axis] === 0 && step[axis] === 1 && extent.perBatch === (after[axis] as { perBatch: number }).perBatch)

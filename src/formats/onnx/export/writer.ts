@@ -25,7 +25,13 @@ export class FloatAttribute {
   }
 }
 
-export type AttributeValue = number | readonly number[] | string | FloatAttribute;
+export type AttributeValue =
+  | number
+  | readonly number[]
+  | string
+  | readonly string[]
+  | FloatAttribute
+  | readonly FloatAttribute[];
 /** Undefined ones are left out. */
 export type AttributeValues = Readonly<Record<string, AttributeValue | undefined>>;
 
@@ -126,7 +132,7 @@ export class GraphWriter {
     const constant = this.#source.constants.get(value);
     if (constant !== undefined) return constant;
     const { node } = value;
-    if (node === undefined || node.operator.name === 'uniform') return undefined;
+    if (node === undefined || node.operator.name === 'uniform' || node.operator.expand !== undefined) return undefined;
     const inputs: Known[] = [];
     for (const input of node.inputs) {
       const known = this.known(input);
@@ -188,6 +194,11 @@ export class GraphWriter {
   /** Writes a node with one output. */
   node(opType: string, inputs: readonly string[], attributes: AttributeValues = {}): string {
     return this.many(opType, inputs, attributes, 1)[0];
+  }
+
+  /** What a value is in the same program for another batch. */
+  twin(value: Value): Value | undefined {
+    return this.#source.twin?.of(value);
   }
 
   /** The extents of a value, as far as they depend on the batch. */
@@ -273,7 +284,19 @@ function attributeProto(name: string, value: AttributeValue): AttributeProto {
   if (value instanceof FloatAttribute) return { ...base, type: ATTRIBUTE_TYPES.float, f: value.value };
   if (typeof value === 'number') return { ...base, type: ATTRIBUTE_TYPES.int, i: value };
   if (typeof value === 'string') return { ...base, type: ATTRIBUTE_TYPES.string, s: new TextEncoder().encode(value) };
-  return { ...base, type: ATTRIBUTE_TYPES.ints, ints: value };
+  if (isListOf(value, (item) => typeof item === 'string')) {
+    const encoder = new TextEncoder();
+    return { ...base, type: ATTRIBUTE_TYPES.strings, strings: value.map((text) => encoder.encode(text as string)) };
+  }
+  if (isListOf(value, (item) => item instanceof FloatAttribute)) {
+    return { ...base, type: ATTRIBUTE_TYPES.floats, floats: value.map((item) => (item as FloatAttribute).value) };
+  }
+  return { ...base, type: ATTRIBUTE_TYPES.ints, ints: value as readonly number[] };
+}
+
+/** Whether all of a list that is not empty are such. */
+function isListOf(list: readonly unknown[], is: (item: unknown) => boolean): boolean {
+  return list.length > 0 && list.every(is);
 }
 
 /** Writes what one node of the graph computes; returns the names of its outputs. */
