@@ -60,6 +60,22 @@ export const ELEMENTS: Readonly<Record<StoredType, ElementRow>> = {
   BOOL: { bytes: 1, array: Uint8Array, dtype: 'bool' },
 };
 
+/** The same by NumPy's names, without the byte order. */
+export const NUMPY_TYPES: Readonly<Record<string, StoredType>> = {
+  f2: 'F16',
+  f4: 'F32',
+  f8: 'F64',
+  i1: 'I8',
+  i2: 'I16',
+  i4: 'I32',
+  i8: 'I64',
+  u1: 'U8',
+  u2: 'U16',
+  u4: 'U32',
+  u8: 'U64',
+  b1: 'BOOL',
+};
+
 /**
  * Elements as they lie in a file (in this machine's byte order) as an array of the dtype they are read as.
  *

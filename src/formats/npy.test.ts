@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
-import { allocateArray, type DType } from '../tensor/dtype.js';
+import type { DType } from '../tensor/dtype.js';
 import { FileError, OptionError } from '../tensor/errors.js';
 import type { HostTensor } from '../tensor/host-tensor.js';
-import { sizeOf } from '../tensor/shape.js';
+import { hostTensors } from '../testing/arbitraries.js';
 import { fixturePath } from '../testing/fixtures.js';
 import { crc32 } from './crc32.js';
 import { parseNpy, readNpy, serializeNpy, writeNpy } from './npy.js';
@@ -19,23 +19,11 @@ const folder = mkdtempSync(join(tmpdir(), 'gabor-'));
 after(() => rmSync(folder, { recursive: true }));
 const fixture = (name: string): string => fixturePath(`formats/${name}`);
 
-const tensors: fc.Arbitrary<HostTensor> = fc
-  .record({
-    dtype: fc.constantFrom<DType>('f32', 'i32', 'u8', 'bool'),
-    shape: fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 4 }),
-    seed: fc.integer(),
-  })
-  .map(({ dtype, shape, seed }) => {
-    const data = allocateArray(dtype, sizeOf(shape));
-    for (let i = 0; i < data.length; i++) data[i] = dtype === 'bool' ? (seed + i) & 1 : Math.sin(seed + i) * 1000;
-    return { dtype, shape, data };
-  });
-
 test('what is written is read back', async () => {
-  fc.assert(fc.property(tensors, (t) => assert.deepEqual(parseNpy(serializeNpy(t)), t)));
+  fc.assert(fc.property(hostTensors, (t) => assert.deepEqual(parseNpy(serializeNpy(t)), t)));
   await fc.assert(
     fc.asyncProperty(
-      fc.dictionary(fc.stringMatching(/^[a-z.]{1,8}$/), tensors),
+      fc.dictionary(fc.stringMatching(/^[a-z.]{1,8}$/), hostTensors),
       fc.boolean(),
       async (all, compress) => {
         if (Object.keys(all).some((name) => name.split('/').includes('..'))) return;

@@ -10,7 +10,15 @@ import type { HostTensor } from '../tensor/host-tensor.js';
 import { formatShape, type Shape, sizeOf, stridesOf } from '../tensor/shape.js';
 import { writeFileAtomic } from './atomic-write.js';
 import { withFile } from './byte-source.js';
-import { decodeElements, ELEMENTS, encodeElements, LITTLE_ENDIAN, type StoredType, swapped } from './elements.js';
+import {
+  decodeElements,
+  ELEMENTS,
+  encodeElements,
+  LITTLE_ENDIAN,
+  NUMPY_TYPES,
+  type StoredType,
+  swapped,
+} from './elements.js';
 
 /** What a file says about its array. */
 export interface NpyHeader {
@@ -30,21 +38,6 @@ const ALIGNMENT = 64;
 const LONGEST_HEADER = 10_000;
 /** So many bytes hold any header. */
 export const NPY_HEADER_BYTES: number = LONGEST_HEADER + 12;
-
-const TYPES: Readonly<Record<string, StoredType>> = {
-  f2: 'F16',
-  f4: 'F32',
-  f8: 'F64',
-  i1: 'I8',
-  i2: 'I16',
-  i4: 'I32',
-  i8: 'I64',
-  u1: 'U8',
-  u2: 'U16',
-  u4: 'U32',
-  u8: 'U64',
-  b1: 'BOOL',
-};
 
 /** What other letters of `descr` mean. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -185,13 +178,13 @@ function parseShape(text: string, bad: (what: string) => FileError): number[] {
 function parseType(descr: string, where: string): { stored: StoredType; bigEndian: boolean } {
   const [, order = '', kind = '', width = ''] = /^([<>|=]?)([a-zA-Z?])(\d*)$/.exec(descr) ?? [];
   const name = kind === '?' ? 'b1' : kind + width;
-  if (!Object.hasOwn(TYPES, name)) {
+  if (!Object.hasOwn(NUMPY_TYPES, name)) {
     const what = KINDS[kind];
     throw new FileError(
-      `${where}: has elements of type "${descr}"${what === undefined ? '' : ` (${what})`}; numbers and truth values can be read: ${Object.keys(TYPES).join(', ')}`,
+      `${where}: has elements of type "${descr}"${what === undefined ? '' : ` (${what})`}; numbers and truth values can be read: ${Object.keys(NUMPY_TYPES).join(', ')}`,
     );
   }
-  return { stored: TYPES[name], bigEndian: order === '>' || (order === '=' && !LITTLE_ENDIAN) };
+  return { stored: NUMPY_TYPES[name], bigEndian: order === '>' || (order === '=' && !LITTLE_ENDIAN) };
 }
 
 /** @param bytes the elements, aligned, in memory that may be kept */

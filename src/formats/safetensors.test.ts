@@ -4,10 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { allocateArray, type DType } from '../tensor/dtype.js';
+import type { DType } from '../tensor/dtype.js';
 import { FileError } from '../tensor/errors.js';
-import type { HostTensor } from '../tensor/host-tensor.js';
-import { sizeOf } from '../tensor/shape.js';
+import { hostTensors } from '../testing/arbitraries.js';
 import { sharedPath } from '../testing/shared.js';
 import {
   parseSafetensors,
@@ -33,18 +32,6 @@ const entry = (dtype: string, shape: unknown, begin: unknown, end: unknown): obj
   shape,
   data_offsets: [begin, end],
 });
-
-const hostTensors: fc.Arbitrary<HostTensor> = fc
-  .record({
-    dtype: fc.constantFrom<DType>('f32', 'i32', 'u8', 'bool'),
-    shape: fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 4 }),
-    seed: fc.integer(),
-  })
-  .map(({ dtype, shape, seed }) => {
-    const data = allocateArray(dtype, sizeOf(shape));
-    for (let i = 0; i < data.length; i++) data[i] = dtype === 'bool' ? (seed + i) & 1 : Math.sin(seed + i) * 1000;
-    return { dtype, shape, data };
-  });
 
 test('what is written is read back, and the bytes do not depend on the order of keys', () => {
   fc.assert(

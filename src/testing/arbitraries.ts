@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { tensor } from '../ops/create.js';
-import type { DType } from '../tensor/dtype.js';
+import { allocateArray, type DType } from '../tensor/dtype.js';
+import type { HostTensor } from '../tensor/host-tensor.js';
 import { Random } from '../tensor/random.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -54,5 +55,18 @@ export function distinctTensor(shape: Shape, seed: number): Tensor {
     { shape },
   );
 }
+
+/** Arrays as files hold them, empty ones, too. */
+export const hostTensors: fc.Arbitrary<HostTensor> = fc
+  .record({
+    dtype: fc.constantFrom<DType>('f32', 'i32', 'u8', 'bool'),
+    shape: shapes(0, 4, { minExtent: 0 }),
+    seed: fc.integer(),
+  })
+  .map(({ dtype, shape, seed }) => {
+    const data = allocateArray(dtype, sizeOf(shape));
+    for (let i = 0; i < data.length; i++) data[i] = dtype === 'bool' ? (seed + i) & 1 : Math.sin(seed + i) * 1000;
+    return { dtype, shape, data };
+  });
 
 export const seeds: fc.Arbitrary<number> = fc.integer({ min: 0, max: 1_000_000 });

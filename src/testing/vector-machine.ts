@@ -65,6 +65,18 @@ function roundHalfEven(x: number): number {
   return rounded === 0 && (x < 0 || Object.is(x, -0)) ? -0 : rounded;
 }
 
+/** What operations on two i32 mean. */
+export const INTEGERS: Readonly<Record<string, (a: number, b: number) => number>> = {
+  add: (a, b) => (a + b) | 0,
+  sub: (a, b) => (a - b) | 0,
+  mul: Math.imul,
+  min: Math.min,
+  max: Math.max,
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+};
+
 const UNARY: Record<Kind, Partial<Record<UnaryOp, (x: number) => number>>> = {
   f32: {
     neg: (x) => -x,
@@ -86,18 +98,10 @@ const BINARY: Record<Kind, Partial<Record<BinaryOp, (a: number, b: number) => nu
     min: Math.min,
     max: Math.max,
   },
-  i32: {
-    add: (a, b) => (a + b) | 0,
-    sub: (a, b) => (a - b) | 0,
-    mul: Math.imul,
-    min: Math.min,
-    max: Math.max,
-    and: (a, b) => a & b,
-    or: (a, b) => a | b,
-    xor: (a, b) => a ^ b,
-  },
+  i32: INTEGERS,
 };
-const COMPARE: Record<Comparison, (a: number, b: number) => boolean> = {
+/** What comparisons mean. */
+export const COMPARISONS: Readonly<Record<Comparison, (a: number, b: number) => boolean>> = {
   eq: (a, b) => a === b,
   ne: (a, b) => a !== b,
   lt: (a, b) => a < b,
@@ -196,7 +200,7 @@ export function testVectorMachine(name: string, lanes: number, fused: boolean, a
       }
     });
     test(`${name}: comparisons of ${kind}, mask logic, select`, () => {
-      for (const [op, expected] of Object.entries(COMPARE)) {
+      for (const [op, expected] of Object.entries(COMPARISONS)) {
         const compare = (m: VectorMachine, a: Register, b: Register): Register => m.compare(op as Comparison, a, b);
         elementwise(
           op,

@@ -129,6 +129,27 @@ test('tensors as newer versions of PyTorch write them', async () => {
   assert.deepEqual((await parsePytorch(checkpoint(subclass))).tensors.get('')?.shape, [2]);
 });
 
+test('numbers of NumPy beside the weights, of every type', async () => {
+  for (const [type, order, bytes, expected] of [
+    ['f8', '<', [0, 0, 0, 0, 0, 0, 0xf8, 0x3f], 1.5],
+    ['f8', '>', [0x3f, 0xf8, 0, 0, 0, 0, 0, 0], 1.5],
+    ['f4', '<', [0, 0, 0xc0, 0x3f], 1.5],
+    ['f2', '<', [0, 0x3e], 1.5],
+    ['i8', '<', [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], -2],
+    ['u8', '<', [0, 0, 0, 0, 1, 0, 0, 0], 2 ** 32],
+    ['i4', '>', [0xff, 0xff, 0xff, 0xfe], -2],
+    ['u4', '<', [0xff, 0xff, 0xff, 0xff], 2 ** 32 - 1],
+    ['i2', '<', [0xfe, 0xff], -2],
+    ['u1', '|', [200], 200],
+    ['b1', '|', [1], 1],
+  ] as const) {
+    const dtype = `cnumpy\ndtype\n(S'${type}'\nI0\nI1\ntR(I3\nS'${order}'\nNNNI-1\nI-1\nI0\ntb`;
+    const scalar = `cnumpy.core.multiarray\nscalar\n(${dtype}C${String.fromCharCode(bytes.length, ...bytes)}tR`;
+    const { values } = await parsePytorch(checkpoint(`}S'steps'\n${scalar}s.`));
+    assert.equal(values.get('steps'), expected, `${order}${type}`);
+  }
+});
+
 test('checkpoints of machines with the other byte order', async () => {
   const bytes = zip(
     [

@@ -1,5 +1,5 @@
 import { FileError } from '../../tensor/errors.js';
-import { decodeElements, ELEMENTS, LITTLE_ENDIAN, type StoredType, swapped } from '../elements.js';
+import { ELEMENTS, LITTLE_ENDIAN, NUMPY_TYPES, type StoredType, swapped } from '../elements.js';
 import { type PickleGlobal, PickleTuple, type PickleValue } from './pickle.js';
 
 // What a checkpoint may name: tensors and their storages, and plain data. `torch.load(…, weights_only=True)` draws the same line.
@@ -52,33 +52,17 @@ export class NumpyType {
   }
 }
 
-const NUMPY_TYPES: Readonly<Record<string, StoredType>> = {
-  f2: 'F16',
-  f4: 'F32',
-  f8: 'F64',
-  i1: 'I8',
-  i2: 'I16',
-  i4: 'I32',
-  i8: 'I64',
-  u1: 'U8',
-  u2: 'U16',
-  u4: 'U32',
-  b1: 'BOOL',
-};
-
 function numpyNumber(type: PickleValue, bytes: PickleValue, where: string): number {
   const stored =
     type instanceof NumpyType && Object.hasOwn(NUMPY_TYPES, type.name) ? NUMPY_TYPES[type.name] : undefined;
   if (stored === undefined || !(bytes instanceof Uint8Array) || bytes.length !== ELEMENTS[stored].bytes) {
     throw new FileError(`${where}: a NumPy number of a type that cannot be read`);
   }
-  const little = !(type as NumpyType).bigEndian;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const swap = (type as NumpyType).bigEndian === LITTLE_ENDIAN;
+  const { array, value } = ELEMENTS[stored];
+  const [element] = new array((swap ? swapped(bytes, bytes.length) : new Uint8Array(bytes)).buffer);
   // Tensors are f32 and i32, numbers need not be.
-  if (stored === 'F64') return view.getFloat64(0, little);
-  if (stored === 'I64') return Number(view.getBigInt64(0, little));
-  const ordered = little === LITTLE_ENDIAN ? new Uint8Array(bytes) : swapped(bytes, bytes.length);
-  return decodeElements(`${where}: a NumPy number`, stored, ordered)[0];
+  return value === undefined ? Number(element) : value(Number(element));
 }
 
 /** Takes over the state of what a global made: the byte order of a NumPy type, which is (version, order, …). */

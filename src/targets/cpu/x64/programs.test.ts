@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { nativeProblem } from '../../../runtime/backend.js';
 import { addressOf, loadNative, nativeAbi } from '../../../testing/native.js';
+import { COMPARISONS, INTEGERS } from '../../../testing/vector-machine.js';
 import type { BinaryOp, Comparison, Register, VectorMachine } from '../machine.js';
 import { X64Assembler } from './emitter.js';
 
@@ -121,25 +122,6 @@ const programs = fc.record({
 });
 type Program = typeof programs extends fc.Arbitrary<infer T> ? T : never;
 
-const SCALAR: Readonly<Record<string, (a: number, b: number) => number>> = {
-  add: (a, b) => (a + b) | 0,
-  sub: (a, b) => (a - b) | 0,
-  mul: Math.imul,
-  min: Math.min,
-  max: Math.max,
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
-};
-const COMPARE: Readonly<Record<Comparison, (a: number, b: number) => boolean>> = {
-  eq: (a, b) => a === b,
-  ne: (a, b) => a !== b,
-  lt: (a, b) => a < b,
-  le: (a, b) => a <= b,
-  gt: (a, b) => a > b,
-  ge: (a, b) => a >= b,
-};
-
 /** What the program leaves in memory after the input. */
 function interpret(program: Program, lanes: number): Int32Array {
   const memory = new Int32Array(WORDS + 4);
@@ -156,11 +138,11 @@ function interpret(program: Program, lanes: number): Int32Array {
     for (const n of nodes) {
       switch (n.op) {
         case 'scalar':
-          scalars[n.to % scalars.length] = SCALAR[n.fn](scalars[n.a % scalars.length], scalars[n.b % scalars.length]);
+          scalars[n.to % scalars.length] = INTEGERS[n.fn](scalars[n.a % scalars.length], scalars[n.b % scalars.length]);
           break;
         case 'vector': {
           const b = vectors[n.b % vectors.length];
-          vectors[n.to % vectors.length] = vectors[n.a % vectors.length].map((x, i) => SCALAR[n.fn](x, b[i]));
+          vectors[n.to % vectors.length] = vectors[n.a % vectors.length].map((x, i) => INTEGERS[n.fn](x, b[i]));
           break;
         }
         case 'fma': {
@@ -210,7 +192,7 @@ function interpret(program: Program, lanes: number): Int32Array {
           }
           break;
         case 'when':
-          run(COMPARE[n.fn](scalars[n.a % scalars.length], scalars[n.b % scalars.length]) ? n.yes : n.no);
+          run(COMPARISONS[n.fn](scalars[n.a % scalars.length], scalars[n.b % scalars.length]) ? n.yes : n.no);
           break;
         case 'call':
           called = (called + scalars[n.a % scalars.length]) | 0;
