@@ -109,6 +109,24 @@ test('a folder that cannot be used is no error', () => {
   assert.deepEqual(new CacheFiles(join(folder, 'nothing')).usage(), { files: 0, bytes: 0 });
 });
 
+test('a folder that cannot be made is no error, and is told', { skip: posix }, () => {
+  if (process.platform === 'linux') {
+    const cache = new CacheFiles('/proc/gabor/programs');
+    assert.equal(cache.write('key', []), false);
+  }
+  // Nothing is forbidden to root.
+  if (process.getuid?.() === 0) return;
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o500);
+  const cache = new CacheFiles(join(folder, 'gabor', 'programs'));
+  assert.equal(cache.write('key', []), false);
+  assert.deepEqual(cache.usage(), {
+    files: 0,
+    bytes: 0,
+    problem: `cannot be made: no permission to write to ${folder}`,
+  });
+});
+
 test('an entry that cannot take its place leaves nothing behind', () => {
   const folder = join(temporaryFolder(), 'f');
   const cache = new CacheFiles(folder);

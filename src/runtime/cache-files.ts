@@ -3,9 +3,11 @@
  * Loaded before anything else of the package: imports nothing of it.
  */
 import {
+  accessSync,
   chmodSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   lstatSync,
   mkdirSync,
@@ -19,8 +21,24 @@ import {
   writevSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import * as zlib from 'node:zlib';
+
+/**
+ * Makes a folder with all folders above where they are missing. (Node's own `recursive` never ends where the file system takes no
+ * folders, as in /proc.)
+ */
+export function makeFolders(path: string, mode?: number): void {
+  if (existsSync(path)) return;
+  const parent = dirname(resolve(path));
+  if (parent !== resolve(path)) makeFolders(parent, mode);
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    // Another process was faster.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
 
 /** Where caches lie: GABOR_CACHE, or where this system wants them. */
 export function cacheFolder(): string {
@@ -125,7 +143,7 @@ export class CacheFiles {
     let descriptor: number | undefined;
     let made = false;
     try {
-      mkdirSync(this.path, { recursive: true, mode: 0o700 });
+      makeFolders(this.path, 0o700);
       this.#trusted = undefined;
       if (!this.#isTrusted()) return false;
       descriptor = openSync(temporary, 'wx', 0o600);
@@ -154,7 +172,20 @@ export class CacheFiles {
       return { files: 0, bytes: 0, problem: 'it belongs to others, or others may write to it' };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      return { files: 0, bytes: 0, ...(code === 'ENOENT' ? {} : { problem: message }) };
+      const problem = code === 'ENOENT' ? this.#notMade() : message;
+      return { files: 0, bytes: 0, ...(problem === undefined ? {} : { problem }) };
+    }
+  }
+
+  /** Why a folder that is not there yet cannot be made; undefined where it can. */
+  #notMade(): string | undefined {
+    let above = resolve(this.path);
+    while (!existsSync(above) && dirname(above) !== above) above = dirname(above);
+    try {
+      accessSync(above, constants.W_OK);
+      return undefined;
+    } catch {
+      return `cannot be made: no permission to write to ${above}`;
     }
   }
 

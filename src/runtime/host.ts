@@ -1,10 +1,11 @@
 /** Everything that the runtime needs from Node and that a browser does in another way. */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads';
+import { makeFolders } from './cache-files.js';
 import type { Control } from './control.js';
 import type { ProgramCode } from './program-code.js';
 import type { WasmMemory } from './webassembly.js';
@@ -165,7 +166,7 @@ export function readText(path: string): string | undefined {
 
 /** Replaces a file as a whole, without waiting for the disk: others see the old text or the new one. Makes missing folders. */
 export function replaceText(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolders(dirname(path));
   const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
   try {
     writeFileSync(temporary, text, { flag: 'wx' });
