@@ -414,7 +414,7 @@ test('wrong command lines: status 2, what was meant, what is allowed', async () 
     [['evaluate', 'm', '--data', 'strokes', '--split', 'some'], /--split.*train, validation, test, all/],
     [['summary', 'lenet', '--input', '1x0x28'], /--input.*1x28x28/],
     [['summary', 'lenet', '--input', '28x28'], /--input.*1x28x28/],
-    [['summary', 'lanet'], /no network "lanet".*lenet/],
+    [['summary', 'lanet'], /no model "lanet"; did you mean lenet\? There are/],
     [['doctor', 'now'], /too many arguments/],
   ];
   for (const [args, message] of cases) assertFails(await inside(...args), 2, message);

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import type { LoadedModel } from '../exchange/loaded-model.js';
 import { formatExtents } from '../inspect/format.js';
 import { findModel, MODELS } from '../models/index.js';
+import { noSuchModel } from '../models/registry.js';
 import { init, Module } from '../nn/index.js';
 import { full } from '../ops/create.js';
-import { nearest } from '../tensor/suggest.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { UsageError } from './failure.js';
 import { type ModelFlags, openModel } from './open-model.js';
@@ -48,11 +48,7 @@ function builtIn(name: string, { input, classes, model }: NetworkFlags): LoadedN
 async function fromFile(path: string, flags: NetworkFlags, output: Output): Promise<LoadedNetwork> {
   const { classes } = flags;
   if (!existsSync(path) && !/[./\\]/.test(path)) {
-    const names = Object.keys(MODELS);
-    const near = nearest(path, names, 1).map((name) => `; did you mean ${name}?`);
-    throw new UsageError(
-      `there is no network "${path}"${near}; there are ${names.join(', ')}. For a model file, give its path`,
-    );
+    throw new UsageError(`${noSuchModel(path)}. For a model file, give its path`);
   }
   if (classes !== undefined && flags.model === undefined) {
     throw new UsageError('--classes is for built-in networks; a model file has the outputs that it has');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { before, test } from 'node:test';
 import { load } from '../exchange/index.js';
 import { loadModel, parseOnnxTensor, readNpy, saveModel, writeNpy, writeNpz } from '../formats/index.js';
@@ -133,6 +133,40 @@ test('run: outputs of an ONNX model in its order, inputs by order and by name, o
   }
 });
 
+test('run: names of outputs that are no names of files, and files whose names have equals signs', async () => {
+  const outputs = [
+    'a/b',
+    'a:b',
+    'A_B',
+    '..',
+    'CON',
+    'nul.1',
+    'console',
+    'x'.repeat(300),
+    '日'.repeat(100),
+    'e\u0301',
+    'é',
+  ];
+  const nodes = outputs.map((name) => ({ type: 'Relu', inputs: ['x'], outputs: [name] }));
+  writeFileSync(at('odd.onnx'), onnxBytes({ nodes, inputs: { x: ['n', 2] }, outputs }));
+  await writeNpy(at('b=d.npy'), numbers([3, 2]));
+  const { outputs: written, arrays } = await runTo('odd', at('odd.onnx'), at('b=d.npy'));
+  assert.deepEqual(
+    written.map(({ name }) => name),
+    outputs,
+  );
+  const files = written.map(({ file }) => basename(file));
+  assert.deepEqual(
+    files.filter((file) => file.length < 20),
+    ['a_b.npy', 'a_b_2.npy', 'A_B_3.npy', '_.npy', 'CON_.npy', 'nul_.1.npy', 'console.npy', 'é.npy', 'é_2.npy'],
+  );
+  for (const file of files) assert.ok(Buffer.byteLength(file) <= 255);
+  assert.equal(arrays.length, outputs.length);
+  // Relative, with a name in front of the sign as inputs have it.
+  const near = await gabor(['run', 'odd.onnx', '--input', 'b=d.npy', '--output', 'near'], { cwd: home });
+  assert.equal(near.status, 0, near.stderr);
+});
+
 test('run: what is wrong with inputs, and what the model takes', async () => {
   const model = at('two.onnx');
   const to = ['--output', at('none')];
@@ -148,6 +182,14 @@ test('run: what is wrong with inputs, and what the model takes', async () => {
   assertFails(await run(a), 2, /1 input is given, 2 are needed/, takes);
   assertFails(await run(a, b, a), 2, /3 inputs are given, 2 are needed/, takes);
   assertFails(await run(`c=${a}`, b), 2, /there is no input "c"/, takes);
+  assertFails(await run(`c=${at('nowhere.npy')}`, b), 2, /there is no input "c"/, takes);
+  for (const [output, message] of [
+    ['', /error: the name of a folder is empty/],
+    ['https://a.b/results', /cannot save https:\/\/a\.b\/results: it is an address; give a path on this machine/],
+    [model, /two\.onnx: cannot make this folder: there is a file of this name/],
+  ] as const) {
+    assertFails(await inside('run', model, '--input', a, b, '--output', output), 1, message);
+  }
   assertFails(await run(`a=${a}`, `a=${b}`), 2, /the input "a" is given twice/);
   assertFails(await run(a, at('wide.npy')), 1, /"b=c" is f32\[3, 4\]: axis 1 must be 2, not 4/, takes);
   assertFails(await run(a, at('flat.npy')), 1, /"b=c" is f32\[6\]: it must have 2 axes, not 1/, takes);
@@ -265,6 +307,20 @@ test('convert: free sizes, modules without a configuration, and what it refuses'
     1,
     /opset \(--opset\) has no meaning for npz/,
   );
+  assertFails(
+    await inside('convert', digits, at('x')),
+    1,
+    /the ending of its name says no format; models are written as/,
+  );
+  for (const ending of ['onnx', 'safetensors', 'npz']) {
+    assertFails(await inside('convert', digits, `https://a.b/x.${ending}`), 1, /it is an address; give a path/);
+  }
+  assert.ok(!existsSync('https:'));
+  assertFails(
+    await inside('convert', at('weights.npz'), at('x.onnx'), '--model', 'lanet'),
+    1,
+    /there is no model "lanet"; did you mean lenet\? There are lenet, vgg-small/,
+  );
   assertFails(await inside('convert', digits, at('x.onnx'), '--dtype', 'f16'), 1, /--dtype.* has no meaning for onnx/);
   assertFails(await inside('convert', digits, at('x.onnx'), '--opset', '30'), 2, /--opset.*from 11 to 21/);
   assertFails(
@@ -275,7 +331,7 @@ test('convert: free sizes, modules without a configuration, and what it refuses'
   assertFails(
     await inside('convert', at('weights.npz'), at('x.onnx'), '--model', 'resnet18'),
     1,
-    /the weights do not fit Sequential; missing: conv1\.weight/,
+    /weights\.npz: the weights do not fit resnet18; missing: conv1\.weight[^{]*$/,
   );
   await writeNpz(at('lenet-5.npz'), toHost(lenet().stateDict()));
   assertFails(await inside('convert', at('lenet-5.npz'), at('x.onnx')), 1, /no architecture.*--model; perhaps lenet/);

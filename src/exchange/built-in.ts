@@ -1,4 +1,4 @@
-import { loadWeights, openWeights, type WeightReport } from '../formats/weights.js';
+import { loadWeights, openWeights, problemOf, type WeightReport } from '../formats/weights.js';
 import { findModel, MODELS, type ModelEntry, type ModelOptions } from '../models/index.js';
 import { init, type Module } from '../nn/index.js';
 import { FileError } from '../tensor/errors.js';
@@ -54,12 +54,14 @@ async function rebuild(path: string, shown: string, { architecture, classes, inp
   const source = await openWeights(path);
   try {
     let model = create(classes);
-    const report = await loadWeights(model, source, { strict: false });
+    let report = await loadWeights(model, source, { strict: false });
     const outputs = classes ?? otherOutputs(report);
-    if (outputs !== classes) model = create(outputs);
-    const { missing, unexpected, mismatched } = report;
-    // Again, for other outputs, or to say what does not fit.
-    if (missing.length + unexpected.length + mismatched.length > 0) await loadWeights(model, source);
+    if (outputs !== classes) {
+      model = create(outputs);
+      report = await loadWeights(model, source, { strict: false });
+    }
+    const problem = problemOf(report);
+    if (problem !== undefined) throw new FileError(`${shown}: the weights do not fit ${entry.name}; ${problem}`);
     return { model: model.eval(), entry, example: [1, ...(images && input ? input : entry.inputShape)] };
   } finally {
     await source.close();

@@ -84,7 +84,7 @@ test('PyTorch checkpoints are weights of a network; the number of classes is tha
   );
   await assert.rejects(
     load(fixturePath('formats/net.pt'), { architecture: 'lenet' }),
-    /do not fit Sequential; missing: features/,
+    /net\.pt: the weights do not fit lenet; missing: features/,
   );
   await assert.rejects(load(fixturePath('formats/net.pt'), { architecture: 'lanet' }), OptionError);
   await writeNpz(at('squeeze.npz'), toHost(squeezenet1_1({ classes: 7 }).stateDict()));

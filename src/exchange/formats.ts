@@ -82,7 +82,9 @@ export function writableFormat(path: string): ModelFormat & Required<Pick<ModelF
   const found = MODEL_FORMATS.find(({ extensions }) => extensions.includes(ending));
   if (found?.save !== undefined) return found as ReturnType<typeof writableFormat>;
   const writable = MODEL_FORMATS.filter(({ save }) => save).map(({ extensions }) => extensions[0]);
+  const unknown =
+    ending === '' ? 'the ending of its name says no format' : `no format has names that end in "${ending}"`;
   throw new FileError(
-    `${path}: ${found === undefined ? `no format has names that end in "${ending}"` : `files of ${found.name} are read, not written`}; models are written as ${writable.join(', ')}`,
+    `${path}: ${found === undefined ? unknown : `files of ${found.name} are read, not written`}; models are written as ${writable.join(', ')}`,
   );
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, realpath, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FileError } from '../tensor/errors.js';
-import { makeFolders, reasonOf } from './folders.js';
+import { checkLocal, makeFolders, reasonOf } from './folders.js';
 
 /**
  * Replaces a file as a whole or not at all: writes a temporary file in the same folder, syncs it to disk, renames it over
@@ -12,6 +12,7 @@ import { makeFolders, reasonOf } from './folders.js';
  * @throws FileError that says why (disk full, no permission, …).
  */
 export async function writeFileAtomic(path: string, content: Uint8Array | Iterable<Uint8Array>): Promise<void> {
+  checkLocal(path);
   let temporary: string | undefined;
   let handle: FileHandle | undefined;
   try {

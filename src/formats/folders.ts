@@ -2,14 +2,22 @@ import { existsSync, statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { FileError } from '../tensor/errors.js';
+import { isRemote } from './remote/address.js';
 
 /** Makes a folder with all folders above. (Node's own `recursive` never ends where the file system takes no folders, as in /proc.) */
 export async function makeFolders(path: string): Promise<void> {
+  if (path === '') throw new FileError('the name of a folder is empty');
+  checkLocal(path);
   const parent = dirname(resolve(path));
   if (parent !== resolve(path) && !existsSync(parent)) await makeFolders(parent);
   if (!(await makeFolder(path)) && !statSync(path).isDirectory()) {
     throw new FileError(`${path}: cannot make this folder: there is a file of this name`);
   }
+}
+
+/** @throws FileError for addresses: what is written lies on this machine. */
+export function checkLocal(path: string): void {
+  if (isRemote(path)) throw new FileError(`cannot save ${path}: it is an address; give a path on this machine`);
 }
 
 /** Makes one folder; returns false where there is something of this name. */

@@ -118,7 +118,12 @@ export async function loadWeights(
   try {
     const targets = module.stateDict();
     const { report, plan } = match(source, targets, options);
-    if (options.strict ?? true) checkReport(`${source.where}: the weights do not fit ${module.type}`, report);
+    const problem = problemOf(report);
+    if (problem !== undefined && (options.strict ?? true)) {
+      throw new FileError(
+        `${source.where}: the weights do not fit ${module.type}; ${problem}. Load what fits with { strict: false }`,
+      );
+    }
     await fillTensors(plan.map(([name, entry]) => [targets[name], entry]));
     return report;
   } finally {
@@ -189,9 +194,9 @@ function findPrefix(
   return best;
 }
 
-/** Throws where something is missing, unexpected or of another shape. */
-function checkReport(what: string, { missing, unexpected, mismatched }: WeightReport): void {
-  if (missing.length + unexpected.length + mismatched.length === 0) return;
+/** What is missing, unexpected and of another shape; undefined where all fits. */
+export function problemOf({ missing, unexpected, mismatched }: WeightReport): string | undefined {
+  if (missing.length + unexpected.length + mismatched.length === 0) return undefined;
   const list = (names: readonly string[]): string =>
     names.slice(0, 10).join(', ') + (names.length > 10 ? ` and ${names.length - 10} more` : '');
   const shapes = mismatched.map(
@@ -202,5 +207,5 @@ function checkReport(what: string, { missing, unexpected, mismatched }: WeightRe
     ...(unexpected.length > 0 ? [`unexpected: ${list(unexpected)}`] : []),
     ...(shapes.length > 0 ? [`of another shape: ${list(shapes)}`] : []),
   ];
-  throw new FileError(`${what}; ${parts.join('; ')}. Load what fits with { strict: false }`);
+  return parts.join('; ');
 }

@@ -97,7 +97,10 @@ test('impossible options are errors', () => {
     [() => vggSmall({ dropout: 2 }), /p must lie between 0 and 1/],
     [() => resnetSmall({ blocks: 0 }), /blocks/],
     [() => resnetSmall({ inChannels: -1 }), /inChannels/],
-    [() => findModel('vgg') as never, /there is no model "vgg"; there are lenet, vgg-small, resnet-small/],
+    [
+      () => findModel('vgg') as never,
+      /there is no model "vgg"; did you mean vgg-small\? There are lenet, vgg-small, resnet-small/,
+    ],
     [
       () => findImageClassifier('unet2d') as never,
       /"unet2d" is for image segmentation; images are classified by lenet,/,

@@ -2,6 +2,7 @@ import type { AugmentOptions, ImageDataset } from '../data/index.js';
 import type { Module } from '../nn/index.js';
 import { OptionError } from '../tensor/errors.js';
 import type { Shape } from '../tensor/shape.js';
+import { nearest } from '../tensor/suggest.js';
 import type { TrainingOptions } from '../train/index.js';
 import { alexnet } from './alexnet.js';
 import { c3d } from './c3d.js';
@@ -267,10 +268,16 @@ export const MODELS: Readonly<Record<string, ModelEntry>> = Object.fromEntries(
 
 /** @throws OptionError that lists the names there are. */
 export function findModel(name: string): ModelEntry {
-  if (!Object.hasOwn(MODELS, name)) {
-    throw new OptionError(`there is no model "${name}"; there are ${Object.keys(MODELS).join(', ')}`);
-  }
+  if (!Object.hasOwn(MODELS, name)) throw new OptionError(noSuchModel(name));
   return MODELS[name];
+}
+
+/** Says that there is no model of this name, which one may be meant, and which there are. */
+export function noSuchModel(name: string): string {
+  const names = Object.keys(MODELS);
+  const [near] = nearest(name, names, 1);
+  const list = `here are ${names.join(', ')}`;
+  return `there is no model "${name}"; ${near === undefined ? `t${list}` : `did you mean ${near}? T${list}`}`;
 }
 
 /** @throws OptionError where there is no such model, or it does not classify images; lists those that do. */

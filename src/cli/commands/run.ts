@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { LoadedModel } from '../../exchange/loaded-model.js';
@@ -31,11 +32,12 @@ export interface RunFlags {
 export async function runModel(path: string, flags: RunFlags, output: Output): Promise<number> {
   const device = useDevice(flags.device, flags.threads, flags.tune);
   const { loaded, inputs } = await open(path, flags, output);
+  // Before what may take long, and not for inputs that the model does not take.
+  if (loaded.problem(loaded.inputs.map(({ name }) => inputs[name])) === undefined) await makeFolders(flags.output);
   const began = performance.now();
   const results = await loaded.run(inputs);
   const arrays = toHost(results);
   const milliseconds = performance.now() - began;
-  await makeFolders(flags.output);
   const written = [];
   const taken = new Set<string>();
   for (const name of outputNames(loaded, arrays)) {
@@ -95,6 +97,7 @@ async function readInputs(loaded: LoadedModel, list: readonly string[]): Promise
   };
   for (const item of list) {
     const [name, file] = split(item, names);
+    if (name !== undefined && !names.includes(name)) throw new UsageError(`there is no input "${name}"${takes}`);
     if (extname(file).toLowerCase() === '.npz') {
       if (name !== undefined)
         throw new UsageError(`--input ${item}: the arrays of a .npz file have names of their own`);
@@ -119,6 +122,7 @@ async function readInputs(loaded: LoadedModel, list: readonly string[]): Promise
 function split(item: string, names: readonly string[]): [name: string | undefined, file: string] {
   const known = names.find((name) => item.startsWith(`${name}=`));
   if (known !== undefined) return [known, item.slice(known.length + 1)];
+  if (existsSync(item)) return [undefined, item];
   const named = /^([^=/\\]+)=(.+)$/.exec(item);
   return named === null ? [undefined, item] : [named[1], named[2]];
 }
@@ -143,9 +147,20 @@ async function readArray(file: string): Promise<HostTensor> {
   return { dtype: rowOf(type).dtype, shape, data };
 }
 
+/** Names that Windows keeps for devices, whatever the ending. */
+const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)/i;
+/** Systems take 255 bytes, and a character is up to four. */
+const LONGEST = 60;
+
 /** An output's name as a file name that every system takes, and that no other output has. */
 function fileName(name: string, taken: Set<string>): string {
-  const safe = name.replace(/[^\p{L}\p{N}._-]+/gu, '_').replace(/^\.+/, '_') || 'output';
+  // macOS takes letters with accents for the same, whether composed or not.
+  const clean = name
+    .normalize('NFC')
+    .replace(/[^\p{L}\p{N}._-]+/gu, '_')
+    .replace(/^\.+/, '_')
+    .replace(DEVICE, '$1_');
+  const safe = [...clean].slice(0, LONGEST).join('') || 'output';
   for (let n = 1; ; n++) {
     const candidate = n === 1 ? safe : `${safe}_${n}`;
     if (taken.has(candidate.toLowerCase())) continue;
