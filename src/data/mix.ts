@@ -16,8 +16,6 @@ export interface MixOptions {
    * 0: none. With both, every batch has one of them, each half of the time.
    */
   cutmix?: number;
-  /** Share of the batches that are mixed. Default 1. */
-  probability?: number;
   /** Number of classes. */
   classes: number;
 }
@@ -32,15 +30,12 @@ export function planMix(
   targetShape: Shape,
   targets: ArrayLike<number>,
 ): MixPlan | undefined {
-  checkOptions('mix', options, ['mixup', 'cutmix', 'probability', 'classes']);
-  const { mixup = 0, cutmix = 0, probability = 1 } = options;
+  checkOptions('mix', options, ['mixup', 'cutmix', 'classes']);
+  const { mixup = 0, cutmix = 0 } = options;
   for (const [name, value] of Object.entries({ mixup, cutmix })) {
     if (!(typeof value === 'number' && value >= 0 && value < Infinity)) {
       throw new OptionError(`${name} must be a number of at least 0, the α of Beta(α, α), got ${value}`);
     }
-  }
-  if (!(typeof probability === 'number' && probability >= 0 && probability <= 1)) {
-    throw new OptionError(`mix: probability must lie between 0 and 1, got ${probability}`);
   }
   if (mixup === 0 && cutmix === 0) return undefined;
   const classes = checkCount('mix: classes', options.classes, 1);
@@ -61,7 +56,7 @@ export function planMix(
       );
     }
   }
-  return { mixup, cutmix, probability, classes };
+  return { mixup, cutmix, classes };
 }
 
 /**
@@ -72,7 +67,7 @@ export function planMix(
  * @param y [count, classes]: shares of the classes, written.
  */
 export function mixBatch(
-  { mixup, cutmix, probability, classes }: MixPlan,
+  { mixup, cutmix, classes }: MixPlan,
   random: Random,
   inputShape: Shape,
   x: Float32Array,
@@ -81,24 +76,20 @@ export function mixBatch(
 ): void {
   const count = labels.length;
   const size = x.length / count;
-  const mixed = random.uniform() < probability;
-  const cut = cutmix > 0 && (random.uniform() < 0.5 || mixup === 0);
-  let own = 1;
-  if (mixed) {
-    const share = beta(random, cut ? cutmix : mixup);
-    const first = x.slice(0, size);
-    const next = (i: number): Float32Array => (i + 1 < count ? x.subarray((i + 1) * size, (i + 2) * size) : first);
-    if (cut) {
-      const [, height, width] = inputShape;
-      const box = rectangle(random, height, width, share);
-      own = 1 - ((box.bottom - box.top) * (box.right - box.left)) / (height * width);
-      for (let i = 0; i < count; i++) paste(x.subarray(i * size, (i + 1) * size), next(i), inputShape, box);
-    } else {
-      own = share;
-      for (let i = 0; i < count; i++) {
-        const other = next(i);
-        for (let p = 0, at = i * size; p < size; p++, at++) x[at] = own * x[at] + (1 - own) * other[p];
-      }
+  const cut = cutmix > 0 && (mixup === 0 || random.uniform() < 0.5);
+  const share = beta(random, cut ? cutmix : mixup);
+  const first = x.slice(0, size);
+  const next = (i: number): Float32Array => (i + 1 < count ? x.subarray((i + 1) * size, (i + 2) * size) : first);
+  let own = share;
+  if (cut) {
+    const [, height, width] = inputShape;
+    const box = rectangle(random, height, width, share);
+    own = 1 - ((box.bottom - box.top) * (box.right - box.left)) / (height * width);
+    for (let i = 0; i < count; i++) paste(x.subarray(i * size, (i + 1) * size), next(i), inputShape, box);
+  } else {
+    for (let i = 0; i < count; i++) {
+      const other = next(i);
+      for (let p = 0, at = i * size; p < size; p++, at++) x[at] = own * x[at] + (1 - own) * other[p];
     }
   }
   y.fill(0, 0, count * classes);
