@@ -12,16 +12,24 @@ export function simplify(program: Steps): Steps {
   return { ...program, steps: program.steps.map(simplifyStep) };
 }
 
+/** Steps that this leaves as they are. */
+const simple = new WeakSet<Step>();
+
+/** The step itself where there is nothing to do. */
 export function simplifyStep(step: Step): Step {
   const { kernel } = step;
+  if (simple.has(step) || (kernel.kind !== 'nest' && kernel.kind !== 'tile')) return step;
   const interner = new Interner();
-  if (kernel.kind === 'nest') {
-    return { ...step, kernel: rewriteNest(kernel, (e) => simplifyExpression(e, interner)) };
-  }
-  if (kernel.kind === 'tile') {
-    return { ...step, kernel: { ...kernel, epilogue: simplifyExpression(kernel.epilogue, interner) } };
-  }
-  return step;
+  let changed = false;
+  const rewrite = (e: Expression): Expression => {
+    const result = simplifyExpression(e, interner);
+    changed ||= result !== e;
+    return result;
+  };
+  const now = kernel.kind === 'nest' ? rewriteNest(kernel, rewrite) : { ...kernel, epilogue: rewrite(kernel.epilogue) };
+  const result = changed ? { ...step, kernel: now } : step;
+  simple.add(result);
+  return result;
 }
 
 export function simplifyExpression(expression: Expression, interner: Interner = new Interner()): Expression {

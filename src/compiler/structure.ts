@@ -35,6 +35,7 @@ export class Structures {
 
   #part(value: unknown): string {
     if ((typeof value === 'object' && value !== null) || typeof value === 'function') return `#${this.numberOf(value)}`;
+    if (typeof value === 'number' && value !== 0) return `${value}`;
     if (typeof value === 'string') return JSON.stringify(value);
     return Object.is(value, -0) ? '-0' : `${typeof value} ${String(value)}`;
   }

@@ -23,7 +23,7 @@ export function verifySteps(program: Steps, after: string): void {
       invariant(!defined.has(result), () => `${where()} writes a ${formatType(result.type)} that was written before`);
       const { order } = result;
       invariant(
-        new Set(order).size === result.type.shape.length && order.length === result.type.shape.length,
+        isOrder(order, result.type.shape.length),
         () => `${where()}: [${order}] is no order of ${formatType(result.type)}`,
       );
       defined.add(result);
@@ -40,6 +40,12 @@ export function verifySteps(program: Steps, after: string): void {
     );
   }
   verifyPreparations(program, after);
+}
+
+function isOrder(order: readonly number[], axes: number): boolean {
+  if (order.length !== axes) return false;
+  for (let axis = 0; axis < axes; axis++) if (!order.includes(axis)) return false;
+  return true;
 }
 
 /** Boxes lie inside of their whole and apart from each other; when all are written, so is the whole. */
@@ -69,6 +75,7 @@ function verifyBox(box: Buffer, boxes: Map<Buffer, Buffer[]>, defined: Set<Buffe
 
 /** Prepared steps come first, and need nothing but their inputs, which the program does not write, and each other. */
 function verifyPreparations({ steps, outputs }: Steps, after: string): void {
+  if (steps.every(({ preparation }) => preparation === undefined)) return;
   const made = new Map<Buffer, Preparation>();
   const needed = new Set<number>();
   let everyTime = false;

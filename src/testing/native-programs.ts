@@ -1,13 +1,14 @@
 import { emitBarrier } from '../targets/cpu/x64/barrier.js';
 import { CodeBuilder } from '../targets/cpu/x64/builder.js';
 import { emitEntry } from '../targets/cpu/x64/entry.js';
-import { eax, ecx, memory, r32, r64, rbx, rcx, rsp, sized } from '../targets/cpu/x64/operands.js';
+import { eax, ecx, edx, memory, r32, r64, rbx, rcx, rsp, sized } from '../targets/cpu/x64/operands.js';
 import { TABLE } from './programs.js';
 
 /** `sumProgram` of `programs.ts` as machine code; it fails by returning 1. */
 export function nativeSumProgram(abi: 'sysv' | 'win64'): { readonly code: Uint8Array; readonly entry: number } {
   const b = new CodeBuilder();
-  const [start, abort, wait, inside, done] = ['start', 'abort', 'wait', 'inside', 'done'].map((name) => b.label(name));
+  const names = ['start', 'abort', 'wait', 'inside', 'done', 'barrier'];
+  const [start, abort, wait, inside, done, barrier] = names.map((name) => b.label(name));
   emitEntry(b, { abi, target: start, parameters: 3, abort });
   b.bind(start);
   const [thread, threads, address, table] = [12, 13, 14, 15];
@@ -25,7 +26,9 @@ export function nativeSumProgram(abi: 'sysv' | 'win64'): { readonly code: Uint8A
   b.emit('cmp', word(TABLE.pause), 1);
   b.emit('je', wait);
   b.emit('mov', slot(thread), eax);
-  emitBarrier(b, { address, threads, generation: 7, pointer: 6 }, { abort, abi });
+  b.emit('mov', eax, r32(address));
+  b.emit('mov', edx, r32(threads));
+  b.emit('call', barrier);
   // The neighbour's slot.
   b.emit('lea', ecx, memory(r64(thread), 1));
   b.emit('cmp', ecx, r32(threads));
@@ -42,5 +45,7 @@ export function nativeSumProgram(abi: 'sysv' | 'win64'): { readonly code: Uint8A
   b.emit('mov', memory(rcx, 0, r64(thread), 4), eax);
   b.bind(done);
   b.emit('ret');
+  b.bind(barrier);
+  emitBarrier(b, { abort, abi });
   return { code: b.finish().code, entry: 0 };
 }

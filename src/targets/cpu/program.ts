@@ -96,11 +96,17 @@ export function emitProgram(
       : location.kind === 'input'
         ? table.inputSlot(location.input)
         : table.outputSlot(location.output);
+  const ranges = new Map<Buffer, Range>();
   const range = (buffer: Buffer): Range => {
-    const root = rootBuffer(buffer);
-    const location = memory.location(root);
-    const from = location.offset;
-    return { slot: slot(location), from, to: from + bytesOf(root), buffer };
+    let known = ranges.get(buffer);
+    if (known === undefined) {
+      const root = rootBuffer(buffer);
+      const location = memory.location(root);
+      const from = location.offset;
+      known = { slot: slot(location), from, to: from + bytesOf(root), buffer };
+      ranges.set(buffer, known);
+    }
+    return known;
   };
   const run = assembler.define('run', 3, (m, [thread, threads, tableAddress]) => {
     const ownMemory = (): Register => {
@@ -248,40 +254,54 @@ interface Range {
   readonly buffer: Buffer;
 }
 
-interface Access extends Range {
-  readonly solo: boolean;
-}
+/** What was read or written since the last barrier, by the slot that it is in. */
+class Accesses {
+  readonly #slots = new Map<number, { readonly range: Range; readonly solo: boolean }[]>();
 
-function meet(x: Range, y: Range): boolean {
-  return x.slot === y.slot && x.from < y.to && y.from < x.to && !apart(x.buffer, y.buffer);
+  add(range: Range, solo: boolean): void {
+    const others = this.#slots.get(range.slot);
+    if (others === undefined) this.#slots.set(range.slot, [{ range, solo }]);
+    else others.push({ range, solo });
+  }
+
+  /** Whether one of them, that the first thread did not do alone where it does this alone, too, is of memory in `range`. */
+  meet({ slot, from, to, buffer }: Range, solo: boolean): boolean {
+    for (const { range, solo: wasSolo } of this.#slots.get(slot) ?? []) {
+      if (solo && wasSolo) continue;
+      if (from < range.to && range.from < to && !apart(buffer, range.buffer)) return true;
+    }
+    return false;
+  }
+
+  clear(): void {
+    this.#slots.clear();
+  }
 }
 
 /** Which memory was read and written since the last barrier, by all threads or by the first one alone. */
 class Hazards {
   readonly #range: (buffer: Buffer) => Range;
-  #reads: Access[] = [];
-  #writes: Access[] = [];
+  readonly #reads = new Accesses();
+  readonly #writes = new Accesses();
 
   constructor(range: (buffer: Buffer) => Range) {
     this.#range = range;
   }
 
   /** Whether `step` must wait for other threads; what one thread does is in order. */
-  conflict(step: Step, solo = false): boolean {
-    const reads = step.operands.map(this.#range);
-    const writes = step.results.map(this.#range);
-    const meets = (own: readonly Range[], before: readonly Access[]): boolean =>
-      own.some((x) => before.some((y) => !(solo && y.solo) && meet(x, y)));
-    return meets(reads, this.#writes) || meets(writes, this.#writes) || meets(writes, this.#reads);
+  conflict({ operands, results }: Step, solo = false): boolean {
+    const meets = (buffers: readonly Buffer[], before: Accesses): boolean =>
+      buffers.some((buffer) => before.meet(this.#range(buffer), solo));
+    return meets(operands, this.#writes) || meets(results, this.#writes) || meets(results, this.#reads);
   }
 
-  add(step: Step, solo = false): void {
-    this.#reads.push(...step.operands.map((buffer) => ({ ...this.#range(buffer), solo })));
-    this.#writes.push(...step.results.map((buffer) => ({ ...this.#range(buffer), solo })));
+  add({ operands, results }: Step, solo = false): void {
+    for (const buffer of operands) this.#reads.add(this.#range(buffer), solo);
+    for (const buffer of results) this.#writes.add(this.#range(buffer), solo);
   }
 
   clear(): void {
-    this.#reads = [];
-    this.#writes = [];
+    this.#reads.clear();
+    this.#writes.clear();
   }
 }

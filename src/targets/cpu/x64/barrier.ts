@@ -1,5 +1,5 @@
 import type { CodeBuilder } from './builder.js';
-import { eax, edx, type Label, memory, r32, r64, rax, rbx, rsp, sized } from './operands.js';
+import { eax, edx, type Label, memory, r32, r64, rax, rbx, rcx, rsp, sized } from './operands.js';
 
 /** Words of the 64 bytes at the start of a program's table, in bytes; the first two as in `wasm/barrier.ts`. */
 export const BARRIER_ARRIVED = 0;
@@ -13,40 +13,37 @@ const SPINS = 250;
 
 /** General-purpose registers that a C function may change, without rax and rdx. */
 const C_CLOBBERS = [1, 6, 7, 8, 9, 10, 11];
-
-export interface BarrierRegisters {
-  readonly address: number;
-  readonly threads: number;
-  /** Both may be overwritten. */
-  readonly generation: number;
-  readonly pointer: number;
-}
+/** What the barrier itself changes of them. */
+const SAVED = [1, 6, 7];
 
 /**
  * A central barrier with a generation counter (Mellor-Crummey and Scott, "Algorithms for scalable synchronization on
  * shared-memory multiprocessors", TOCS 1991, algorithm 7, with a counter in place of the sense flag). Threads that wait long
- * yield the processor between their reads.
+ * yield the processor between their reads. One function for a whole program, which may meet at hundreds of places: called with the address of
+ * the words in eax and the number of threads in edx, it keeps all other general-purpose registers.
  */
 export function emitBarrier(
   code: CodeBuilder,
-  registers: BarrierRegisters,
   { abort, abi }: { readonly abort: Label; readonly abi: 'sysv' | 'win64' },
 ): void {
-  const pointer = r64(registers.pointer);
-  const generation = r32(registers.generation);
+  const pointer = rcx;
+  const generation = r32(6);
+  const threads = r32(7);
   const word = (offset: number): ReturnType<typeof sized> => sized(memory(pointer, offset), 32);
   const [wait, spin, again, done] = [code.label(), code.label(), code.label(), code.label()];
 
-  code.emit('lea', pointer, memory(rbx, 0, r64(registers.address)));
+  for (const index of SAVED) code.emit('push', r64(index));
+  code.emit('mov', threads, edx);
+  code.emit('lea', pointer, memory(rbx, 0, rax));
   code.emit('cmp', word(BARRIER_ABORT), 0);
   code.emit('jne', abort);
-  code.emit('cmp', r32(registers.threads), 1);
+  code.emit('cmp', threads, 1);
   code.emit('jle', done);
   code.emit('mov', generation, memory(pointer, BARRIER_GENERATION));
   code.emit('mov', eax, 1);
   code.emit('lock xadd', memory(pointer, BARRIER_ARRIVED), eax);
   code.emit('inc', eax);
-  code.emit('cmp', eax, r32(registers.threads));
+  code.emit('cmp', eax, threads);
   code.emit('jne', wait);
   // The last one resets the count before it lets the others go.
   code.emit('mov', word(BARRIER_ARRIVED), 0);
@@ -84,4 +81,6 @@ export function emitBarrier(
   code.emit('jne', abort);
   code.emit('jmp', again);
   code.bind(done);
+  for (const index of [...SAVED].reverse()) code.emit('pop', r64(index));
+  code.emit('ret');
 }

@@ -185,7 +185,7 @@ export function broadcastOf(arg: TensorArgument): TensorArgument {
 
 /**
  * A machine instruction, or one of: `loop`/`endLoop` around the instructions that repeat, `bind` a place, `zero` a vector
- * register, `call`, `barrier` (address, generation, threads).
+ * register, `call`, `barrier` (the address in eax, the number of threads in edx).
  */
 export interface Instruction {
   readonly name: Mnemonic | 'loop' | 'endLoop' | 'bind' | 'zero' | 'call' | 'barrier';

@@ -1,6 +1,7 @@
 import { checkOptions, invariant } from '../../../tensor/errors.js';
 import type { Assembler, FunctionId, FunctionOptions, Register, VectorMachine } from '../machine.js';
 import { allocate, type RegisterFiles } from './allocate.js';
+import { emitBarrier } from './barrier.js';
 import { CodeBuilder } from './builder.js';
 import { emitEntry } from './entry.js';
 import { emitFunction } from './frame.js';
@@ -52,7 +53,8 @@ export class X64Assembler implements Assembler {
   readonly vectorRegisters: number;
   readonly #options: X64Options;
   readonly #code: CodeBuilder;
-  readonly #abort: Label;
+  /** Where threads meet, if they do. */
+  #barrier: Label | undefined;
   readonly #functions: Defined[] = [];
 
   constructor(options: X64Options) {
@@ -61,7 +63,6 @@ export class X64Assembler implements Assembler {
     this.lanes = options.features === 'avx512' ? 16 : 8;
     this.vectorRegisters = FILES[options.features].vector.length;
     this.#code = new CodeBuilder(options.listing ?? false);
-    this.#abort = this.#code.label('abort');
   }
 
   define(
@@ -74,7 +75,7 @@ export class X64Assembler implements Assembler {
     const recording = new Recording(name, parameters, lanes);
     const parametersOf = (callee: FunctionId): number => this.#check(callee).parameters;
     body(new X64Machine(recording, this.vectorRegisters, parametersOf), recording.parameters);
-    const { features, abi } = this.#options;
+    const { features } = this.#options;
     const f = lower(recording, features === 'avx512');
     const allocation = allocate(f, FILES[features]);
     if (this.#options.verify ?? globalThis.process?.env.GABOR_DEBUG) verify(f, allocation);
@@ -85,7 +86,7 @@ export class X64Assembler implements Assembler {
     code.comment(name);
     code.bind(label);
     const labelOf = (callee: FunctionId): Label => this.#check(callee).label;
-    emitFunction(f, allocation, code, { labelOf, abort: this.#abort, abi });
+    emitFunction(f, allocation, code, { labelOf, barrier: () => this.#barrierLabel() });
     this.#functions.push({ id, label, parameters });
     return id;
   }
@@ -97,13 +98,25 @@ export class X64Assembler implements Assembler {
   finish(entry: FunctionId): X64Code {
     const builder = this.#code;
     const { label: target, parameters } = this.#check(entry);
+    const { abi } = this.#options;
+    const abort = builder.label('abort');
+    if (this.#barrier !== undefined) {
+      builder.align(64);
+      builder.bind(this.#barrier);
+      emitBarrier(builder, { abort, abi });
+    }
     const start = builder.label('run');
     builder.align(64);
     builder.bind(start);
-    emitEntry(builder, { abi: this.#options.abi, target, parameters, abort: this.#abort });
+    emitEntry(builder, { abi, target, parameters, abort });
     const { code, evex, offset, listing } = builder.finish();
     invariant(this.#options.features === 'avx512' || !evex, 'code for AVX2 contains an instruction of AVX-512');
     return { code, entry: offset(start), listing };
+  }
+
+  #barrierLabel(): Label {
+    this.#barrier ??= this.#code.label('barrier');
+    return this.#barrier;
   }
 
   #check(id: FunctionId): Defined {

@@ -1,7 +1,6 @@
 import { invariant } from '../../../tensor/errors.js';
 import type { FunctionId } from '../machine.js';
 import type { Allocation } from './allocate.js';
-import { emitBarrier } from './barrier.js';
 import type { CodeBuilder } from './builder.js';
 import {
   type Argument,
@@ -36,8 +35,8 @@ const PAGE = 4096;
 
 export interface FunctionContext {
   readonly labelOf: (callee: FunctionId) => Label;
-  readonly abort: Label;
-  readonly abi: 'sysv' | 'win64';
+  /** Of `emitBarrier`'s function. */
+  readonly barrier: () => Label;
 }
 
 /**
@@ -98,13 +97,9 @@ export function emitFunction(
       case 'call':
         code.emit('call', context.labelOf(instruction.callee as FunctionId));
         break;
-      case 'barrier': {
-        const [address, threads, generation, pointer] = (args as readonly RegisterArgument[]).map(
-          ({ register }) => register.hardware,
-        );
-        emitBarrier(code, { address, threads, generation, pointer }, context);
+      case 'barrier':
+        code.emit('call', context.barrier());
         break;
-      }
       default: {
         if (vanishes(instruction)) break;
         const list: Operand[] = [];

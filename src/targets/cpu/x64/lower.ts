@@ -5,7 +5,7 @@ import { divideInteger, lowerInteger } from './lower-integer.js';
 import { lowerMemory } from './lower-memory.js';
 import { lowerVector } from './lower-vector.js';
 import { Lowering } from './lowering.js';
-import { def, mod, use } from './writer.js';
+import { def, EAX, EDX, mod, use } from './writer.js';
 
 /** The jump that leaves when a signed comparison does not hold. */
 const OPPOSITE = { eq: 'jne', ne: 'je', lt: 'jge', le: 'jg', gt: 'jle', ge: 'jl' } as const;
@@ -202,10 +202,8 @@ class FunctionLowering extends Lowering {
 
   #barrier(address: Value, threads: Value): void {
     const { w } = this;
-    const at = this.register(address);
-    // Both are read by the pseudo instruction, which needs two registers more; it leaves nothing in them.
-    const generation = w.integer(0);
-    const pointer = w.integer(0);
-    w.emit('barrier', use(at), use(this.register(threads)), mod(generation), mod(pointer));
+    w.emit('mov', EAX, use(this.register(address)));
+    w.emit('mov', EDX, use(this.register(threads)));
+    w.emit('barrier');
   }
 }
