@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
+import fc from 'fast-check';
 import { gradients } from '../autodiff/gradients.js';
 import { compile } from '../graph/compile.js';
 import { setDevice } from '../graph/device.js';
@@ -215,6 +216,72 @@ for (const instructions of INSTRUCTIONS) {
     }
   });
 
+  test(`random sequences of runs, awaited or not, reads and writes give what they give one after the other, ${instructions}`, async () => {
+    fresh(instructions);
+    const SIDE = 64;
+    const tensors = [1, 2, 3].map((value) => full([SIDE, SIDE], value));
+    const row = full([1, SIDE], 1);
+    // For each number of a tensor, of those that block and of the others: no program may block while it is pending.
+    const programs = [0, 1].map(() => ({
+      increase: tensors.map((t) => compile(() => void assign(t, add(t, 1)))),
+      // Enough work for all threads.
+      copy: tensors.map((t, i) => {
+        const from = tensors[(i + 1) % 3];
+        return compile(() => void assign(t, add(from, mul(matmul(from, from), 0))));
+      }),
+      // Takes it as a filter that is prepared once.
+      look: tensors.map((t) => compile(() => matmul(row, t))),
+    }));
+    const tensorNumber = fc.nat(2);
+    const operation = fc.oneof(
+      fc.record({
+        kind: fc.constantFrom('increase' as const, 'copy' as const, 'look' as const),
+        blocks: fc.boolean(),
+        i: tensorNumber,
+      }),
+      fc.record({ kind: fc.constantFrom('read' as const, 'write' as const), i: tensorNumber }),
+      fc.record({ kind: fc.constantFrom('turn' as const, 'settle' as const), i: tensorNumber }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(operation, { maxLength: 40 }), async (operations) => {
+        const model = [1, 2, 3];
+        for (const [i, value] of model.entries()) tensors[i].write(new Float32Array(SIDE * SIDE).fill(value));
+        const pending: Promise<void>[] = [];
+        const check = (y: Tensor, expected: number, what: string): void => {
+          assert.ok(
+            y.data().every((value) => value === expected),
+            `${what}: ${y.data()[0]}, expected ${expected}`,
+          );
+        };
+        const look = (y: Tensor, expected: number): void => {
+          check(y, SIDE * expected, 'look');
+          y.dispose();
+        };
+        for (const [n, operation] of operations.entries()) {
+          const { kind, i } = operation;
+          const blocks = 'blocks' in operation && operation.blocks;
+          const now = model[i];
+          if (kind === 'increase') model[i]++;
+          if (kind === 'copy') model[i] = model[(i + 1) % 3];
+          if (kind === 'write') {
+            model[i] = n;
+            tensors[i].write(new Float32Array(SIDE * SIDE).fill(n));
+          } else if (kind === 'read') check(tensors[i], now, 'read');
+          else if (kind === 'turn') await new Promise((resolve) => setImmediate(resolve));
+          else if (kind === 'settle') await Promise.all(pending);
+          else if (kind === 'look') {
+            if (blocks) look(programs[0].look[i].sync(), now);
+            else pending.push(programs[1].look[i]().then((y) => look(y, now)));
+          } else if (blocks) programs[0][kind][i].sync();
+          else pending.push(programs[1][kind][i]());
+        }
+        for (const [i, value] of model.entries()) check(tensors[i], value, 'at the end');
+        await Promise.all(pending);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test(`a run that fails while someone blocks for it is an error of its caller alone, ${instructions}`, async () => {
     const device = fresh(instructions);
     const w = tensor(new Float32Array(2 ** 20).fill(1));
@@ -313,6 +380,47 @@ for (const instructions of INSTRUCTIONS) {
     assert.throws(() => cpuDevice({ thread: 1 } as object), /thread/);
     assert.equal(device.memory.used, used);
     assert.deepEqual([...run.sync(x, x).data()], [2, 4]);
+  });
+
+  test(`programs that are not running make room for others, and run again to the same bits, ${instructions}`, async () => {
+    const device = fresh(instructions);
+    const { memory } = device;
+    const w = normal([32, 32, 3, 3], 2);
+    const run = compile((t: Tensor) => relu(conv2d(relu(conv2d(t, w, { padding: 1 })), w, { padding: 1 })));
+    const sizes = [24, 32, 40, 48];
+    const inputs = sizes.map((size) => normal([1, 32, size, size], size));
+    const expected: string[] = [];
+    for (const x of inputs) {
+      const y = await run(x);
+      expected.push(`${y.data()}`);
+      y.dispose();
+    }
+    run.dispose();
+    // Room for the largest of the programs, but not for all.
+    const needs = inputs.map((x) => device.memoryOf(run.graph(x)));
+    const bytes = 1.6 * (needs[3].peak - needs[3].inputs);
+    assert.ok(needs.reduce((sum, { arena }) => sum + arena, 0) > bytes);
+    const room = memory.allocate(bytes);
+    const blocks = fillMemory(memory);
+    memory.free(room);
+    for (const order of [
+      [0, 1, 2, 3],
+      [3, 0, 2, 1, 1, 3],
+    ]) {
+      for (const i of order) {
+        const y = i % 2 === 0 ? run.sync(inputs[i]) : await run(inputs[i]);
+        assert.equal(`${y.data()}`, expected[i]);
+        y.dispose();
+      }
+    }
+    // At once, none of them can give way to the other.
+    const both = await Promise.allSettled([run(inputs[3]), run(inputs[2])]);
+    for (const [k, result] of both.entries()) {
+      if (result.status === 'fulfilled') assert.equal(`${result.value.data()}`, expected[3 - k]);
+      else assert.match(String(result.reason), /out of memory/);
+    }
+    assert.equal(both[0].status, 'fulfilled');
+    for (const address of blocks) memory.free(address);
   });
 
   test(`programs for which there is no room leave none of it behind, ${instructions}`, () => {
