@@ -3,7 +3,15 @@ import { expressionsOf, type Nest } from '../../kernel/kernel.js';
 import { DTYPES } from '../../tensor/dtype.js';
 import type { Shape } from '../../tensor/shape.js';
 import { addIndex, type Form, makeForm } from './form.js';
-import { type Analysis, analyseExpressions, type CheckForm, type LoadNode, type View, variesAlong } from './loops.js';
+import {
+  type Analysis,
+  analyseExpressions,
+  type CheckForm,
+  type LoadAddress,
+  type LoadNode,
+  type View,
+  variesAlong,
+} from './loops.js';
 
 /** What the loops and expressions of a nest need. */
 export interface NestAnalysis extends Analysis {
@@ -57,6 +65,14 @@ export interface Square extends Block {
   readonly loads: ReadonlySet<LoadNode>;
 }
 
+/**
+ * The last loop of the results' memory, of few positions, such as the channels of an image: registers run along the loop before it, along which
+ * loads are contiguous, there is one for each position of this loop, and they are stored in turns, element by element.
+ */
+export interface Interleaved {
+  readonly loop: Loop;
+}
+
 /** A run of positions of the vector loop, from ≤ position < to, in parts of `part` positions; the last one may be shorter. */
 export interface Piece {
   readonly from: number;
@@ -78,6 +94,8 @@ export interface LoopPlan {
   readonly pieces: readonly Piece[];
   /** How loads that stride along the vector loop are made of squares of registers. */
   readonly square: Square | undefined;
+  /** The loop whose positions the vector loop's registers take turns with. */
+  readonly interleaved: Interleaved | undefined;
   /** Where the last reduction loop fills vector registers: results that are reduced side by side, since they read the same. */
   readonly rows: Block | undefined;
   readonly reduce: readonly Loop[];
@@ -102,10 +120,18 @@ const ROWS = 8;
 const ROW_OPERATIONS = 4;
 
 export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): LoopPlan {
-  const parallel = merge(orderParallel(nest, analysis), analysis.forms);
+  const all = merge(orderParallel(nest, analysis), analysis.forms);
+  const interleaved = chooseInterleaved(nest, lanes, analysis, all);
+  const parallel = interleaved === undefined ? all : all.slice(0, -1);
   const reduce = orderReduction(nest, analysis);
-  const { vector, vectorReduce } = chooseVector(nest, lanes, analysis, parallel, reduce);
-  const square = vector && chooseSquare(nest, lanes, analysis, parallel.slice(0, -1), vector);
+  const { vector, vectorReduce } =
+    interleaved === undefined
+      ? chooseVector(nest, lanes, analysis, parallel, reduce)
+      : { vector: parallel[parallel.length - 1], vectorReduce: false };
+  const square =
+    vector && interleaved === undefined
+      ? chooseSquare(nest, lanes, analysis, parallel.slice(0, -1), vector)
+      : undefined;
   const rows = vectorReduce ? chooseRows(nest, analysis, parallel, reduce[reduce.length - 1]) : undefined;
   const block = square ?? rows;
   const outer = (vector === undefined ? parallel : parallel.slice(0, -1)).filter((loop) => loop !== block?.loop);
@@ -144,6 +170,7 @@ export function planLoops(nest: Nest, lanes: number, analysis: NestAnalysis): Lo
     vector,
     pieces,
     square,
+    interleaved,
     rows,
     reduce,
     vectorReduce,
@@ -250,6 +277,30 @@ function chooseVector(
     streams(lastReduce) &&
     (vector === undefined || !streams(vector));
   return { vector: vectorReduce ? undefined : vector, vectorReduce };
+}
+
+/** Positions that registers take turns with at most: each takes a shuffle for each register that is stored. */
+const TURNS = 4;
+
+/** The last loop, where it is short and everything that is read is contiguous along the one before. */
+function chooseInterleaved(
+  nest: Nest,
+  lanes: number,
+  analysis: NestAnalysis,
+  parallel: readonly Loop[],
+): Interleaved | undefined {
+  if (parallel.length < 2 || nest.reducers.length > 0) return undefined;
+  const [vector, loop] = parallel.slice(-2);
+  if (loop.extent > TURNS || vector.extent < lanes) return undefined;
+  const { results, loads, guards, axes } = analysis;
+  const inTurns = (form: Form): boolean => form.factors[loop.axis] === 1 && form.factors[vector.axis] === loop.extent;
+  if (!results.every((form) => inTurns(form) && form.bytes === 4)) return undefined;
+  const read = [...loads.values()];
+  const runs = ({ form, quotients, indirections }: LoadAddress): boolean =>
+    quotients.length === 0 && indirections.length === 0 && [0, 1].includes(form.factors[vector.axis]);
+  const gains = read.some(({ form }) => form.factors[vector.axis] === 1 && form.factors[loop.axis] !== 0);
+  const free = [...[...guards.values()].flat(), ...axes.values()].every(({ form }) => form.factors[loop.axis] === 0);
+  return gains && free && read.every(runs) && canBeCut(vector, parallel, analysis) ? { loop } : undefined;
 }
 
 /** The loop along which most loads are contiguous that are not along `vector`, if there are any. */

@@ -70,6 +70,39 @@ test('borders of images whose columns and channels are one run', () => {
   );
 });
 
+test('few channels put beside each other, with borders and values of their own', () => {
+  const side = fc.integer({ min: 0, max: 4 });
+  const cases = fc.record({
+    shape: fc.tuple(
+      fc.integer({ min: 1, max: 2 }),
+      fc.integer({ min: 2, max: 5 }),
+      fc.integer({ min: 1, max: 5 }),
+      fc.integer({ min: 1, max: 90 }),
+    ),
+    low: fc.tuple(fc.constant(0), side, side, fc.constantFrom(0, 0, 1)),
+    high: fc.tuple(fc.constant(0), side, side, fc.constant(0)),
+    scaled: fc.boolean(),
+    backend: backends,
+    threads,
+  });
+  fc.assert(
+    fc.property(cases, ({ shape, low, high, scaled, backend, threads }) => {
+      const [n, channels, height, width] = shape;
+      const { graph, inputs } = traceInputs(
+        [shape, [channels], [n, height, width, 1]],
+        smallIntegers,
+        ([x, scale, shift]) => {
+          const last = transpose(x, [0, 2, 3, 1]);
+          return [pad(scaled ? add(mul(last, scale), shift) : last, low, high)];
+        },
+      );
+      const got = runner.run(graph, inputs, { backend, threads });
+      assertSame(got.outputs, referenceRun(graph, inputs).outputs, () => printSteps(got.plan.program));
+    }),
+    { numRuns: RUNS },
+  );
+});
+
 test('reductions of many rows that share an operand, side by side', () => {
   const cases = fc.record({
     batch: fc.integer({ min: 1, max: 3 }),

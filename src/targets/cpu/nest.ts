@@ -205,6 +205,11 @@ class NestEmitter {
       if (this.#plan.vectorReduce) sums.push(...this.#reduceAcross(values, known, vectors));
       else sums.push(...this.#reduce(values, known, wide, vectors, count));
     }
+    const { interleaved } = this.#plan;
+    if (interleaved !== undefined) {
+      this.#inTurns(interleaved.loop, values, known, vectors, count);
+      return;
+    }
     const columns = this.#columns(values, vectors, count);
     for (let u = 0; u < vectors; u++) {
       const environment = this.#environment(values, known, wide, u, count, columns, sums[u]);
@@ -215,6 +220,33 @@ class NestEmitter {
         const form = this.#analysis.results[i];
         const [address, offset] = values.address(form, this.#distance(form, u));
         storeAs(m, registers[i], view.dtype, address, offset, wide ? count : undefined);
+      });
+    }
+  }
+
+  /** Registers of neighbouring positions, one for each position of `loop`, whose elements are stored in turns. */
+  #inTurns(loop: Loop, values: FormValues, known: Known, vectors: number, count: number): void {
+    const m = this.#m;
+    for (let u = 0; u < vectors; u++) {
+      const turns = Array.from({ length: loop.extent }, (_, turn) => {
+        const environment = loopEnvironment(m, this.#analysis, {
+          values,
+          vectorAxis: this.#plan.vector?.axis,
+          count,
+          extra: (form) => this.#distance(form, u) + turn * form.factors[loop.axis],
+          ...known,
+        });
+        const scope = new Scope();
+        return this.#nest.outputs.map((output) => emitExpression(output, environment, scope));
+      });
+      this.#results.forEach((view, i) => {
+        const form = this.#analysis.results[i];
+        const [address, offset] = values.address(form, this.#distance(form, u));
+        const rows = turns.map((registers) => registers[i]);
+        inTurns(m, rows).forEach((register, v) => {
+          const here = Math.min(m.lanes, count * loop.extent - v * m.lanes);
+          if (here > 0) storeAs(m, register, view.dtype, address, offset + v * m.lanes * form.bytes, here);
+        });
       });
     }
   }
@@ -397,6 +429,22 @@ class NestEmitter {
       return { ...environment, load };
     });
   }
+}
+
+/** Lane 0 of every row, then lane 1 of every row, …, in as many registers. */
+function inTurns(m: VectorMachine, [first, ...others]: readonly Register[]): Register[] {
+  const { lanes } = m;
+  const count = 1 + others.length;
+  return Array.from({ length: count }, (_, v) =>
+    others.reduce((before, row, turn) => {
+      const indices = Array.from({ length: lanes }, (_, lane) => {
+        const [from, position] = [(v * lanes + lane) % count, Math.floor((v * lanes + lane) / count)];
+        if (from === turn + 1) return lanes + position;
+        return turn === 0 ? position : lane;
+      });
+      return m.shuffle(before, row, indices);
+    }, first),
+  );
 }
 
 function accumulateOne(
