@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { reasonOf } from '../formats/folders.js';
-import { run } from './run.js';
+import { run } from './command-line.js';
 
 // A reader that has seen enough (`gabor … | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

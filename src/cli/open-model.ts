@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import type { Fit } from '../data/index.js';
 import { outputsFor, pictureFormat, shapeOf } from '../exchange/image-classifier.js';
@@ -14,9 +13,9 @@ import { MODELS } from '../models/index.js';
 import { FileError, GaborError } from '../tensor/errors.js';
 import type { Classifier, Preprocessing } from '../train/index.js';
 import { UsageError } from './failure.js';
+import { readWhole } from './files.js';
 import type { Output } from './output.js';
 import { ProgressLine } from './progress.js';
-import { fileError } from './run-folder.js';
 
 /** Which model: a file, and what it does not say itself. */
 export interface ModelFlags {
@@ -121,13 +120,8 @@ export async function openSized(
 
 /** One name a line. */
 async function readClasses(path: string): Promise<string[]> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw fileError(path, 'cannot be read', error);
-  }
-  const names = text
+  const names = (await readWhole(path))
+    .toString('utf8')
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== '');

@@ -1,7 +1,8 @@
 import { appendFile, readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { makeFolder, makeFolders, reasonOf } from '../formats/folders.js';
+import { makeFolder, makeFolders } from '../formats/folders.js';
 import { FileError } from '../tensor/errors.js';
+import { fileError } from './files.js';
 
 /** Where one training leaves what it makes. */
 export class RunFolder {
@@ -67,14 +68,6 @@ export async function createRunFolder(out: string | undefined, data: string, mod
     const path = join('runs', `${name}-${n}`);
     if (await makeFolder(path)) return new RunFolder(path);
   }
-}
-
-/** A message for what the operating system refused. */
-export function fileError(path: string, what: string, error: unknown): FileError {
-  const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-  return new FileError(missing ? `${path}: there is no such file` : `${path}: ${what}: ${reasonOf(error)}`, {
-    cause: error,
-  });
 }
 
 /** As one word of a shell's command line. */

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encode } from 'fast-png';
+import { run } from '../cli/command-line.js';
 import { Output } from '../cli/output.js';
-import { run } from '../cli/run.js';
 import { Random } from '../tensor/random.js';
 
 const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url));

@@ -1,12 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import { decodeImage } from '../../data/index.js';
 import { formatPercent } from '../../inspect/format.js';
 import { GaborError } from '../../tensor/errors.js';
 import { type DeviceName, useDevice } from '../devices.js';
 import { EXIT } from '../failure.js';
+import { readWhole } from '../files.js';
 import { type ClassifierFlags, openClassifier } from '../open-model.js';
 import type { Output } from '../output.js';
-import { fileError } from '../run-folder.js';
 import { pad, printable, textWidth, truncate } from '../terminal.js';
 
 export interface PredictFlags extends ClassifierFlags {
@@ -36,7 +35,7 @@ export async function predict(
   let failed = 0;
   for (const [i, image] of images.entries()) {
     try {
-      const picture = decodeImage(await read(image), image);
+      const picture = decodeImage(await readWhole(image), image);
       const predictions = await classifier.classify(picture, {
         top: flags.top,
         mirrored: flags.mirrored ?? false,
@@ -57,12 +56,4 @@ export async function predict(
     }
   }
   return failed > 0 ? EXIT.failure : EXIT.ok;
-}
-
-async function read(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw fileError(path, 'cannot be read', error);
-  }
 }

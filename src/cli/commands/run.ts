@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { LoadedModel } from '../../exchange/loaded-model.js';
 import { ports } from '../../exchange/ports.js';
@@ -13,9 +12,9 @@ import { formatShape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { type DeviceName, describeDevice, useDevice } from '../devices.js';
 import { EXIT, UsageError } from '../failure.js';
+import { readWhole } from '../files.js';
 import { openModel } from '../open-model.js';
 import type { Output } from '../output.js';
-import { fileError } from '../run-folder.js';
 import { printable, table } from '../terminal.js';
 
 export interface RunFlags {
@@ -137,13 +136,7 @@ async function readArray(file: string): Promise<HostTensor> {
     import('../../formats/onnx/tensor-proto.js'),
     import('../../formats/onnx/element-types.js'),
   ]);
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(file);
-  } catch (error) {
-    throw fileError(file, 'cannot be read', error);
-  }
-  const { type, shape, data } = parseTensor(bytes, file);
+  const { type, shape, data } = parseTensor(await readWhole(file), file);
   return { dtype: rowOf(type).dtype, shape, data };
 }
 
