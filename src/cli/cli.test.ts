@@ -98,7 +98,8 @@ test('the report shows the run', () => {
 
 test('train for people: epochs, where things are, and pictures; a folder of its own each time', async () => {
   const cwd = temporaryFolder();
-  const args = ['train', '--data', bars, '--epochs', '1', ...small];
+  const more = ['--ema', '0.9', '--mixup', '0.2', '--cutmix', '1'];
+  const args = ['train', '--data', bars, '--epochs', '1', ...small, ...more];
   const a = await gabor(args, { cwd });
   const b = await gabor(args, { cwd });
   assert.equal(a.status, 0, a.stderr);
@@ -113,6 +114,8 @@ test('train for people: epochs, where things are, and pictures; a folder of its 
   // The same seed gives the same bits.
   const weights = (n: number): Buffer => readFileSync(join(cwd, `runs/bars-lenet-${n}/model.safetensors`));
   assert.deepEqual(weights(1), weights(2));
+  const report = readFileSync(join(cwd, 'runs/bars-lenet-1/report.html'), 'utf8');
+  for (const text of ['mixup 0.2, cutmix 1', 'decay 0.9']) assert.ok(report.includes(text), text);
 });
 
 test('colours: FORCE_COLOR turns them on, NO_COLOR off', async () => {
