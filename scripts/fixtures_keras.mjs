@@ -20,6 +20,16 @@ function setWeights(model) {
   return weights;
 }
 
+/** A layer of [factory, options]; layers within it are given so, too. */
+function made([factory, options]) {
+  const given = { ...options };
+  for (const key of Object.keys(given)) {
+    if (key.endsWith('Regularizer')) given[key] = tf.regularizers.l1l2(given[key]);
+    if (key === 'layer') given[key] = made(given[key]);
+  }
+  return tf.layers[factory](given);
+}
+
 /** One model: `layers` are [factory, options], the inputs go into the first one. */
 async function layerCase(
   name,
@@ -30,12 +40,7 @@ async function layerCase(
   numbers.seed([...name].reduce((a, c) => (Math.imul(a, 31) + c.charCodeAt(0)) >>> 0, 7));
   const symbolic = inputs.map((shape) => tf.input({ shape }));
   let output = symbolic.length === 1 ? symbolic[0] : symbolic;
-  for (const [factory, options] of layers) {
-    const given = { ...options };
-    for (const key of Object.keys(given))
-      if (key.endsWith('Regularizer')) given[key] = tf.regularizers.l1l2(given[key]);
-    output = tf.layers[factory](given).apply(output);
-  }
+  for (const layer of layers) output = made(layer).apply(output);
   const model = tf.model({ inputs: symbolic, outputs: output });
   const weights = setWeights(model);
   const x = inputs.map((shape) =>
@@ -426,6 +431,72 @@ await layerCase(
     ['conv2d', { filters: 2, kernelSize: 3 }],
     ['leakyReLU', { alpha: 0.1 }],
     ['flatten', {}],
+    ['dense', { units: 3, activation: 'softmax' }],
+  ],
+  {
+    loss: 'categoricalCrossentropy',
+    target: { kind: 'onehot', shape: [2, 3] },
+    metrics: ['accuracy'],
+    optimizer: 'momentum',
+    steps: 3,
+  },
+);
+
+// Recurrent layers; TensorFlow.js lacks what its own initializer of recurrent kernels needs, and GRUs that reset after the product.
+const recurrent = { recurrentInitializer: 'glorotUniform' };
+const gated = { ...recurrent, recurrentActivation: 'sigmoid' };
+const KINDS = [
+  ['simpleRNN', recurrent],
+  ['lstm', gated],
+  ['gru', { ...gated, resetAfter: false }],
+];
+for (const [factory, more] of KINDS) {
+  const options = { units: 3, ...more };
+  await layerCase(factory, [[4, 2]], [[factory, options]]);
+  await layerCase(`${factory} sequences`, [[4, 2]], [[factory, { ...options, returnSequences: true, useBias: false }]]);
+  await layerCase(`${factory} backwards`, [[4, 2]], [[factory, { ...options, goBackwards: true }]]);
+  await layerCase(
+    `${factory} sequences backwards`,
+    [[4, 2]],
+    [[factory, { ...options, goBackwards: true, returnSequences: true }]],
+  );
+  await layerCase(
+    `${factory} with other activations`,
+    [[3, 2]],
+    [
+      [
+        factory,
+        {
+          ...options,
+          activation: 'softsign',
+          ...(factory === 'simpleRNN' ? {} : { recurrentActivation: 'hardSigmoid' }),
+        },
+      ],
+    ],
+  );
+  for (const mergeMode of ['concat', 'sum', 'mul', 'ave']) {
+    for (const returnSequences of [false, true]) {
+      await layerCase(
+        `bidirectional ${factory} ${mergeMode} ${returnSequences}`,
+        [[4, 2]],
+        [['bidirectional', { layer: [factory, { ...options, returnSequences }], mergeMode }]],
+      );
+    }
+  }
+}
+await layerCase(
+  'timeDistributed',
+  [[3, 4]],
+  [['timeDistributed', { layer: ['dense', { units: 2, activation: 'tanh' }] }]],
+);
+await layerCase(
+  'convolutions at every time, then recurrent',
+  [[3, 6, 6, 1]],
+  [
+    ['timeDistributed', { layer: ['conv2d', { filters: 2, kernelSize: 3, activation: 'relu' }] }],
+    ['timeDistributed', { layer: ['globalAveragePooling2d', {}] }],
+    ['bidirectional', { layer: ['lstm', { units: 3, ...gated, returnSequences: true }], mergeMode: 'concat' }],
+    ['gru', { units: 4, ...gated, resetAfter: false }],
     ['dense', { units: 3, activation: 'softmax' }],
   ],
   {

@@ -143,6 +143,40 @@ export function varianceScaling(options: VarianceScalingOptions = {}): Initializ
   };
 }
 
+/**
+ * Rows or columns, whichever are fewer, of length one and at right angles (Saxe, McClelland and Ganguli, 2014): the default of recurrent
+ * kernels. All axes but the last count as rows.
+ */
+export function orthogonal(options: SeedOption & { readonly gain?: number } = {}): Initializer {
+  checkOptions('initializers.orthogonal', options, ['gain', 'seed']);
+  const { gain = 1 } = options;
+  return {
+    className: 'Orthogonal',
+    values(shape) {
+      if (shape.length < 2) throw new OptionError('initializers.orthogonal: needs a shape of two axes or more');
+      const source = random(options);
+      const columns = shape[shape.length - 1];
+      const rows = sizeOf(shape) / columns;
+      const [few, many] = [Math.min(rows, columns), Math.max(rows, columns)];
+      const basis: Float64Array[] = [];
+      for (let i = 0; i < few; i++) {
+        const vector = Float64Array.from({ length: many }, () => source.normal());
+        // Twice, so that rounding does not leave an angle.
+        for (const other of [...basis, ...basis]) {
+          const along = vector.reduce((sum, x, j) => sum + x * other[j], 0);
+          for (let j = 0; j < many; j++) vector[j] -= along * other[j];
+        }
+        const length = Math.sqrt(vector.reduce((sum, x) => sum + x * x, 0));
+        basis.push(vector.map((x) => x / length));
+      }
+      return Float32Array.from({ length: rows * columns }, (_, at) => {
+        const [row, column] = [Math.floor(at / columns), at % columns];
+        return gain * (rows < columns ? basis[row][column] : basis[column][row]);
+      });
+    },
+  };
+}
+
 type Scaled = (options?: SeedOption) => Initializer;
 
 const scaled =
@@ -173,7 +207,8 @@ export type InitializerName =
   | 'heUniform'
   | 'heNormal'
   | 'leCunUniform'
-  | 'leCunNormal';
+  | 'leCunNormal'
+  | 'orthogonal';
 
 const NAMED: Readonly<Record<InitializerName, () => Initializer>> = {
   zeros,
@@ -188,6 +223,7 @@ const NAMED: Readonly<Record<InitializerName, () => Initializer>> = {
   heNormal: () => heNormal(),
   leCunUniform: () => leCunUniform(),
   leCunNormal: () => leCunNormal(),
+  orthogonal: () => orthogonal(),
 };
 
 /** `initializer` itself, or the one of this name with its defaults. */

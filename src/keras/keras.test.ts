@@ -35,17 +35,22 @@ const OPTIMIZERS = {
 
 type Factory = (options: Record<string, unknown>) => tf.Layer;
 
+type LayerCase = KerasCase['layers'][number];
+
+/** Layers within others are given as they are. */
+function made([factory, options]: LayerCase): tf.Layer {
+  const given = Object.entries(options).map(([key, value]) => {
+    if (key.endsWith('Regularizer')) return [key, tf.regularizers.l1l2(value as { l1: number; l2: number })];
+    return [key, key === 'layer' ? made(value as LayerCase) : value];
+  });
+  const make = (tf.layers as unknown as Record<string, Factory>)[factory];
+  return make(Object.fromEntries(given));
+}
+
 function build({ inputs, layers }: KerasCase): tf.FunctionalModel {
   const symbolic = inputs.map((shape) => tf.input({ shape }));
   let output: tf.SymbolicTensor | tf.SymbolicTensor[] = symbolic.length === 1 ? symbolic[0] : symbolic;
-  for (const [factory, options] of layers) {
-    const given = Object.entries(options).map(([key, value]) => [
-      key,
-      key.endsWith('Regularizer') ? tf.regularizers.l1l2(value as { l1: number; l2: number }) : value,
-    ]);
-    const make = (tf.layers as unknown as Record<string, Factory>)[factory];
-    output = make(Object.fromEntries(given)).apply(output as tf.SymbolicTensor);
-  }
+  for (const layer of layers) output = made(layer).apply(output as tf.SymbolicTensor);
   return tf.model({ inputs: symbolic, outputs: output });
 }
 

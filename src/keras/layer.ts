@@ -78,6 +78,12 @@ export class Weight {
   }
 }
 
+/** Weights that a file of Keras 3 has together, numbered. */
+export interface StoredPart {
+  readonly path: readonly string[];
+  readonly weights: readonly Weight[];
+}
+
 /** What a layer consists of once its input shapes are known. */
 export interface Built {
   readonly module: Module;
@@ -320,6 +326,11 @@ export abstract class Layer {
 
   get nonTrainableWeights(): readonly Weight[] {
     return this.trainable ? this.#weights.filter(({ trainable }) => !trainable) : this.#weights;
+  }
+
+  /** Where Keras 3 keeps the weights, below the layer's place in a file. */
+  get storage(): readonly StoredPart[] {
+    return [{ path: ['vars'], weights: this.weights }];
   }
 
   /** Copies of the weights in Keras's layouts: kernels […kernel, in, out], depthwise […kernel, in, multiplier]. */

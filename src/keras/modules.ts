@@ -14,6 +14,7 @@ import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { inMode } from '../train/forward.js';
 import { applyOperation, checkOperation } from './operations.js';
+import { KerasBidirectional, KerasTimeDistributed, type MergeMode, recurrentFromConfig } from './recurrent-modules.js';
 
 // What Keras has and `nn/` has not: modules of several inputs, and layers that differ from PyTorch's.
 
@@ -308,6 +309,12 @@ register('KerasNormalization', ['statisticsShape', 'invert'], (c) => {
 });
 register('KerasPReLU', ['alphaShape'], (c) => new KerasPReLU(c.alphaShape as Shape));
 register('KerasGaussianNoise', ['stddev'], (c) => new KerasGaussianNoise(c.stddev as number));
+registerModule('KerasRecurrent', recurrentFromConfig);
+register('KerasBidirectional', ['mergeMode', 'forward', 'backward'], (c, build) => {
+  const [forward, backward] = [c.forward, c.backward].map((part) => build(part as LayerConfig));
+  return new KerasBidirectional(forward, backward, c.mergeMode as MergeMode);
+});
+register('KerasTimeDistributed', ['layer'], (c, build) => new KerasTimeDistributed(build(c.layer as LayerConfig)));
 register('KerasGraph', ['layers', 'steps', 'inputs', 'outputs'], (c, build) => {
   const layers = Object.entries(c.layers as Record<string, LayerConfig>);
   return new KerasGraph({

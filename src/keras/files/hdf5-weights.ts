@@ -127,13 +127,15 @@ export function assignByKind(group: H5Group, layers: readonly StoredLayer[]): As
       );
     }
     if (layer.inner !== undefined) return assignByKind(own, layer.inner);
-    const vars = own.group('vars');
-    const numbers = (vars?.names ?? []).filter((key) => /^\d+$/.test(key)).sort((a, b) => Number(a) - Number(b));
-    const weights = numbers.flatMap((key) => {
-      const dataset = vars?.dataset(key);
-      return dataset === undefined ? [] : [stored(dataset)];
+    return (layer.layer?.storage ?? []).flatMap(({ path, weights }) => {
+      const vars = path.reduce<H5Group | undefined>((group, name) => group?.group(name), own);
+      const numbers = (vars?.names ?? []).filter((key) => /^\d+$/.test(key)).sort((a, b) => Number(a) - Number(b));
+      const found = numbers.flatMap((key) => {
+        const dataset = vars?.dataset(key);
+        return dataset === undefined ? [] : [stored(dataset)];
+      });
+      return inSequence(`${own.where}, layer "${layer.name}" (${layer.className})`, weights, found);
     });
-    return inSequence(`${own.where}, layer "${layer.name}" (${layer.className})`, layer.layer?.weights ?? [], weights);
   });
 }
 

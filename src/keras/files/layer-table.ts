@@ -155,6 +155,47 @@ const formatted = (make: LayerRow['make'], keys: LayerRow['keys'] = {}): LayerRo
 });
 const simple = (make: LayerRow['make'], keys: LayerRow['keys'] = {}): LayerRow => ({ make, keys });
 
+/** Keys of every recurrent layer. Without masks some change nothing; others are how it is computed. */
+const RECURRENT: Pick<LayerRow, 'keys' | 'neutral'> = {
+  keys: {
+    ...KERNEL,
+    units: same('units'),
+    recurrent_activation: ['recurrentActivation', readActivation],
+    recurrent_regularizer: regularizer('recurrentRegularizer'),
+    dropout: same('dropout'),
+    return_sequences: same('returnSequences'),
+    go_backwards: same('goBackwards'),
+    reset_after: same('resetAfter'),
+    unit_forget_bias: same('unitForgetBias'),
+  },
+  neutral: {
+    implementation: undefined,
+    unroll: undefined,
+    use_cudnn: undefined,
+    zero_output_for_mask: undefined,
+    recurrent_dropout: [0, null],
+    return_state: [false, null],
+    stateful: [false, null],
+    time_major: [false, null],
+  },
+};
+const recurrent = (make: LayerRow['make'], gates: number, others: readonly string[]): LayerRow => {
+  const keys = Object.entries(RECURRENT.keys).filter(([key]) => !others.includes(key));
+  return {
+    ...RECURRENT,
+    make,
+    keys: Object.fromEntries(keys),
+    size: ({ units }, [shape]) => gates * Number(units) * (Number(units) + Number(shape.at(-1))),
+  };
+};
+
+/** How many numbers are at least in the weights of layers within others. */
+const innerSizes = new WeakMap<object, MadeLayer['size']>();
+
+function innerSize(layer: unknown, inputs: readonly KerasShape[]): number {
+  return innerSizes.get(layer as object)?.(inputs) ?? 0;
+}
+
 const BATCH_NORMALIZATION: LayerRow = {
   make: layers.batchNormalization,
   keys: { ...SCALE, axis: ['axis', readAxis], momentum: same('momentum') },
@@ -197,6 +238,27 @@ const LAYERS: Readonly<Record<string, LayerRow>> = {
     },
     neutral: { mask_zero: [false, null], sparse: undefined },
     size: ({ inputDim, outputDim }) => Number(inputDim) * Number(outputDim),
+  },
+
+  SimpleRNN: recurrent(layers.simpleRNN, 1, ['recurrent_activation', 'reset_after', 'unit_forget_bias']),
+  LSTM: recurrent(layers.lstm, 4, ['reset_after']),
+  /** Files without the key are older than it. */
+  GRU: recurrent((options: layers.GRUOptions) => layers.gru({ resetAfter: false, ...options }), 3, [
+    'unit_forget_bias',
+  ]),
+  Bidirectional: {
+    make: layers.bidirectional,
+    keys: {
+      layer: ['layer', readLayer],
+      backward_layer: ['backwardLayer', readLayer],
+      merge_mode: ['mergeMode', readMergeMode],
+    },
+    size: ({ layer }, inputs) => 2 * innerSize(layer, inputs),
+  },
+  TimeDistributed: {
+    make: layers.timeDistributed,
+    keys: { layer: ['layer', readLayer] },
+    size: ({ layer }, [shape]) => innerSize(layer, [[null, ...shape.slice(2)]]),
   },
 
   BatchNormalization: BATCH_NORMALIZATION,
@@ -317,7 +379,16 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
     /^Random|^(AutoContrast|MixUp|CutMix|RandAugment|AugMix)$/,
     'it changes images at random in training; in Keras, save the model without it, and augment the data with BatchLoader',
   ],
-  [/RNN$|LSTM|GRU|^Bidirectional$|Attention/, 'recurrent layers and attention are not among the layers of gabor/keras'],
+  [/^Masking$/, 'steps cannot be masked here'],
+  [/^CuDNN/, 'it has other weights; in Keras 2, load it into LSTM or GRU, and save again'],
+  [
+    /RNN$|LSTM|Attention/,
+    'attention, and recurrent layers but SimpleRNN, LSTM and GRU, are not among the layers of gabor/keras',
+  ],
+  [
+    /^(Sequential|Functional|Model)$/,
+    'models within TimeDistributed are not read; in Keras, put each of its layers into a TimeDistributed of its own, and save again',
+  ],
 ];
 
 function unknownLayer(where: string, className: string): FileError {
@@ -362,7 +433,7 @@ export function makeLayer(reading: LayerReading, className: string, config: Fiel
   for (const [key, value] of Object.entries(config)) {
     if (Object.hasOwn(row.keys, key)) {
       const [option, read] = row.keys[key];
-      const known = read({ where: `${where}, ${key}`, version: reading.version }, value);
+      const known = read({ ...reading, where: `${where}, ${key}` }, value);
       if (known !== undefined) options[option] = known;
     } else checkUnread(reading, row, key, value);
   }
@@ -420,6 +491,25 @@ function readActivation(place: Place, value: unknown): Activation | undefined {
     layer.build(shapes);
     return layer.module;
   });
+}
+
+/** A layer within another. */
+function readLayer(place: Place, value: unknown): Layer | undefined {
+  if (value === null || value === undefined) return undefined;
+  const object = serialized(value);
+  if (object === undefined || typeof value === 'string') {
+    throw new FileError(`${place.where}: must be a layer, got ${show(value)}`);
+  }
+  const { name } = object.config;
+  const own = typeof name === 'string' && name !== '' && !name.includes('.') ? name : undefined;
+  const { layer, size } = makeLayer(place as LayerReading, object.className, object.config, own);
+  innerSizes.set(layer, size);
+  return layer;
+}
+
+function readMergeMode({ where }: Place, value: unknown): unknown {
+  if (value !== null && value !== undefined) return value;
+  throw new FileError(`${where}: both directions as outputs of their own cannot be done here; merge them`);
 }
 
 /** Numbers that Keras may have written as an array of NumPy. */

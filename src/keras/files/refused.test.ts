@@ -50,7 +50,9 @@ test('layers that are unknown are refused by name, with where they stand and wha
     new RegExp(`${at}there is no layer Lambda here; it stands for Python code, .* save again`),
   );
   await refused(tfjs(sequential(layer('TFOpLambda'))), /there is no layer TFOpLambda here; it stands for Python code/);
-  await refused(tfjs(sequential(layer('LSTM'))), /there is no layer LSTM here; recurrent layers/);
+  await refused(tfjs(sequential(layer('ConvLSTM2D'))), /there is no layer ConvLSTM2D here; attention, and recurrent/);
+  await refused(tfjs(sequential(layer('Masking'))), /there is no layer Masking here; steps cannot be masked/);
+  await refused(tfjs(sequential(layer('CuDNNGRU'))), /there is no layer CuDNNGRU here; it has other weights/);
   await refused(
     tfjs(sequential(layer('RandomFlip'))),
     /there is no layer RandomFlip here; it changes images at random/,

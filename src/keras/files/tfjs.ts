@@ -204,8 +204,14 @@ export function assignByPath(
   const used = new Set<StoredWeight>();
   const assignments = leaves(layers).flatMap(({ name, layer }) =>
     (layer?.weights ?? []).map((target): Assignment => {
-      const base = target.name.slice(target.name.lastIndexOf('/') + 1);
-      const source = byName.get(`${name}/${base}`) ?? onlyMatch(where, byName, name, base);
+      const slash = target.name.lastIndexOf('/');
+      const base = target.name.slice(slash + 1);
+      // Of a layer around others, `forward_lstm` of `bidirectional`.
+      const owner = target.name.slice(0, slash);
+      const source =
+        byName.get(`${name}/${base}`) ??
+        byName.get(`${name}/${target.name}`) ??
+        onlyMatch(where, byName, owner === name ? [name] : [name, owner], base);
       used.add(source);
       return [target, source];
     }),
@@ -223,12 +229,13 @@ export function assignByPath(
 function onlyMatch(
   where: string,
   byName: ReadonlyMap<string, StoredWeight>,
-  layer: string,
+  layers: readonly string[],
   base: string,
 ): StoredWeight {
-  const found = [...byName].filter(([name]) => `/${name}`.includes(`/${layer}/`) && name.endsWith(`/${base}`));
+  const within = (name: string): boolean => layers.every((layer) => `/${name}`.includes(`/${layer}/`));
+  const found = [...byName].filter(([name]) => within(name) && name.endsWith(`/${base}`));
   if (found.length === 1) return found[0][1];
   throw new FileError(
-    `${where}: ${found.length === 0 ? 'has no weight' : `has ${found.length} weights that could be`} "${layer}/${base}"`,
+    `${where}: ${found.length === 0 ? 'has no weight' : `has ${found.length} weights that could be`} "${layers.join('/')}/${base}"`,
   );
 }

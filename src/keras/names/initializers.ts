@@ -7,6 +7,7 @@ export {
   leCunNormal,
   leCunUniform,
   ones,
+  orthogonal,
   randomNormal,
   randomUniform,
   truncatedNormal,
