@@ -27,16 +27,27 @@ export class Structures {
     }
     if (Object.getPrototypeOf(value) !== Object.prototype) return undefined; // a function, too
     let key = '{';
-    for (const [name, part] of Object.entries(value)) {
+    for (const name in value) {
+      const part = (value as Readonly<Record<string, unknown>>)[name];
       if (part !== undefined) key += `${name}:${this.#part(part)},`;
     }
     return key;
   }
 
   #part(value: unknown): string {
+    // Shapes and strides need no number of their own.
+    if (Array.isArray(value) && value.length <= SHORT && value.every(isPlainNumber)) return `[${value.join()}]`;
     if ((typeof value === 'object' && value !== null) || typeof value === 'function') return `#${this.numberOf(value)}`;
-    if (typeof value === 'number' && value !== 0) return `${value}`;
+    if (isPlainNumber(value)) return `${value}`;
     if (typeof value === 'string') return JSON.stringify(value);
     return Object.is(value, -0) ? '-0' : `${typeof value} ${String(value)}`;
   }
+}
+
+/** Arrays of so many numbers are part of the key of what they are in. */
+const SHORT = 8;
+
+/** One that its text tells from all others. */
+function isPlainNumber(value: unknown): boolean {
+  return typeof value === 'number' && !Object.is(value, -0);
 }

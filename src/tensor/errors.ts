@@ -35,8 +35,12 @@ export class InternalError extends Error {
  * @param message as a function where it is put together from parts and the check is made often
  */
 export function invariant(condition: unknown, message: string | (() => string)): asserts condition {
-  if (condition) return;
-  throw new InternalError(`${typeof message === 'string' ? message : message()} (this is a bug in Gabor)`);
+  if (!condition) throw bug(typeof message === 'string' ? message : message());
+}
+
+/** The error of {@link invariant}, for checks that are made too often to have a message each. */
+export function bug(message: string): InternalError {
+  return new InternalError(`${message} (this is a bug in Gabor)`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { invariant } from '../../tensor/errors.js';
+import { bug } from '../../tensor/errors.js';
 import type { Register } from './machine.js';
 
 // What every vector machine checks of the registers that kernels give it.
@@ -15,8 +15,6 @@ export function isInt({ kind, wide }: Register): boolean {
 
 /** @throws where the operands of `what` are not of one type. */
 export function checkSame(what: string, a: Register, b: Register): void {
-  invariant(
-    a.kind === b.kind && a.wide === b.wide,
-    () => `${what}: ${describeRegister(a)} and ${describeRegister(b)} are not of one type`,
-  );
+  if (a.kind === b.kind && a.wide === b.wide) return;
+  throw bug(`${what}: ${describeRegister(a)} and ${describeRegister(b)} are not of one type`);
 }

@@ -13,7 +13,7 @@ import { Structures } from '../../compiler/structure.js';
 import { InternalError } from '../../tensor/errors.js';
 import type { KernelCode } from './kernel-code.js';
 import type { View } from './loops.js';
-import type { Assembler, FunctionId, Register, VectorMachine } from './machine.js';
+import type { Assembler, FunctionId, Int, Register, VectorMachine } from './machine.js';
 import { mixCode } from './mix.js';
 import { nestCode } from './nest.js';
 import { outerCode } from './outer.js';
@@ -109,14 +109,15 @@ export function emitProgram(
     return known;
   };
   const run = assembler.define('run', 3, (m, [thread, threads, tableAddress]) => {
+    const fromTable = (at: number): Register => m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * at);
     const ownMemory = (): Register => {
-      const all = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * SCRATCH_SLOT);
-      return m.binary('add', all, m.binary('mul', thread, m.constant('i32', scratch)));
+      return m.binary('add', fromTable(SCRATCH_SLOT), m.binary('mul', thread, m.constant('i32', scratch)));
     };
     const own = scratch > 0 ? [ownMemory()] : [];
+    const arena = fromTable(ARENA_SLOT);
     const pointer = (buffer: Buffer): Register => {
       const location = memory.location(buffer);
-      const base = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * slot(location));
+      const base = location.kind === 'arena' ? arena : fromTable(slot(location));
       const { offset } = location;
       return offset === 0 ? base : m.binary('add', base, m.constant('i32', offset));
     };
@@ -131,7 +132,7 @@ export function emitProgram(
       }
       hazards.add(step, solo);
       // A call for each item: engines that compile twice (fast, then well) switch to the better code between calls.
-      const call = (from: Register, to: Register): void => {
+      const call = (from: Int, to: Int): void => {
         const pointers = [...step.operands.map(pointer), ...step.results.map(pointer), ...(needed > 0 ? own : [])];
         const next = (n: Register): Register => m.binary('add', n, m.constant('i32', 1));
         if (batch === 1) {
@@ -139,21 +140,23 @@ export function emitProgram(
           return;
         }
         const start = (n: Register): Register => m.binary('mul', n, m.constant('i32', batch));
-        const last = m.divide(m.binary('add', to, m.constant('i32', batch - 1)), batch);
-        m.loop({ from: m.divide(from, batch), to: last }, (n) => {
-          m.call(id, [m.binary('max', from, start(n)), m.binary('min', to, start(next(n))), ...pointers]);
+        const [first, end] = [from, to].map((n) => (typeof n === 'number' ? m.constant('i32', n) : n));
+        const last = m.divide(m.binary('add', end, m.constant('i32', batch - 1)), batch);
+        m.loop({ from: m.divide(first, batch), to: last }, (n) => {
+          m.call(id, [m.binary('max', first, start(n)), m.binary('min', end, start(next(n))), ...pointers]);
         });
       };
-      if (solo) {
-        const first = m.compare('eq', thread, m.constant('i32', 0));
-        m.when(first, () => call(m.constant('i32', 0), m.constant('i32', items)));
+      // What one thread does alone: all of a small step, or the one item that there is, which is the last thread's share.
+      if (solo || items === 1) {
+        const owner = solo ? m.constant('i32', 0) : m.binary('sub', threads, m.constant('i32', 1));
+        m.when(m.compare('eq', thread, owner), () => call(0, items));
         return;
       }
       const share = (t: Register): Register => m.divide(m.binary('mul', t, m.constant('i32', items)), threads);
       call(share(thread), share(m.binary('add', thread, m.constant('i32', 1))));
     };
     const whenSet = (preparation: number | undefined, body: () => void): void => {
-      const flag = m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * table.flagSlot(preparation));
+      const flag = fromTable(table.flagSlot(preparation));
       m.when(m.compare('ne', flag, m.constant('i32', 0)), body);
     };
     const groups = neighbours(program.steps);

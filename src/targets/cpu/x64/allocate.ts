@@ -1,4 +1,4 @@
-import { InternalError, invariant } from '../../../tensor/errors.js';
+import { bug, invariant } from '../../../tensor/errors.js';
 import {
   type Argument,
   type ArgumentObject,
@@ -69,7 +69,7 @@ function liveRegisters(instructions: readonly Instruction[]): Virtual[] {
   let weight = 1;
   const visit = (register: Virtual, role: RegisterArgument['role'], at: number): void => {
     if (register.start < 0) {
-      if (role !== 'def') throw new InternalError(`register ${register.id} is used before it is defined`);
+      if (role !== 'def') throw bug(`register ${register.id} is used before it is defined`);
       register.start = at + 1;
       register.end = at + 1;
       register.weight = 0;
@@ -225,7 +225,7 @@ function scan(registers: readonly Virtual[], files: RegisterFiles, name: string)
       }
     }
     if (victim.standsFor !== undefined) {
-      throw new InternalError(`${name}: an instruction needs more ${register.class} registers than there are`);
+      throw bug(`${name}: an instruction needs more ${register.class} registers than there are`);
     }
     victim.spilled = true;
     spilled = true;

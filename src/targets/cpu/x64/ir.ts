@@ -1,4 +1,4 @@
-import { InternalError } from '../../../tensor/errors.js';
+import { bug } from '../../../tensor/errors.js';
 import type { BinaryOp, Comparison, FunctionId, Register, RegisterKind, UnaryOp } from '../machine.js';
 import type { Virtual } from './code.js';
 
@@ -163,8 +163,7 @@ export class Recording {
 
   /** Checks that a register was made by this function. */
   own(register: Register): Value {
-    if ((register as Value).owner !== this)
-      throw new InternalError(`${this.name}: a register belongs to another function`);
+    if ((register as Value).owner !== this) throw bug(`${this.name}: a register belongs to another function`);
     return register as Value;
   }
 

@@ -1,4 +1,4 @@
-import { invariant } from '../../../tensor/errors.js';
+import { bug, invariant } from '../../../tensor/errors.js';
 import { checkSame, describeRegister, isInt } from '../check-registers.js';
 import type {
   BinaryOp,
@@ -169,17 +169,16 @@ export class X64Machine implements VectorMachine {
   }
 
   #checkAccess(op: string, wide: boolean, address: Register, offset: number, count: number): void {
-    invariant(isInt(address), () => `${op}: a memory address is a scalar i32`);
-    invariant(
-      Number.isInteger(offset) && Math.abs(offset) < 2 ** 31 - 64,
-      () => `${op}: offset ${offset} out of range`,
-    );
+    // No closures: this is done for every access.
+    if (!isInt(address)) throw bug(`${op}: a memory address is a scalar i32`);
+    if (!(Number.isInteger(offset) && offset < 2 ** 31 - 64 && offset > 64 - 2 ** 31)) {
+      throw bug(`${op}: offset ${offset} out of range`);
+    }
     const most = wide ? this.lanes : 1;
     const least = wide ? 0 : 1;
-    invariant(
-      Number.isInteger(count) && count >= least && count <= most,
-      () => `${op}: ${count} elements, expected ${least} … ${most}`,
-    );
+    if (!(Number.isInteger(count) && count >= least && count <= most)) {
+      throw bug(`${op}: ${count} elements, expected ${least} … ${most}`);
+    }
   }
 
   unary(op: UnaryOp, a: Register): Register {
@@ -191,7 +190,7 @@ export class X64Machine implements VectorMachine {
 
   binary(op: BinaryOp, a: Register, b: Register): Register {
     checkSame(op, a, b);
-    invariant(BINARY[a.kind].includes(op), () => `${op}: not defined for ${describeRegister(a)}`);
+    if (!BINARY[a.kind].includes(op)) throw bug(`${op}: not defined for ${describeRegister(a)}`);
     const result = this.#f.value(a.kind, a.wide);
     this.#f.add('binary', result, [this.#f.own(a), this.#f.own(b)]).fn = op;
     return result;
@@ -257,7 +256,7 @@ export class X64Machine implements VectorMachine {
   multiplyAdd(accumulator: Register, a: Register, b: Register): void {
     checkSame('multiplyAdd', a, b);
     checkSame('multiplyAdd', accumulator, a);
-    invariant(a.kind === 'f32', () => `multiplyAdd: expects f32, not ${a.kind}`);
+    if (a.kind !== 'f32') throw bug(`multiplyAdd: expects f32, not ${a.kind}`);
     this.#f.add('multiplyAdd', this.#f.own(accumulator), [this.#f.own(a), this.#f.own(b)]);
   }
 
@@ -315,7 +314,8 @@ export class X64Machine implements VectorMachine {
 
   #pure(op: PureOp, kind: RegisterKind, wide: boolean, args: readonly Register[]): Value {
     const result = this.#f.value(kind, wide);
-    const values = args.map((arg) => this.#f.own(arg));
+    const values: Value[] = [];
+    for (let i = 0; i < args.length; i++) values.push(this.#f.own(args[i]));
     this.#f.add(op, result, values);
     return result;
   }
@@ -325,7 +325,7 @@ export class X64Machine implements VectorMachine {
       invariant(isInt(value), 'expects a scalar i32 or a number');
       return value;
     }
-    invariant(Number.isInteger(value), () => `${value} is not an integer`);
+    if (!Number.isInteger(value)) throw bug(`${value} is not an integer`);
     return this.constant('i32', value);
   }
 }

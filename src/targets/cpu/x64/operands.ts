@@ -1,6 +1,6 @@
 /** Operands of x86-64 instructions, in Intel's order and terms: registers, memory, immediates, labels. */
 
-import { InternalError, invariant } from '../../../tensor/errors.js';
+import { bug, invariant } from '../../../tensor/errors.js';
 
 export type GeneralBits = 8 | 16 | 32 | 64;
 export type VectorBits = 128 | 256 | 512;
@@ -90,7 +90,7 @@ const MASK: readonly MaskRegister[] = file('mask', 8, 64);
 /** General-purpose register by number and operand size. */
 export function general(bits: GeneralBits, index: number): GeneralRegister {
   const found = GENERAL[bits][index];
-  if (found === undefined) throw new InternalError(`no general-purpose register ${index}`);
+  if (found === undefined) throw bug(`no general-purpose register ${index}`);
   return found;
 }
 
@@ -126,7 +126,7 @@ export const cl: GeneralRegister = r8(1);
 /** Vector register by number and width in bits. */
 export function vector(index: number, bits: VectorBits): VectorRegister {
   const found = VECTOR[bits][index];
-  if (found === undefined) throw new InternalError(`no vector register ${index}`);
+  if (found === undefined) throw bug(`no vector register ${index}`);
   return found;
 }
 export function xmm(index: number): VectorRegister {
@@ -141,7 +141,7 @@ export function zmm(index: number): VectorRegister {
 
 export function k(index: number): MaskRegister {
   const found = MASK[index];
-  if (found === undefined) throw new InternalError(`no mask register ${index}`);
+  if (found === undefined) throw bug(`no mask register ${index}`);
   return found;
 }
 
