@@ -61,6 +61,35 @@ function graph() {
   return tf.model({ inputs: [a, b], outputs: [score, sum], name: 'graph' });
 }
 
+function recurrent() {
+  const cell = { recurrentInitializer: 'glorotUniform' };
+  const gated = { ...cell, recurrentActivation: 'hardSigmoid' };
+  return tf.sequential({
+    name: 'recurrent',
+    layers: [
+      layers.timeDistributed({
+        inputShape: [5, 6, 2],
+        layer: layers.conv1d({ filters: 4, kernelSize: 3, activation: 'relu', name: 'inside' }),
+        name: 'every',
+      }),
+      layers.timeDistributed({ layer: layers.flatten({ name: 'flat' }), name: 'lines' }),
+      layers.bidirectional({
+        layer: layers.lstm({ units: 3, returnSequences: true, dropout: 0.2, name: 'memory', ...gated }),
+        mergeMode: 'concat',
+        name: 'both',
+      }),
+      layers.gru({ units: 4, returnSequences: true, goBackwards: true, name: 'gates', ...gated, resetAfter: false }),
+      layers.bidirectional({
+        layer: layers.gru({ units: 2, returnSequences: true, name: 'inner', ...gated, resetAfter: false }),
+        mergeMode: 'ave',
+        name: 'mean',
+      }),
+      layers.simpleRNN({ units: 3, useBias: false, name: 'plain', ...cell }),
+      layers.dense({ units: 2, name: 'head' }),
+    ],
+  });
+}
+
 /** What TensorFlow.js saves: a description and the bytes of all weights. */
 async function artifactsOf(model) {
   let saved;
@@ -134,7 +163,7 @@ async function write(name, artifacts) {
   cases.push({ name, x, y: y.map(toArray) });
 }
 
-for (const make of [line, graph]) {
+for (const make of [line, graph, recurrent]) {
   const model = make();
   numbers.seed(make.name.length);
   model.setWeights(
