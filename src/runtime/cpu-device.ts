@@ -7,9 +7,10 @@ import { DTYPES, type TypedArray } from '../tensor/dtype.js';
 import { checkOptions, GaborError, invariant, OptionError } from '../tensor/errors.js';
 import { formatType, sizeOf, type TensorType } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
+import { ALIGNMENT } from './allocator.js';
 import { type Backend, chooseBackend, type Instructions } from './backend.js';
 import type { CompiledProgram } from './compiled-program.js';
-import { DeviceMemory } from './memory.js';
+import { DeviceMemory, SLACK } from './memory.js';
 import { preferLargePages } from './native/program.js';
 import { type ProgramHandle, ThreadPool } from './pool.js';
 import { keepsPrograms, ProgramCache, programFiles } from './program-cache.js';
@@ -182,6 +183,8 @@ export class CpuDevice implements Device {
   /** Runs that were asked for and have not ended, in the order of the calls. */
   readonly #pending = new Set<PendingRun>();
   #released: number[] = [];
+  /** Programs in use, those first that did not run for longest. */
+  readonly #programs = new Set<CpuExecutable>();
 
   constructor(options: CpuOptions = {}) {
     checkOptions('cpu device', options, ['threads', 'instructions', 'relaxedSimd', 'winograd', 'tune', 'cache']);
@@ -234,7 +237,40 @@ export class CpuDevice implements Device {
 
   allocate(type: TensorType): CpuStorage {
     if (type.dtype === 'f64') throw new GaborError('the cpu device has no f64; use a reference device');
-    return new CpuStorage(this, type, this.memory.allocate(Math.max(bytesOf(type), 1)));
+    return new CpuStorage(this, type, this.reserve(bytesOf(type)));
+  }
+
+  /**
+   * Memory for tensors and programs. Where there is none left, programs that are not running lose their intermediate and prepared
+   * results, which their next run makes again: a network that ran with several batch sizes needs no more room than with one.
+   */
+  reserve(bytes: number): number {
+    const least = Math.max(bytes, 1);
+    try {
+      return this.memory.allocate(least);
+    } catch (error) {
+      let failure = error;
+      for (const program of this.#programs) {
+        if (!program.yieldMemory()) continue;
+        try {
+          return this.memory.allocate(least);
+        } catch (again) {
+          failure = again;
+        }
+      }
+      throw failure;
+    }
+  }
+
+  /** Remembers that a program was made or ran. */
+  used(program: CpuExecutable): void {
+    this.#programs.delete(program);
+    this.#programs.add(program);
+  }
+
+  /** Forgets a program. */
+  unused(program: CpuExecutable): void {
+    this.#programs.delete(program);
   }
 
   /** Frees memory, after the programs that may still use it. */
@@ -277,7 +313,7 @@ export class CpuDevice implements Device {
   profile(graph: Graph, inputs: readonly Storage[], repetitions = 10): KernelTime[] {
     const plan = compileGraph(graph, this.#machine);
     const executables = plan.program.steps.map((_, i) => new CpuExecutable(this, this.#backend.emit(plan, i), true));
-    const arena = this.memory.allocate(plan.memory.arenaBytes + 1);
+    const arena = this.reserve(plan.memory.arenaBytes);
     const times = executables.map(() => [] as number[]);
     for (let r = 0; r < repetitions; r++) {
       executables.forEach((executable, i) => {
@@ -356,6 +392,7 @@ interface PendingRun {
 
 /** What a call gave to a program, and what it gets. */
 interface Binding {
+  readonly table: number;
   readonly arena: number;
   readonly inputs: readonly CpuStorage[];
   /** Where these lie, even if they are disposed of before the run. */
@@ -370,6 +407,9 @@ interface Run {
 }
 
 const NO_COPIES: Run['copies'] = new Map();
+
+/** Where the next part of a block may begin: aligned, behind what wide loads may touch. */
+const behind = (bytes: number): number => Math.ceil((bytes + SLACK) / ALIGNMENT) * ALIGNMENT;
 
 class CpuExecutable implements Executable {
   readonly #device: CpuDevice;
@@ -392,10 +432,10 @@ class CpuExecutable implements Executable {
   readonly #pool: ThreadPool;
   readonly #light: boolean;
   readonly #program: ProgramHandle;
-  readonly #table: number;
-  readonly #arena: number;
-  /** Memory of the threads' own. */
-  readonly #scratch: number;
+  /** Where its arena and the threads' own memory begin behind the table, and how much all three take. */
+  readonly #layout: { readonly arena: number; readonly scratch: number; readonly bytes: number };
+  /** The address of the table; undefined where others needed the memory: the next run takes it again. */
+  #table: number | undefined;
   #waiting = 0;
   #disposed = false;
 
@@ -411,33 +451,44 @@ class CpuExecutable implements Executable {
     this.#contents = new Array(inputs).fill(0);
     this.#pool = device.pool(together || work > PARALLEL_WORK);
     this.#light = !together && work <= LIGHT * device.speed;
-    const { memory } = device;
-    const held: number[] = [];
-    const allocate = (bytes: number): number => {
-      const address = memory.allocate(Math.max(bytes, 1));
-      held.push(address);
-      return address;
-    };
+    const { bytes: tableBytes } = tableLayout(inputs, outputs.length, preparations.length);
+    this.#words = (tableBytes - TABLE_POINTERS) / 4;
+    const arenaAt = behind(tableBytes);
+    const scratchAt = arenaAt + behind(arenaBytes);
+    this.#layout = { arena: arenaAt, scratch: scratchAt, bytes: scratchAt + scratch * this.#pool.threads };
+    this.#table = this.#place();
     try {
-      const { bytes } = tableLayout(inputs, outputs.length, preparations.length);
-      this.#words = (bytes - TABLE_POINTERS) / 4;
-      this.#table = allocate(bytes);
-      this.#clearBarrier();
-      this.#arena = allocate(arenaBytes);
-      this.#scratch = allocate(scratch * this.#pool.threads);
       this.#program = this.#pool.load(code, () => this.#clearBarrier());
     } catch (error) {
-      for (const address of held) memory.free(address);
+      device.memory.free(this.#table);
       throw error;
     }
+    device.used(this);
+  }
+
+  /** One block for all that it needs: what others may take is whole again when it comes back. */
+  #place(): number {
+    const table = this.#device.reserve(this.#layout.bytes);
+    this.#device.clearBarrier(this.#device.memory.view('i32', table, TABLE_POINTERS / 4));
+    return table;
+  }
+
+  /** Gives up its memory, where no run needs it. Says whether there was any. */
+  yieldMemory(): boolean {
+    if (this.#waiting > 0 || this.#table === undefined) return false;
+    this.#device.memory.free(this.#table);
+    this.#table = undefined;
+    this.#prepared = false;
+    return true;
   }
 
   #clearBarrier(): void {
+    if (this.#table === undefined) return;
     this.#device.clearBarrier(this.#device.memory.view('i32', this.#table, TABLE_POINTERS / 4));
   }
 
   /** Checks what is given and allocates the outputs. */
-  #bind(given: readonly Storage[], arena = this.#arena): Binding {
+  #bind(given: readonly Storage[], arena?: number): Binding {
     if (this.#disposed) throw new GaborError('this program was disposed');
     invariant(given.length === this.#inputs, `the program takes ${this.#inputs} inputs, got ${given.length}`);
     const inputs: CpuStorage[] = [];
@@ -450,26 +501,32 @@ class CpuExecutable implements Executable {
       addresses.push(input.address);
     }
     const outputs: CpuStorage[] = [];
+    // So that the outputs do not take its own memory.
+    this.#waiting++;
+    let table: number;
     try {
+      table = this.#table ??= this.#place();
       for (const type of this.#outputs) outputs.push(this.#device.allocate(type));
     } catch (error) {
       for (const output of outputs) output.dispose();
       throw error;
+    } finally {
+      this.#waiting--;
     }
-    return { arena, inputs, addresses, outputs };
+    return { table, arena: arena ?? table + this.#layout.arena, inputs, addresses, outputs };
   }
 
   /**
    * Writes the table, right before a run. Networks have hundreds of inputs, most of which are as before: as little as possible happens for
    * each. Until {@link #finish} nothing counts as prepared: the run may fail anywhere.
    */
-  #begin({ arena, inputs, addresses, outputs }: Binding): Run {
+  #begin({ table: address, arena, inputs, addresses, outputs }: Binding): Run {
     const copies = this.#updated.size === 0 ? NO_COPIES : this.#copies(inputs, addresses);
     const contents = this.#contents;
     const { memory } = this.#device;
-    const table = memory.view('i32', this.#table + TABLE_POINTERS, this.#words);
+    const table = memory.view('i32', address + TABLE_POINTERS, this.#words);
     table[0] = arena;
-    table[1] = this.#scratch;
+    table[1] = address + this.#layout.scratch;
     const changed: number[] = [];
     let word = OWN_SLOTS;
     for (let i = 0; i < inputs.length; i++) {
@@ -490,6 +547,7 @@ class CpuExecutable implements Executable {
         }
     }
     this.#prepared = false;
+    this.#device.used(this);
     this.#written(inputs);
     return { number: ++this.#runs, copies };
   }
@@ -558,7 +616,7 @@ class CpuExecutable implements Executable {
   async #execute(binding: Binding): Promise<void> {
     const run = this.#begin(binding);
     try {
-      await this.#pool.run(this.#program, this.#table, this.#light);
+      await this.#pool.run(this.#program, binding.table, this.#light);
       this.#finish(run);
     } finally {
       this.#end(binding, run);
@@ -573,15 +631,17 @@ class CpuExecutable implements Executable {
     const binding = this.#bind(inputs, arena);
     const { outputs } = binding;
     let run: Run | undefined;
+    this.#waiting++;
     try {
       this.#device.finishRunsBefore(binding.inputs, this.#updated);
       run = this.#begin(binding);
-      this.#pool.runSync(this.#program, this.#table, this.#light);
+      this.#pool.runSync(this.#program, binding.table, this.#light);
       this.#finish(run);
     } catch (error) {
       for (const output of outputs) output.dispose();
       throw error;
     } finally {
+      this.#waiting--;
       if (run !== undefined) this.#end(binding, run);
     }
     return [...outputs];
@@ -596,9 +656,8 @@ class CpuExecutable implements Executable {
 
   #free(): void {
     this.#pool.unload(this.#program);
-    this.#device.release(this.#table);
-    this.#device.release(this.#arena);
-    this.#device.release(this.#scratch);
+    if (this.#table !== undefined) this.#device.release(this.#table);
+    this.#device.unused(this);
   }
 }
 

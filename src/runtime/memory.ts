@@ -6,7 +6,7 @@ import { type WasmMemory, wasm } from './webassembly.js';
 const PAGE = 65536;
 const MAX_PAGES = 65536;
 /** Bytes after every block that a wide load may touch: AVX-512 reads at most 63 bytes past the end. */
-const SLACK = 64;
+export const SLACK = 64;
 /** The memory grows by half of its size, but by no more pages than this where fewer are enough. */
 const GROWTH_PAGES = 4096;
 
