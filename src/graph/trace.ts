@@ -98,24 +98,27 @@ export function applyOperator<A extends Attributes>(
   const graph = new Graph();
   const values = inputs.map((tensor) => graph.addInput(tensor.type));
   graph.outputs = [...inScope(() => graph.addNode(operator, values, attributes)).outputs];
-  return programs
+  return programsOf(getDevice())
     .get(graph)
     .runSync(inputs.map((tensor) => tensor.storage))
     .map((storage) => Tensor.fromStorage(storage));
 }
 
-/** Programs of single operators, compiled once per device and signature; the least recently used go first. */
-class ProgramCache {
+/** Programs of single operators on one device, compiled once per signature; the least recently used go first. */
+class OperatorPrograms {
+  readonly #device: Device;
   readonly #programs = new Map<string, Executable>();
   readonly #limit = 512;
 
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
   get(graph: Graph): Executable {
-    const device = getDevice();
-    if (!deviceNumbers.has(device)) deviceNumbers.set(device, deviceCount++);
-    const key = `${deviceNumbers.get(device)}|${graphSignature(graph)}`;
+    const key = graphSignature(graph);
     let program = this.#programs.get(key);
     if (program === undefined) {
-      program = device.compile(graph);
+      program = this.#device.compile(graph);
       if (this.#programs.size >= this.#limit) {
         const [oldest, executable] = this.#programs.entries().next().value as [string, Executable];
         executable.dispose();
@@ -129,9 +132,17 @@ class ProgramCache {
   }
 }
 
-const deviceNumbers = new WeakMap<Device, number>();
-let deviceCount = 0;
-const programs = new ProgramCache();
+/** They do not keep a device that nobody else knows any more. */
+const programs = new WeakMap<Device, OperatorPrograms>();
+
+function programsOf(device: Device): OperatorPrograms {
+  let found = programs.get(device);
+  if (found === undefined) {
+    found = new OperatorPrograms(device);
+    programs.set(device, found);
+  }
+  return found;
+}
 
 /** Replaces the contents of `target`: at once, or when the program being traced ends. Later uses see the new contents. */
 export function assign(target: Tensor, value: Tensor): void {

@@ -29,8 +29,9 @@ class Program implements ProgramHandle {
   }
 }
 
-/** The safety net for pools that are dropped without being closed. */
+/** The safety nets for pools that are dropped without being closed: no run of theirs is pending, or they would be known. */
 const abandoned = new FinalizationRegistry<LoadedProgram>((loaded) => loaded.free());
+const abandonedTeams = new FinalizationRegistry<Team>((team) => void team.stop());
 
 /** In a blocking run the caller is thread 0 where the program can be aborted. */
 function firstWorker({ exports }: Program): number {
@@ -209,15 +210,22 @@ export class ThreadPool {
   }
 
   #startTeam(): Team {
-    this.#team ??= new Team(this.#memory.memory, this.threads, this.#native, (team) => {
-      // A run that is pending finds out by itself.
-      if (this.#queue.length === 0) this.#discard(team);
-    });
+    if (this.#team === undefined) {
+      // Threads that run know their team, which must not keep the pool.
+      const self = new WeakRef(this);
+      this.#team = new Team(this.#memory.memory, this.threads, this.#native, (team) => {
+        const pool = self.deref();
+        // A run that is pending finds out by itself.
+        if (pool !== undefined && pool.#queue.length === 0) pool.#discard(team);
+      });
+      abandonedTeams.register(this, this.#team, this.#team);
+    }
     return this.#team;
   }
 
   /** Stops a team for good; the next one starts only after the last thread of this one has ended. */
   #discard(team: Team): Promise<void> {
+    abandonedTeams.unregister(team);
     if (this.#team === team) this.#team = undefined;
     this.#keepAlive.hold();
     const stopping = team.stop().finally(() => {

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import type { Worker } from 'node:worker_threads';
 import { gradients } from '../autodiff/gradients.js';
 import { compile } from '../graph/compile.js';
 import { setDevice } from '../graph/device.js';
 import { assign } from '../graph/trace.js';
 import { sum } from '../ops/broadcast.js';
 import { conv2d } from '../ops/conv.js';
+import { matmul } from '../ops/convolution.js';
 import { tensor } from '../ops/create.js';
 import { mul, relu, sub } from '../ops/elementwise.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
@@ -25,6 +28,9 @@ const SLACK = 48 * 2 ** 20;
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
+
+const workers: Worker[] = [];
+process.on('worker', (worker) => workers.push(worker));
 
 /** Not by an operator, whose program would be kept for the next one. */
 function filled(shape: Shape, value: number): Tensor {
@@ -123,3 +129,31 @@ test('a device that nobody closed gives its pages back when it is collected', as
   for (let i = 0; i < 50 && codeBytesInUse() > before; i++) await held(other);
   assert.equal(codeBytesInUse(), before);
 });
+
+for (const instructions of native === undefined ? (['wasm'] as const) : (['wasm', native] as const)) {
+  test(`a device that nobody closed ends its threads when it is collected, ${instructions}`, async () => {
+    const first = workers.length;
+    let dropped: WeakRef<CpuDevice> | undefined;
+    await (async () => {
+      const device = cpuDevice({ threads: 2, instructions });
+      dropped = new WeakRef(device);
+      setDevice(device);
+      const x = filled([256, 256], 1);
+      const run = compile((t: Tensor) => matmul(t, t));
+      for (let i = 0; i < 3; i++) (await run(x)).dispose();
+      run.sync(x).dispose();
+      // What is kept for the next call of an operator does not keep the device either.
+      matmul(x, x).dispose();
+      await new Promise((resolve) => setImmediate(resolve));
+    })();
+    const threads = workers.slice(first);
+    assert.ok(threads.length >= 2);
+    const ended = Promise.all(threads.map((worker) => (worker.threadId < 0 ? undefined : once(worker, 'exit'))));
+    const other = cpuDevice({ threads: 1 });
+    setDevice(other);
+    for (let i = 0; i < 50 && dropped?.deref() !== undefined; i++) await held(other);
+    assert.equal(dropped?.deref(), undefined);
+    await ended;
+    await other.close();
+  });
+}
