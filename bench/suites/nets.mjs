@@ -156,15 +156,20 @@ async function runStarts(name, { files }, seen, options) {
   const { nativeProblem } = await importGabor('runtime/backend.js');
   const instructions = ['avx512', 'avx2'].find((one) => nativeProblem(one) === undefined);
   const shape = JSON.stringify(INPUT);
-  const gabor = (native) => ({
+  const gabor = (native, more) => ({
     command: node('network-gabor.mjs', files.onnx, files.x, shape),
-    env: { GABOR_NATIVE: native },
+    env: { GABOR_NATIVE: native, ...more },
   });
   const onnxruntime = (peer) => ({ command: node('network-onnxruntime.mjs', files.onnx, files.x, shape, peer) });
   const wanted = (column) =>
     options.only === undefined || options.only.some((prefix) => column === prefix || column.startsWith(`${prefix} `));
   const programs = [
-    ...(instructions === undefined ? [] : [{ name: 'gabor x64', ...gabor(instructions) }]),
+    ...(instructions === undefined
+      ? []
+      : [
+          { name: 'gabor x64', ...gabor(instructions) },
+          { name: 'gabor x64, nothing kept', ...gabor(instructions, { GABOR_CACHE: '0' }) },
+        ]),
     { name: 'gabor wasm', ...gabor('wasm') },
     ...['onnxruntime-node', 'onnxruntime-web'].map((peer) => ({ name: peer, ...onnxruntime(peer) })),
   ].filter((one) => wanted(one.name));
