@@ -43,10 +43,17 @@ export function combineNests(program: Steps): Steps {
     const large = sizeOf((step.kernel as Nest).parallel) > SMALL;
     const from = large ? contraction : 0;
     const near = new Set(step.operands.flatMap((o) => [makers.get(rootBuffer(o)) ?? -1, ...readsOf(rootBuffer(o))]));
+    const lastMaker = ({ operands }: Step): number =>
+      Math.max(-1, ...operands.map((o) => makers.get(rootBuffer(o)) ?? -1));
+    const unread = ({ results }: Step): boolean =>
+      results.every((result) => readsOf(rootBuffer(result)).every((at) => at >= last));
+    let made = lastMaker(step);
     for (const first of [...near].filter((at) => at >= from && at < last).sort((a, b) => b - a)) {
       const earlier = steps[first];
       const later = steps[last];
       if (earlier === undefined || later === undefined || !combinable(earlier)) continue;
+      // Neither can move to the other: most of what reads the same, in long loops.
+      if (first < made && !unread(earlier)) continue;
       if (!sameLoops(earlier, later) || !worthwhile(earlier, later)) continue;
       const between = (at: number): boolean => at > first && at < last;
       const own = new Set(earlier.results.map(rootBuffer));
@@ -70,6 +77,7 @@ export function combineNests(program: Steps): Steps {
       steps[at] = keepResults(both, both.results.map(needed));
       note(steps[at] as Step, at);
       if (up) return;
+      made = lastMaker(steps[at] as Step);
     }
   });
   return { ...program, steps: steps.filter((step) => step !== undefined) };
