@@ -36,7 +36,9 @@ import { convert, LoadedModel, load, type PreprocessingName } from './index.js';
 
 const home = temporaryFolder();
 const at = (name: string): string => join(home, name);
-setDevice(cpuDevice({ threads: 1 }));
+const device = cpuDevice({ threads: 1 });
+setDevice(device);
+const { memory } = device;
 
 function ramp(shape: Shape): Tensor {
   const size = shape.reduce((a, b) => a * b, 1);
@@ -359,7 +361,10 @@ test('a new last layer on networks of every kind: all else stays', async () => {
   for (const name of names) {
     const { create, inputShape } = findModel(name);
     const model = init.skipInit(() => create()).eval();
+    const { used } = memory;
     const { model: renewed, head } = withNewHead(model, 6, [1, ...inputShape]);
+    const bytes = Object.values(renewed.stateDict()).reduce((sum, { size }) => sum + 4 * size + 128, 0);
+    assert.ok(memory.used - used <= bytes, `${name}: ${memory.used - used} bytes for ${bytes}`);
     const [before, after] = [model.stateDict(), renewed.stateDict()];
     assert.deepEqual(Object.keys(after), Object.keys(before), name);
     const other = Object.keys(after).filter((key) => `${after[key].shape}` !== `${before[key].shape}`);
@@ -374,7 +379,10 @@ test('a new last layer on networks of every kind: all else stays', async () => {
     assert.equal(renewed.training, false);
   }
   const bytes = exportOnnx(lenet({ classes: 3 }).eval(), { inputs: [[1, 1, 28, 28]], dynamicBatch: true });
-  const { model, head } = withNewHead(await loadOnnx(bytes), 5, [1, 1, 28, 28]);
+  const graph = await loadOnnx(bytes);
+  const { used } = memory;
+  const { model, head } = withNewHead(graph, 5, [1, 1, 28, 28]);
+  assert.ok(memory.used - used <= 4 * 5 * 85 + 2 * 128, 'the last layer alone is new');
   assert.deepEqual([...head].sort(), ['classifier.fc3.bias', 'classifier.fc3.weight']);
   assert.deepEqual([...model.call(ramp([2, 1, 28, 28])).shape], [2, 5]);
   assert.throws(() => withNewHead(new Flatten(), 5, [1, 2, 3]), /cannot tell which of its layers makes its 6 outputs/);

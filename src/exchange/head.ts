@@ -43,7 +43,11 @@ function differing(model: Module, other: Module): string[] {
 
 function ofGraph(model: OnnxModel, outputs: number, inputShape: Shape): WithHead {
   const probe = model.withOutputs(outputsFor(model, inputShape) + 1);
-  return { model: model.withOutputs(outputs), head: differing(model, probe) };
+  const head = differing(model, probe);
+  // All else are the same tensors.
+  const state = probe.stateDict();
+  for (const name of head) state[name].dispose();
+  return { model: model.withOutputs(outputs), head };
 }
 
 /** Where in a configuration a number of outputs stands. */
@@ -59,10 +63,10 @@ function ofLayers(model: Module, outputs: number, inputShape: Shape): WithHead {
   for (const { layer, argument } of outputPlaces(config).reverse()) {
     if (layer[argument] !== before) continue;
     layer[argument] = before + 1;
-    const probe = tryOutputs(config, inputShape);
-    if (probe?.outputs === before + 1) {
+    using probe = tryModel(config);
+    if (probe !== undefined && tryOutputs(probe, inputShape) === before + 1) {
       layer[argument] = outputs;
-      const head = differing(model, probe.model);
+      const head = differing(model, probe);
       const fresh = moduleFromConfig(config);
       const kept = Object.entries(model.stateDict()).filter(([name]) => !head.includes(name));
       fresh.loadStateDict(Object.fromEntries(kept), { strict: false });
@@ -75,12 +79,19 @@ function ofLayers(model: Module, outputs: number, inputShape: Shape): WithHead {
   );
 }
 
-function tryOutputs(config: LayerConfig, inputShape: Shape): { model: Module; outputs: number } | undefined {
+function tryModel(config: LayerConfig): Module | undefined {
+  return unlessImpossible(() => init.skipInit(() => moduleFromConfig(config)));
+}
+
+function tryOutputs(model: Module, inputShape: Shape): number | undefined {
+  return unlessImpossible(() => outputsFor(model, inputShape));
+}
+
+/** What follows a layer may not take so many. */
+function unlessImpossible<T>(body: () => T): T | undefined {
   try {
-    const model = init.skipInit(() => moduleFromConfig(config));
-    return { model, outputs: outputsFor(model, inputShape) };
+    return body();
   } catch (error) {
-    // What follows the layer may not take so many.
     if (error instanceof GaborError) return undefined;
     throw error;
   }
