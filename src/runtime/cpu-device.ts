@@ -57,6 +57,8 @@ const LARGE_PAGES = 2 ** 28;
 const PARALLEL_WORK = 200_000;
 /** Programs that take one thread no more milliseconds than this are done by the calling one as long as it would wait for others to start. */
 const LIGHT = 30;
+/** Programs that take one thread no more milliseconds than this are done where they are called: to wake threads, and to be woken by them, takes longer. */
+const TINY = 0.05;
 
 function bytesOf({ shape, dtype }: TensorType): number {
   return sizeOf(shape) * DTYPES[dtype].bytes;
@@ -338,6 +340,11 @@ export class CpuDevice implements Device {
     return parallel ? this.#team : this.#solo;
   }
 
+  /** Whether no run was asked for that has not ended. */
+  get idle(): boolean {
+    return this.#running === 0;
+  }
+
   /** Takes a place in the queue of runs. */
   enter(run: PendingRun): { readonly previous: Promise<void>; readonly done: () => void } {
     this.#running++;
@@ -431,6 +438,7 @@ class CpuExecutable implements Executable {
   readonly #words: number;
   readonly #pool: ThreadPool;
   readonly #light: boolean;
+  readonly #tiny: boolean;
   readonly #program: ProgramHandle;
   /** Where its arena and the threads' own memory begin behind the table, and how much all three take. */
   readonly #layout: { readonly arena: number; readonly scratch: number; readonly bytes: number };
@@ -451,6 +459,7 @@ class CpuExecutable implements Executable {
     this.#contents = new Array(inputs).fill(0);
     this.#pool = device.pool(together || work > PARALLEL_WORK);
     this.#light = !together && work <= LIGHT * device.speed;
+    this.#tiny = work <= TINY * device.speed;
     const { bytes: tableBytes } = tableLayout(inputs, outputs.length, preparations.length);
     this.#words = (tableBytes - TABLE_POINTERS) / 4;
     const arenaAt = behind(tableBytes);
@@ -585,6 +594,7 @@ class CpuExecutable implements Executable {
   }
 
   async run(inputs: readonly Storage[]): Promise<Storage[]> {
+    if (this.#tiny && this.#device.idle) return this.runSync(inputs);
     const binding = this.#bind(inputs);
     const { inputs: given, outputs } = binding;
     let ran: Promise<void> | undefined;
@@ -597,10 +607,11 @@ class CpuExecutable implements Executable {
       run().catch(() => undefined);
       this.#pool.finishRuns();
     };
+    const { idle } = this.#device;
     const { previous, done } = this.#device.enter({ inputs: given, updated: this.#updated, finish });
     this.#waiting++;
     try {
-      await previous;
+      if (!idle) await previous;
       await run();
       return [...outputs];
     } catch (error) {
