@@ -177,13 +177,13 @@ export class CodeBuilder {
       selections.set(name, known);
     }
     const signature = signatureOf(operands, this.#reach);
-    let selection = known.get(signature);
+    let selection = signature === 0 ? undefined : known.get(signature);
     if (selection === undefined) {
       const rows = { [Symbol.iterator]: () => eachRow(name) };
       const choice = chooseRow(rows, operands, this.#reach, () => `${name} ${instructionText(operands)}`);
       const { row, form, width, operandSize } = choice;
       selection = { row, form, width, operandSize };
-      if (signature >= 0) known.set(signature, selection);
+      if (signature !== 0) known.set(signature, selection);
     }
     if (selection !== this.#last && !this.#used.has(selection)) {
       this.#used.add(selection);

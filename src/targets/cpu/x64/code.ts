@@ -233,7 +233,8 @@ export function visitRegisters({ args }: Instruction, visit: (register: Virtual,
 /** A register-to-register move, which vanishes when both get the same register. */
 export function isMove({ name, args }: Instruction): boolean {
   if (name !== 'mov' && name !== 'vmovaps' && name !== 'kmovw') return false;
-  const [to, from] = args as readonly RegisterArgument[];
+  const to = args[0] as RegisterArgument;
+  const from = args[1] as RegisterArgument;
   return (
     to.kind === 'register' &&
     to.role === 'def' &&

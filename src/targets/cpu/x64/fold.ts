@@ -186,14 +186,16 @@ function takesMemory(user: Operation, load: Load): boolean {
   const vector = value.wide || value.kind === 'f32';
   if (!vector) return false;
   if (user.op === 'binary') {
-    const [a, b] = user.args;
+    const a = user.args[0];
+    const b = user.args[1];
     if (a === b || a.load !== undefined || b.load !== undefined) return false;
     if (user.fn === 'add' || user.fn === 'mul') return true;
     if (load.result.kind === 'i32' && user.fn !== 'sub') return true;
     return (user.fn === 'sub' || user.fn === 'div') && b === value;
   }
   if (user.op === 'multiplyAdd') {
-    const [a, b] = user.args;
+    const a = user.args[0];
+    const b = user.args[1];
     return a !== b && a.load === undefined && b.load === undefined;
   }
   return false;

@@ -171,8 +171,8 @@ class Operands {
 /** A move from a register to itself. */
 function vanishes(instruction: Instruction): boolean {
   if (!isMove(instruction)) return false;
-  const [to, from] = instruction.args as readonly RegisterArgument[];
-  return to.register.hardware === from.register.hardware;
+  const { args } = instruction;
+  return (args[0] as RegisterArgument).register.hardware === (args[1] as RegisterArgument).register.hardware;
 }
 
 function zero(code: CodeBuilder, target: Operand): void {

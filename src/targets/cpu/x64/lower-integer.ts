@@ -37,7 +37,8 @@ export function lowerInteger(l: Lowering, operation: Operation): void {
       return;
     }
     case 'binary': {
-      const [a, b] = operation.args;
+      const a = operation.args[0];
+      const b = operation.args[1];
       const { fn } = operation;
       if (fn === 'min' || fn === 'max') {
         const result = w.general();
@@ -51,8 +52,7 @@ export function lowerInteger(l: Lowering, operation: Operation): void {
       } else {
         invariant(fn !== 'div', 'div: not defined for i32');
         const swap = fn !== 'sub' && l.fixed(a) !== undefined;
-        const [first, second] = swap ? [b, a] : [a, b];
-        arithmetic(l, ALU[fn], target, first, l.integer(second), fn !== 'sub');
+        arithmetic(l, ALU[fn], target, swap ? b : a, l.integer(swap ? a : b), fn !== 'sub');
       }
       return;
     }

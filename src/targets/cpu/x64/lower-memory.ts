@@ -15,9 +15,9 @@ export function lowerMemory(l: Lowering, operation: Access): void {
     lowered(l, operation.args[0], operation.args[1], offset, count);
     return;
   }
-  const { op, result, args } = operation;
+  const { op, result } = operation;
   const target = l.target(result);
-  const [address] = args;
+  const address = operation.args[0];
   if (op === 'loadSplat') {
     const name = result.kind === 'f32' ? 'vbroadcastss' : 'vpbroadcastd';
     w.emit(name, def(target, w.vectorBits), l.memory(address, offset));

@@ -95,9 +95,12 @@ export function lowerVector(l: Lowering, operation: Operation): void {
       return;
     }
     case 'multiplyAdd': {
-      const [a, b] = operation.args;
+      const a = operation.args[0];
+      const b = operation.args[1];
       const bits = l.bits(a);
-      const [x, y] = l.isMemory(a) || (l.fixed(a) !== undefined && !l.isMemory(b)) ? [b, a] : [a, b];
+      const swap = l.isMemory(a) || (l.fixed(a) !== undefined && !l.isMemory(b));
+      const x = swap ? b : a;
+      const y = swap ? a : b;
       const name = a.wide ? 'vfmadd231ps' : 'vfmadd231ss';
       w.emit(name, mod(l.target(operation.result), bits), use(l.register(x), bits), l.operand(y, !a.wide));
       return;
@@ -319,8 +322,10 @@ function packed(l: Lowering, word: number, bits: VectorBits): Argument {
   return l.w.depth > 0 ? use(l.w.constant(word, bits), bits) : l.w.pool(word, bits);
 }
 
-function binary(l: Lowering, { result, args: [a, b], fn }: Extract<Operation, { op: 'binary' }>): void {
+function binary(l: Lowering, { result, args, fn }: Extract<Operation, { op: 'binary' }>): void {
   const { w } = l;
+  const a = args[0];
+  const b = args[1];
   const bits = l.bits(a);
   if (a.kind === 'mask') {
     const target = l.target(result);
@@ -335,7 +340,8 @@ function binary(l: Lowering, { result, args: [a, b], fn }: Extract<Operation, { 
   }
   const commutes = fn !== 'sub' && fn !== 'div';
   const swap = commutes && (l.isMemory(a) || (l.fixed(a) !== undefined && !l.isMemory(b)));
-  const [x, y] = swap ? [b, a] : [a, b];
+  const x = swap ? b : a;
+  const y = swap ? a : b;
   const name = a.kind === 'f32' ? (`v${fn}${a.wide ? 'ps' : 'ss'}` as Name) : I32_BINARY[fn];
   invariant(name !== undefined, () => `${fn}: not defined for i32`);
   const first = use(l.register(x), bits);

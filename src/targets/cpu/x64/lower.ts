@@ -29,8 +29,9 @@ class FunctionLowering extends Lowering {
       this.w.emit('mov', def(register), frameArgument('incoming', i));
       if (parameter.sets === 0) register.again = this.w.instructions[this.w.instructions.length - 1];
     });
-    for (const operation of this.recording.operations) {
-      if (!operation.skipped) this.#lower(operation);
+    const { operations } = this.recording;
+    for (let i = 0; i < operations.length; i++) {
+      if (!operations[i].skipped) this.#lower(operations[i]);
     }
     invariant(this.#blocks.length === 0, () => `${this.recording.name}: a block was left open`);
     return this.w.finish();
@@ -46,7 +47,7 @@ class FunctionLowering extends Lowering {
       }
       case 'copy':
       case 'set': {
-        const [from] = operation.args;
+        const from = operation.args[0];
         const fixed = this.fixed(from);
         const target = this.target(operation.result);
         if (fixed !== undefined) this.load(target, operation.result, fixed);
@@ -111,7 +112,7 @@ class FunctionLowering extends Lowering {
         divideInteger(this, operation.op, operation.result, operation.args[0], operation.args[1]);
         return;
       default: {
-        const general = this.w.classOf(operation.result) === 'general';
+        const general = !operation.result.wide && operation.result.kind !== 'f32';
         if (general && operation.args.every((arg) => this.w.classOf(arg) === 'general')) lowerInteger(this, operation);
         else lowerVector(this, operation);
       }

@@ -201,14 +201,24 @@ function operandClass(operand: Operand, reach: (label: Operand) => boolean): num
   }
 }
 
-/** The same number for operands that {@link chooseRow} encodes alike; -1 where that is hard to tell. */
+/** Numbers from 2 on of the classes of operands that were seen; 0: not yet. */
+const classNumbers = new Uint8Array(0x800);
+let classCount = 1;
+
+/** The same number for operands that {@link chooseRow} encodes alike; 0 where that is hard to tell. A byte for each operand, behind a 1. */
 export function signatureOf(operands: readonly Operand[], reach: (label: Operand) => boolean): number {
-  if (operands.length > 4) return -1;
-  let signature = 1;
+  if (operands.length > 4) return 0;
+  let signature = 1; // pushed out by four operands, the first of which has another number
   for (let i = 0; i < operands.length; i++) {
-    const kind = operandClass(operands[i], reach);
-    if (kind < 0) return -1;
-    signature = signature * 0x800 + kind;
+    const found = operandClass(operands[i], reach);
+    if (found < 0) return 0;
+    let number = classNumbers[found];
+    if (number === 0) {
+      if (classCount === 255) return 0;
+      number = ++classCount;
+      classNumbers[found] = number;
+    }
+    signature = (signature << 8) | number;
   }
   return signature;
 }
