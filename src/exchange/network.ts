@@ -9,15 +9,13 @@ interface Many {
   outputsOf(inputs: readonly Tensor[]): Tensor[];
 }
 
-interface KerasMany {
-  forwardMany(inputs: readonly Tensor[]): Tensor[];
-}
-
 /** All outputs of a network, in order; for traced functions. */
 export function callNetwork(model: Module, inputs: readonly Tensor[]): Tensor[] {
-  const many = model as Partial<Many & KerasMany>;
-  if (typeof many.outputsOf === 'function') return many.outputsOf(inputs);
-  if (typeof many.forwardMany === 'function') return many.forwardMany(inputs);
+  if (takesMany(model)) return model.outputsOf(inputs);
   if (inputs.length !== 1) throw new OptionError(`${model.type} takes one tensor, got ${inputs.length}`);
   return [model.call(inputs[0])];
+}
+
+function takesMany(model: Module): model is Module & Many {
+  return typeof (model as Partial<Many>).outputsOf === 'function';
 }

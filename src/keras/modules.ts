@@ -20,14 +20,13 @@ import { KerasBidirectional, KerasTimeDistributed, type MergeMode, recurrentFrom
 
 /** A module of any number of tensors. */
 export abstract class ManyModule extends Module {
-  abstract forwardMany(inputs: readonly Tensor[]): Tensor[];
+  /** All outputs, in order. */
+  abstract outputsOf(inputs: readonly Tensor[]): Tensor[];
 
   forward(x: Tensor): Tensor {
-    const outputs = this.forwardMany([x]);
+    const outputs = this.outputsOf([x]);
     if (outputs.length !== 1) {
-      throw new OptionError(
-        `${this.type}: has ${outputs.length} outputs; call forwardMany([x]), which returns them all`,
-      );
+      throw new OptionError(`${this.type}: has ${outputs.length} outputs; call outputsOf([x]), which returns them all`);
     }
     return outputs[0];
   }
@@ -35,11 +34,11 @@ export abstract class ManyModule extends Module {
 
 /** Calls a module with as many tensors as it takes; `name` is the one in messages. */
 export function callModule(name: string, module: Module, inputs: readonly Tensor[]): Tensor[] {
-  if (module instanceof ManyModule && inputs.length !== 1) return withScope(name, () => module.forwardMany(inputs));
+  if (module instanceof ManyModule && inputs.length !== 1) return withScope(name, () => module.outputsOf(inputs));
   if (inputs.length !== 1) {
     throw new OptionError(`layer "${name}" (${module.type}) takes one tensor, got ${inputs.length}`);
   }
-  if (module instanceof KerasGraph) return withScope(name, () => module.forwardMany(inputs));
+  if (module instanceof KerasGraph) return withScope(name, () => module.outputsOf(inputs));
   return [module.call(inputs[0])];
 }
 
@@ -75,7 +74,7 @@ export class Operation extends ManyModule {
     this.options = options;
   }
 
-  forwardMany(inputs: readonly Tensor[]): Tensor[] {
+  outputsOf(inputs: readonly Tensor[]): Tensor[] {
     return [applyOperation(this.operation, inputs, this.options)];
   }
 
@@ -256,7 +255,7 @@ export class KerasGraph extends ManyModule {
     if (!plan.outputs.every((id) => known.has(id))) throw new OptionError('KerasGraph: an output is never computed');
   }
 
-  forwardMany(inputs: readonly Tensor[]): Tensor[] {
+  outputsOf(inputs: readonly Tensor[]): Tensor[] {
     const { plan } = this;
     if (inputs.length !== plan.inputs.length) {
       throw new OptionError(`KerasGraph: takes ${plan.inputs.length} tensors, got ${inputs.length}`);
