@@ -19,6 +19,7 @@ export type WeightInput =
   | Readonly<Record<string, HostTensor>>
   | ReadonlyMap<string, HostTensor>;
 
+/** Options of {@link loadWeights}. */
 export interface LoadWeightsOptions {
   /** Throw where a name or a shape does not fit, before anything is changed (default); otherwise load what fits. */
   readonly strict?: boolean;

@@ -29,6 +29,7 @@ export interface Compiled<Args extends readonly unknown[], Result> {
   dispose(): void;
 }
 
+/** Options of {@link compile}. */
 export interface CompileOptions {
   /**
    * What the function reads beside its arguments and tensors, for example whether a model is in training mode: traced

@@ -16,6 +16,7 @@ import { uniform } from '../init.js';
 import { Module } from '../module.js';
 import { Dropout } from './dropout.js';
 
+/** What recurrent layers have in common. */
 export interface RecurrentOptions extends RandomOption {
   /** Layers on top of each other, each of which reads what the one below gives; default 1. */
   readonly numLayers?: number;
@@ -29,6 +30,7 @@ export interface RecurrentOptions extends RandomOption {
   readonly bidirectional?: boolean;
 }
 
+/** Options of {@link RNN}. */
 export interface RNNOptions extends RecurrentOptions {
   /** default `tanh` */
   readonly nonlinearity?: 'tanh' | 'relu';

@@ -36,6 +36,7 @@ export interface OnnxInput {
   readonly dtype?: DType;
 }
 
+/** Options of {@link exportOnnx}. */
 export interface OnnxExportOptions {
   /** One shape or description for each input of the model, for example `[[1, 3, 224, 224]]`. */
   readonly inputs: readonly (Shape | OnnxInput)[];
@@ -51,6 +52,7 @@ export interface OnnxExportOptions {
   readonly forward?: (...inputs: Tensor[]) => Tensor | readonly Tensor[];
 }
 
+/** Options of {@link saveOnnx}. */
 export interface OnnxSaveOptions extends OnnxExportOptions {
   /** Put weights into a file NAME.data beside it. Default: only where the whole would be larger than 2 GB, which ONNX does not allow. */
   readonly externalData?: boolean;
