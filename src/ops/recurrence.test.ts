@@ -51,6 +51,21 @@ const casesOf = (most: number): fc.Arbitrary<Case> =>
     seed: fc.nat({ max: 1e6 }),
   });
 
+const LONG: Case = {
+  kind: 'gru',
+  time: 150,
+  batch: 2,
+  hidden: 5,
+  reverse: false,
+  resetAfter: false,
+  coupled: false,
+  given: true,
+  bias: true,
+  peepholes: false,
+  masked: true,
+  seed: 1,
+};
+
 /** Options and everything that has a gradient. */
 function make(c: Case): { options: (...xs: Tensor[]) => RecurrenceOptions; inputs: Tensor[] } {
   const { kind, time, batch, hidden, reverse, resetAfter, seed } = c;
@@ -187,7 +202,8 @@ for (const instructions of INSTRUCTIONS) {
             });
           });
         }),
-        { numRuns: 12 },
+        // Longer than a part of a program.
+        { numRuns: 12, examples: [[LONG]] },
       );
     } finally {
       await Promise.all(devices.map((device) => device.close()));

@@ -59,6 +59,11 @@ export function tableLayout(inputs: number, outputs: number, preparations: numbe
 const SOLO_WORK = 4096;
 const SOLO_PART = 1 / 64;
 
+/** Steps of a part of a long program. */
+const PART = 128;
+
+type StepRunner = (step: number, hazards: Hazards) => void;
+
 /** What {@link emitProgram} made. */
 export interface EmittedProgram {
   readonly run: FunctionId;
@@ -108,8 +113,9 @@ export function emitProgram(
     }
     return known;
   };
-  const run = assembler.define('run', 3, (m, [thread, threads, tableAddress]) => {
-    const fromTable = (at: number): Register => m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * at);
+  /** Runs a step, within a function with the arguments of `run`. */
+  const stepRunner = (m: VectorMachine, [thread, threads, tableAddress]: readonly Register[]): StepRunner => {
+    const fromTable = fromTableOf(m, tableAddress);
     const ownMemory = (): Register => {
       return m.binary('add', fromTable(SCRATCH_SLOT), m.binary('mul', thread, m.constant('i32', scratch)));
     };
@@ -121,7 +127,7 @@ export function emitProgram(
       const { offset } = location;
       return offset === 0 ? base : m.binary('add', base, m.constant('i32', offset));
     };
-    const runStep = (i: number, hazards: Hazards): void => {
+    return (i, hazards) => {
       const step = program.steps[i];
       const { id, items, batch, scratch: needed } = kernels[i];
       if (items === 0) return;
@@ -155,11 +161,28 @@ export function emitProgram(
       const share = (t: Register): Register => m.divide(m.binary('mul', t, m.constant('i32', items)), threads);
       call(share(thread), share(m.binary('add', thread, m.constant('i32', 1))));
     };
+  };
+  const groups = neighbours(program.steps);
+  const everyTime = groups.flatMap(({ preparation, steps }) => (preparation === undefined ? steps : []));
+  const hazards = new Hazards(range);
+  // Long programs in parts: what engines need to compile a function grows faster than its length.
+  const parts: FunctionId[] = [];
+  for (let from = 0; everyTime.length > PART && from < everyTime.length; from += PART) {
+    const part = everyTime.slice(from, from + PART);
+    const emitPart = (m: VectorMachine, args: readonly Register[]): void => {
+      const runStep = stepRunner(m, args);
+      for (const i of part) runStep(i, hazards);
+    };
+    parts.push(assembler.define(`run.${parts.length}`, 3, emitPart));
+  }
+  const run = assembler.define('run', 3, (m, args) => {
+    const [, threads, tableAddress] = args;
+    const runStep = stepRunner(m, args);
+    const fromTable = fromTableOf(m, tableAddress);
     const whenSet = (preparation: number | undefined, body: () => void): void => {
       const flag = fromTable(table.flagSlot(preparation));
       m.when(m.compare('ne', flag, m.constant('i32', 0)), body);
     };
-    const groups = neighbours(program.steps);
     const prepared = groups.filter(({ preparation }) => preparation !== undefined);
     if (prepared.length > 0) {
       whenSet(undefined, () => {
@@ -176,12 +199,15 @@ export function emitProgram(
         m.barrier(tableAddress, threads);
       });
     }
-    const hazards = new Hazards(range);
-    for (const { preparation, steps } of groups) {
-      if (preparation === undefined) for (const i of steps) runStep(i, hazards);
-    }
+    if (parts.length === 0) for (const i of everyTime) runStep(i, hazards);
+    else for (const part of parts) m.call(part, args);
   });
   return { run, scratch };
+}
+
+/** Reads words of a program's table behind its barrier. */
+function fromTableOf(m: VectorMachine, tableAddress: Register): (at: number) => Register {
+  return (at) => m.load('i32', false, tableAddress, TABLE_POINTERS + 4 * at);
 }
 
 /** Numbers of steps, those together that follow each other and have the same preparation. */
