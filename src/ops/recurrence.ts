@@ -54,7 +54,7 @@ const OPTIONS: readonly string[] = [
 /**
  * The loop over time of recurrent layers. `brought` is what the inputs bring to the gates, W · x and a bias, for all times at once. Per step there is
  * one product of the state with `weight` (two where a GRU resets before) and one kernel for the rest, which are written out for every
- * step when a program is compiled: that takes about 1 ms for a step, 3 ms where it trains, once. Gradients with respect to the weights are one product over
+ * step when a program is compiled: that takes about 3 ms for a step, 5 ms where it trains, once. Gradients with respect to the weights are one product over
  * all steps. There are no second derivatives.
  *
  * @param brought [time, batch, gates · hidden]
