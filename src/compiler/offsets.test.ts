@@ -67,3 +67,13 @@ test('reads from the middle, through guards, along several axes, and of parts of
     },
   );
 });
+
+test('a part of a concatenation is read from its middle before the others are written', () => {
+  // As reflected borders are: the pieces in front and behind come from the middle.
+  check([[4, 6]], ([x]) => {
+    const middle = linear(x, x);
+    const front = slice(middle, [0, 1], [4, 2]);
+    const wide = concat([mul(front, 2), middle, mul(slice(middle, [0, 2], [4, 1]), 3)], 1);
+    return [concat([mul(slice(wide, [1, 0], [1, 7]), 2), wide, mul(slice(wide, [2, 0], [1, 7]), 3)], 0)];
+  });
+});

@@ -27,6 +27,24 @@ test('a program that keeps the rules passes', () => {
   );
 });
 
+test('a part of a part is read before the whole is written, but not before the part', () => {
+  const whole = makeBuffer({ dtype: 'f32', shape: [12] });
+  const box = (buffer: typeof whole, at: number, size: number): typeof whole => {
+    const made = makeBuffer({ dtype: 'f32', shape: [size] });
+    made.within = { buffer, start: [at] };
+    return made;
+  };
+  const [first, second] = [box(whole, 0, 8), box(whole, 8, 4)];
+  const x = makeBuffer({ dtype: 'f32', shape: [8] }, 0);
+  const write: Step = { ...copy([x], [first]), kernel: mapNest([8], load(0, 'f32', [axisIndex(0)])) };
+  const read = copy([box(first, 3, 4)], [second]);
+  verifySteps({ inputs: [x], steps: [write, read], outputs: [whole], updates: [] }, 'a pass');
+  assert.throws(
+    () => verifySteps({ inputs: [x], steps: [read, write], outputs: [whole], updates: [] }, 'a pass'),
+    /after a pass: copy reads what no step wrote/,
+  );
+});
+
 test('every broken rule is named, with the pass and the step', () => {
   const broken: [Steps, RegExp][] = [
     [program((_x, y) => [copy([makeBuffer(type)], [y])]), /after a pass: copy reads what no step wrote/],

@@ -14,10 +14,7 @@ export function verifySteps(program: Steps, after: string): void {
   for (const step of program.steps) {
     const where = (): string => `after ${after}: ${step.name}`;
     for (const operand of step.operands) {
-      invariant(
-        defined.has(operand) || defined.has(rootBuffer(operand)),
-        () => `${where()} reads what no step wrote yet`,
-      );
+      invariant(isDefined(operand, defined), () => `${where()} reads what no step wrote yet`);
     }
     for (const result of step.results) {
       invariant(!defined.has(result), () => `${where()} writes a ${formatType(result.type)} that was written before`);
@@ -34,12 +31,17 @@ export function verifySteps(program: Steps, after: string): void {
     verified.add(step);
   }
   for (const buffer of [...program.outputs, ...program.updates.map((update) => update.value)]) {
-    invariant(
-      defined.has(buffer) || defined.has(rootBuffer(buffer)),
-      () => `after ${after}: a result is never written`,
-    );
+    invariant(isDefined(buffer, defined), () => `after ${after}: a result is never written`);
   }
   verifyPreparations(program, after);
+}
+
+/** Whether a buffer was written, or one that it is a part of: a part of a part need not wait for the whole. */
+function isDefined(buffer: Buffer, defined: ReadonlySet<Buffer>): boolean {
+  for (let at: Buffer | undefined = buffer; at !== undefined; at = at.alias ?? at.within?.buffer) {
+    if (defined.has(at)) return true;
+  }
+  return false;
 }
 
 function isOrder(order: readonly number[], axes: number): boolean {
