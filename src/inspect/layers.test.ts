@@ -9,6 +9,7 @@ import { ConvTranspose2d } from '../nn/layers/conv-transpose.js';
 import { Embedding } from '../nn/layers/embedding.js';
 import * as padding from '../nn/layers/padding-layers.js';
 import { MaxPool2d } from '../nn/layers/pooling.js';
+import { GRU, LSTM, RNN } from '../nn/layers/recurrent.js';
 import { PixelShuffle, PixelUnshuffle } from '../nn/layers/shuffle.js';
 import { Upsample } from '../nn/layers/upsample.js';
 import { Module } from '../nn/module.js';
@@ -206,4 +207,25 @@ test('networks that start with an embedding take numbers of words', () => {
     /outputShape: dtype must be "f32" or "i32", got "u8"/,
   );
   assert.throws(() => summary(words, [12], { format: 1 } as object), OptionError);
+});
+
+test('recurrent layers: products of all steps count, every step sees all before it', () => {
+  const net = new Sequential(
+    new Embedding(20, 6),
+    new LSTM(6, 5, { batchFirst: true, numLayers: 2, bidirectional: true }),
+    new GRU(10, 3, { batchFirst: true }),
+  );
+  const { rows, totals } = summary(net, [9]);
+  const row = (type: string) => rows.find((each) => each.type === type);
+  const products = (gates: number, inputs: number, hidden: number): number => gates * hidden * (inputs + hidden);
+  assert.deepEqual(row('LSTM')?.outputShape, [9, 10]);
+  assert.equal(row('LSTM')?.multiplyAdds, 9 * 2 * (products(4, 6, 5) + products(4, 10, 5)));
+  assert.equal(row('LSTM')?.parameters, 2 * (products(4, 6, 5) + products(4, 10, 5) + 2 * 2 * 4 * 5));
+  assert.equal(row('GRU')?.multiplyAdds, 9 * products(3, 10, 3));
+  assert.equal(totals.multiplyAdds, multiplyAdds(net, [9]));
+  const forwards = new Sequential(new Embedding(20, 6), new RNN(6, 5, { batchFirst: true }));
+  assert.deepEqual(inputRegion(forwards, [9], [4, 0]), { start: [0], end: [5] });
+  assert.deepEqual(inputRegion(net, [9], [4, 0]), { start: [0], end: [9] });
+  const [axis] = receptiveField(forwards, [9]);
+  assert.deepEqual([axis.size, axis.start, axis.dimension], [9, 0, undefined]);
 });
