@@ -294,6 +294,30 @@ test('damaged bytes in a PNG are noticed', () => {
   }
 });
 
+test('pictures that were not copied whole are said to be cut short', () => {
+  const whole: [string, Uint8Array][] = [
+    ['JPEG', photo()],
+    [
+      'PNG',
+      pngFile(
+        64,
+        64,
+        8,
+        0,
+        Array.from({ length: 4096 }, (_, i) => (i * 7919) % 256),
+      ),
+    ],
+  ];
+  for (const [kind, bytes] of whole) {
+    decodeImage(bytes, 'whole');
+    const half = bytes.subarray(0, Math.floor(bytes.length * 0.75));
+    assert.throws(
+      () => decodeImage(half, 'half'),
+      new RegExp(`^FileError: half: the ${kind} file is damaged or cut short \\(`),
+    );
+  }
+});
+
 test('headers that lie about the size are refused before memory is taken', () => {
   const big = pngFile(2, 2, 8, 0, [1, 2, 3, 4]);
   big.writeUInt32BE(8000, 16);

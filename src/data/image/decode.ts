@@ -45,14 +45,16 @@ function decodeJpeg(bytes: Uint8Array, header: ImageHeader): DecodedImage {
   if (header.width * header.height > 512 * bytes.length) throw tooFewBytes(header, bytes);
   const turned = header.orientation >= 5;
   const stored = { width: turned ? header.height : header.width, height: turned ? header.width : header.height };
-  const decoded = jpeg.decode(bytes, {
-    useTArray: true,
-    formatAsRGBA: false,
-    tolerantDecoding: false,
-    ...(header.rgb ? { colorTransform: false } : {}),
-    maxResolutionInMP: Number.POSITIVE_INFINITY, // the header has been checked already
-    maxMemoryUsageInMB: 4096,
-  });
+  const decoded = orDamaged('JPEG', () =>
+    jpeg.decode(bytes, {
+      useTArray: true,
+      formatAsRGBA: false,
+      tolerantDecoding: false,
+      ...(header.rgb ? { colorTransform: false } : {}),
+      maxResolutionInMP: Number.POSITIVE_INFINITY, // the header has been checked already
+      maxMemoryUsageInMB: 4096,
+    }),
+  );
   if (decoded.width !== stored.width || decoded.height !== stored.height)
     throw new Error('the JPEG has several frames');
   let data = decoded.data;
@@ -61,6 +63,15 @@ function decodeJpeg(bytes: Uint8Array, header: ImageHeader): DecodedImage {
     for (let i = 0; i < data.length; i++) data[i] = decoded.data[3 * i];
   }
   return orient({ ...stored, channels: header.channels, data }, header.orientation);
+}
+
+/** What decoders say is for people who know the format. */
+function orDamaged<T>(format: string, decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    throw new Error(`the ${format} file is damaged or cut short (${error instanceof Error ? error.message : error})`);
+  }
 }
 
 function tooFewBytes({ width, height }: ImageHeader, bytes: Uint8Array): Error {
@@ -101,7 +112,7 @@ function decodePng(bytes: Uint8Array, header: ImageHeader, background: number): 
     throw tooFewBytes(header, bytes);
   }
   // CRCs are checked: a damaged file must not become a training image.
-  const png = decodePngFile(bytes, { checkCrc: true });
+  const png = orDamaged('PNG', () => decodePngFile(bytes, { checkCrc: true }));
   if (png.palette) return fromPalette(width, height, depth, png.data, png.palette, background);
   const samples = unpack(png.data, width * png.channels, height, depth);
   const top = 2 ** depth - 1;
