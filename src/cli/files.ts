@@ -7,14 +7,13 @@ export async function readWhole(path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw fileError(path, 'cannot be read', error);
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const problem = missing ? 'there is no such file' : `cannot be read: ${reasonOf(error, 'reading')}`;
+    throw new FileError(`${path}: ${problem}`, { cause: error });
   }
 }
 
-/** A message for what the operating system refused. */
+/** A message for what the operating system refused to write. */
 export function fileError(path: string, what: string, error: unknown): FileError {
-  const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-  return new FileError(missing ? `${path}: there is no such file` : `${path}: ${what}: ${reasonOf(error)}`, {
-    cause: error,
-  });
+  return new FileError(`${path}: ${what}: ${reasonOf(error)}`, { cause: error });
 }

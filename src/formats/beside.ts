@@ -30,7 +30,7 @@ export async function pathBeside(where: string, path: string, name: string): Pro
     const inside = await realpath(folder);
     if (real.startsWith(inside.endsWith(sep) ? inside : inside + sep)) return real;
   } catch (error) {
-    throw new FileError(`${where}: cannot read its data in ${JSON.stringify(name)}: ${reasonOf(error)}`, {
+    throw new FileError(`${where}: cannot read its data in ${JSON.stringify(name)}: ${reasonOf(error, 'reading')}`, {
       cause: error,
     });
   }

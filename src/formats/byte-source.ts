@@ -42,9 +42,12 @@ export async function openFile(path: string, mayBeEmpty = false): Promise<ByteSo
 function readError(path: string, error: unknown): unknown {
   if (error instanceof FileError) return error;
   const missing = (error as { code?: string }).code === 'ENOENT';
-  return new FileError(missing ? `${path}: there is no such file` : `cannot read ${path}: ${reasonOf(error)}`, {
-    cause: error,
-  });
+  return new FileError(
+    missing ? `${path}: there is no such file` : `cannot read ${path}: ${reasonOf(error, 'reading')}`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function fileSource(path: string, handle: FileHandle, size: number): ByteSource {

@@ -45,9 +45,17 @@ const REASONS: Readonly<Record<string, string>> = {
   EMFILE: 'too many files are open',
 };
 
+const READING: Readonly<Record<string, string>> = {
+  ...REASONS,
+  EACCES: 'no permission to read it',
+  EPERM: 'no permission to read it',
+  ENOENT: 'there is no such file',
+};
+
 /** What went wrong with a file, in words, with the system's code. */
-export function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown, when: 'writing' | 'reading' = 'writing'): string {
   const { code, message } = error as { code?: string; message?: string };
   if (code === undefined) return message ?? String(error);
-  return REASONS[code] === undefined ? (message ?? code) : `${REASONS[code]} (${code})`;
+  const words = (when === 'writing' ? REASONS : READING)[code];
+  return words === undefined ? (message ?? code) : `${words} (${code})`;
 }

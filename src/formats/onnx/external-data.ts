@@ -97,9 +97,12 @@ export class ExternalData implements AsyncDisposable {
     } catch (error) {
       await handle?.close();
       if (error instanceof FileError) throw error;
-      throw new FileError(`${where}: cannot read its data in ${JSON.stringify(location)}: ${reasonOf(error)}`, {
-        cause: error,
-      });
+      throw new FileError(
+        `${where}: cannot read its data in ${JSON.stringify(location)}: ${reasonOf(error, 'reading')}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 
@@ -121,7 +124,7 @@ export class ExternalData implements AsyncDisposable {
     } catch (error) {
       await handle?.close();
       if (error instanceof FileError) throw error;
-      throw new FileError(`${this.#own}: cannot read it: ${reasonOf(error)}`, { cause: error });
+      throw new FileError(`${this.#own}: cannot read it: ${reasonOf(error, 'reading')}`, { cause: error });
     }
   }
 
