@@ -142,7 +142,7 @@ export function tensorArgument(address: Virtual, displacement: number, bits = 0)
 }
 
 export function sumArgument(base: Virtual, index: Virtual | undefined, displacement: number): SumArgument {
-  return make('sum', base, 0, 'use', displacement, index, undefined, false, false, undefined) as SumArgument;
+  return make('sum', base, 0, 'use', displacement | 0, index, undefined, false, false, undefined) as SumArgument;
 }
 
 export function poolArgument(words: readonly number[], broadcast = false): PoolArgument {

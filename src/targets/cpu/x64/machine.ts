@@ -140,7 +140,7 @@ export class X64Machine implements VectorMachine {
     this.#checkAccess(op, wide, address, offset, count);
     const result = this.#f.value(kind, wide);
     const operation = this.#f.add(op, result, [this.#f.own(address)]);
-    operation.offset = offset;
+    operation.offset = offset | 0; // -0, too, is one of V8's small integers then
     operation.count = count;
     return result;
   }
@@ -159,13 +159,13 @@ export class X64Machine implements VectorMachine {
     this.#checkAccess(op, value.wide, address, offset, count);
     if (count === 0) return;
     const operation = this.#f.add(op, undefined, [this.#f.own(address), this.#f.own(value)]);
-    operation.offset = offset;
+    operation.offset = offset | 0; // -0, too, is one of V8's small integers then
     operation.count = count;
   }
 
   prefetch(address: Register, offset = 0): void {
     this.#checkAccess('prefetch', false, address, offset, 1);
-    this.#f.add('prefetch', undefined, [this.#f.own(address)]).offset = offset;
+    this.#f.add('prefetch', undefined, [this.#f.own(address)]).offset = offset | 0;
   }
 
   #checkAccess(op: string, wide: boolean, address: Register, offset: number, count: number): void {

@@ -166,7 +166,7 @@ export function memory(
     invariant(index.bits === 64, 'the index of an address is a 64-bit register');
     invariant(index.index !== 4, 'rsp cannot be an index');
   }
-  return address(base, undefined, index, scale, displacement, undefined, undefined, undefined);
+  return address(base, undefined, index, scale, displacement | 0, undefined, undefined, undefined);
 }
 
 function address(
@@ -181,6 +181,10 @@ function address(
 ): Memory {
   return { kind: 'memory', base, label, index, scale, displacement, bits, broadcast, mask };
 }
+
+// V8 learns from these that some fields hold numbers or nothing, before it compiles anything that relies on the one or the other.
+address(undefined, undefined, undefined, 1, 0, 32, true, 1);
+register('vector', 0, 128, 1, true);
 
 /** `[base + index + displacement]`, sized, repeated and masked at once; 64-bit registers, not checked. */
 export function plainMemory(
