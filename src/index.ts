@@ -192,6 +192,8 @@ export {
   type WindowFunction,
 } from './ops/pooling.js';
 export { uniform } from './ops/random.js';
+export { type RecurrenceOptions, type RecurrentStates, recurrence } from './ops/recurrence.js';
+export type { CellActivation, CellActivationName, CellKind, CellOptions } from './ops/recurrent-cell.js';
 export { argmax, max, mean, min, product, variance } from './ops/reduce.js';
 export { flatten, reshape } from './ops/reshape.js';
 export { interpolate, type ResizeMode, type ResizeOptions } from './ops/resize.js';

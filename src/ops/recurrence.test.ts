@@ -304,5 +304,9 @@ test('errors', () => {
   assert.throws(() => recurrence(x, w, { kind: 'lstm', activations: unknown }), /no activation "cube"/);
   assert.throws(() => recurrence(zeros([2, 3, 2]), zeros([2, 2]), { kind: 'rnn', c: zeros([3, 2]) }), OptionError);
   assert.throws(() => recurrence(x, w, { kind: 'lstm', active: zeros([2, 3]) }), /active must be bool/);
+  assert.throws(
+    () => recurrence(zeros([5000, 1, 8]), w, { kind: 'lstm' }, 'LSTM'),
+    /LSTM: 5000 steps are too many .* pass the state on/,
+  );
   assert.throws(() => recurrence(x, w, { kind: 'lstm', clip: 0 }), /clip must be above 0/);
 });

@@ -46,6 +46,9 @@ export interface RecurrentStates {
   readonly c?: Tensor;
 }
 
+/** Compiling so many takes half a minute. */
+const MOST_STEPS = 4096;
+
 const OPTIONS: readonly string[] = [
   ...['kind', 'gates', 'activations', 'resetAfter', 'coupled', 'clip'],
   ...['bias', 'h', 'c', 'peepholes', 'active', 'reverse'],
@@ -75,6 +78,11 @@ export function recurrence(
     throw new ShapeError(`${where}: expected [time, batch, gates · hidden], got ${formatShape(brought.shape)}`);
   }
   const [steps, batch, columns] = brought.shape;
+  if (steps > MOST_STEPS) {
+    throw new ShapeError(
+      `${where}: ${steps} steps are too many for a program, which takes at most ${MOST_STEPS}; shorten the sequence with strides or pooling before it, or run it in parts and pass the state on`,
+    );
+  }
   const hidden = columns / gates;
   const check = (name: string, tensor: Tensor | undefined, shape: Shape): void => {
     if (tensor === undefined || sameShape(tensor.shape, shape)) return;

@@ -11,9 +11,6 @@ import type { Tensor } from '../../../tensor/tensor.js';
 import type { OperatorContext, OperatorRow, OperatorTable, Results } from '../context.js';
 import { OnnxValue } from '../value.js';
 
-/** Programs have the steps one by one. */
-const MOST_STEPS = 4096;
-
 /** ONNX's names of activations, in lower case, and how many parameters they have. */
 const ACTIVATIONS: Readonly<Record<string, readonly [name: CellActivationName, parameters: number]>> = {
   affine: ['affine', 2],
@@ -64,7 +61,6 @@ function run(c: OperatorContext, { kind, gates, activations: count, options }: K
   const batchFirst = c.flag('layout');
   const x = batchFirst ? transpose(c.x(0), [1, 0, 2]) : c.x(0);
   const [steps, batch] = x.shape;
-  if (steps > MOST_STEPS) c.refuse(`${steps} steps; at most ${MOST_STEPS} are possible`);
   const direction = c.text('direction', 'forward');
   const directions = direction === 'bidirectional' ? 2 : 1;
   const hidden = c.x(2).shape[2];
@@ -93,7 +89,12 @@ function run(c: OperatorContext, { kind, gates, activations: count, options }: K
       activations: activations.length === 0 ? undefined : activations.slice(d * count, (d + 1) * count),
       clip: clip === 0 ? undefined : clip,
     };
-    const states = recurrence(brought, at(c.x(2), d), { kind, gates, reverse, ...given, ...options?.(c) });
+    const states = recurrence(
+      brought,
+      at(c.x(2), d),
+      { kind, gates, reverse, ...given, ...options?.(c) },
+      kind.toUpperCase(),
+    );
     // Beyond the end of a sequence the state stays, and the output is 0.
     const own = active === undefined ? states.h : where(reshape(active, [steps, batch, 1]), states.h, 0);
     outputs.push(reshape(own, [1, steps, batch, hidden]));
