@@ -413,6 +413,14 @@ test('what the server refuses is said in words, and asked once', async () => {
   assert.deepEqual([...kept(options.cache), ...left(options.cache)], []);
 });
 
+test('https where the server speaks http is said once, not tried again', async () => {
+  const { url, options } = await setUp(content(10));
+  await fails(
+    fetchFile(url.replace('http:', 'https:'), options),
+    /cannot fetch https:\/\/.*: [a-z0-9.:]+ does not answer in https; is the port another one\? \(ERR_SSL_\w+\)$/,
+  );
+});
+
 test('pages and pointers in place of the file are told apart from it', async () => {
   const { server, url, options } = await setUp(content(10));
   server.handle((_, response) => response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<html>'));

@@ -133,7 +133,14 @@ export function connectionError(error: unknown, url: URL, signal: AbortSignal): 
       cause: error,
     });
   }
-  return new PassingError(`the connection broke: ${message || code}`, { cause: error });
+  // Versions of OpenSSL differ in what they make of an answer in plain text.
+  if (/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST)/.test(code)) {
+    return new FileError(
+      `cannot fetch ${shownUrl(url)}: ${url.host} does not answer in https; is the port another one? (${code})`,
+      { cause: error },
+    );
+  }
+  return new PassingError(`the connection broke: ${message.trim() || code}`, { cause: error });
 }
 
 /** What an answer other than the file or a part of it means; undefined also for a part that does not exist. */
