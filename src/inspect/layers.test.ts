@@ -223,6 +223,15 @@ test('recurrent layers: products of all steps count, every step sees all before 
   assert.equal(row('LSTM')?.parameters, 2 * (products(4, 6, 5) + products(4, 10, 5) + 2 * 2 * 4 * 5));
   assert.equal(row('GRU')?.multiplyAdds, 9 * products(3, 10, 3));
   assert.equal(totals.multiplyAdds, multiplyAdds(net, [9]));
+  class Last extends Module {
+    readonly type = 'Last';
+    readonly memory = this.child('memory', new GRU(6, 5, { batchFirst: true }));
+    forward(x: Tensor): Tensor {
+      return this.memory.run(x).h;
+    }
+  }
+  const [, memory] = summary(new Last(), [7, 6]).rows;
+  assert.deepEqual([memory.name, memory.type, memory.multiplyAdds], ['memory', 'GRU', 7 * products(3, 6, 5)]);
   const forwards = new Sequential(new Embedding(20, 6), new RNN(6, 5, { batchFirst: true }));
   assert.deepEqual(inputRegion(forwards, [9], [4, 0]), { start: [0], end: [5] });
   assert.deepEqual(inputRegion(net, [9], [4, 0]), { start: [0], end: [9] });

@@ -52,6 +52,12 @@ export interface RecurrentResult extends RecurrentState {
 const OPTIONS: readonly string[] = ['numLayers', 'bias', 'batchFirst', 'dropout', 'bidirectional'];
 const GATES: Readonly<Record<CellKind, number>> = { rnn: 1, lstm: 4, gru: 3 };
 
+/** A call of {@link Recurrent.run}. */
+interface Running {
+  readonly state: RecurrentState | undefined;
+  result: RecurrentResult | undefined;
+}
+
 /** What {@link RNN}, {@link LSTM} and {@link GRU} have in common. */
 export abstract class Recurrent extends Module {
   readonly inputSize: number;
@@ -69,6 +75,7 @@ export abstract class Recurrent extends Module {
     readonly biasHh?: Tensor;
   }[] = [];
   readonly #dropouts: Dropout[] = [];
+  #running: Running | undefined;
 
   constructor(kind: CellKind, where: string, inputSize: number, hiddenSize: number, options: RecurrentOptions) {
     super();
@@ -123,7 +130,10 @@ export abstract class Recurrent extends Module {
 
   /** The output of the last layer, {@link run} without the state. */
   forward(x: Tensor): Tensor {
-    return this.run(x).output;
+    const running = this.#running;
+    if (running === undefined) return this.#compute(x, undefined).output;
+    running.result = this.#compute(x, running.state);
+    return running.result.output;
   }
 
   /**
@@ -132,6 +142,18 @@ export abstract class Recurrent extends Module {
    * @param x [time, batch, inputSize], with `batchFirst` [batch, time, inputSize]; one sequence [time, inputSize] has states without batch
    */
   run(x: Tensor, state?: RecurrentState): RecurrentResult {
+    const running: Running = { state, result: undefined };
+    this.#running = running;
+    try {
+      // As any call of a layer, with its name in messages and in summaries.
+      this.call(x);
+    } finally {
+      this.#running = undefined;
+    }
+    return running.result as RecurrentResult;
+  }
+
+  #compute(x: Tensor, state: RecurrentState | undefined): RecurrentResult {
     if ((x.rank !== 2 && x.rank !== 3) || x.shape[x.rank - 1] !== this.inputSize) {
       const axes = this.batchFirst ? 'batch, time' : 'time, batch';
       throw new ShapeError(
@@ -235,6 +257,12 @@ function make<M>(layer: Constructor<M>, config: LayerConfig, known = OPTIONS): M
  * [time, batch, inputSize] to [time, batch, hiddenSize] (twice that with both directions). Weights start uniform within
  * ±1 / √hiddenSize. A program has its steps one by one: compiling takes some milliseconds for each step of each layer and direction, once, and
  * every length of sequences needs its own program; so pad sequences to few lengths. No second derivatives.
+ *
+ * @example
+ * // Behind convolutions of [batch, channels, time]; the state after the last step is what a classifier reads.
+ * const features = transpose(this.conv.call(x), [0, 2, 1]);
+ * const { h } = this.lstm.run(features);            // new LSTM(64, 128, { batchFirst: true })
+ * return this.head.call(reshape(h, [-1, 128]));
  */
 export class LSTM extends Recurrent {
   readonly type = 'LSTM';
