@@ -295,7 +295,7 @@ test('convert: free sizes, modules without a configuration, and what it refuses'
   assertFails(
     await inside('convert', digits, at('x.pth')),
     1,
-    /pytorch are read, not written.*\.safetensors, \.npz, \.onnx/,
+    /pytorch are read, not written.*\.safetensors, \.keras, \.npz, \.onnx/,
   );
   assertFails(
     await inside('convert', digits, at('x.tflite')),

@@ -32,7 +32,8 @@ const FLAGS: Readonly<Record<keyof WriteOptions, string>> = {
 };
 
 /**
- * Writes a model in the format that the ending of `path` names: `.onnx`, `.safetensors`, `.npz`. Then the file is read again, to see
+ * Writes a model in the format that the ending of `path` names: `.onnx`, `.safetensors`, `.npz`, and of models of Keras `.keras` or
+ * `model.json` of TensorFlow.js. Then the file is read again, to see
  * that it can be.
  *
  * @throws FileError where the file is there already, cannot be written, or cannot be read again; OptionError for options that are
@@ -58,8 +59,8 @@ export async function convert(loaded: LoadedModel, path: string, options: Conver
     if (!(error instanceof GaborError)) throw error;
     throw new FileError(`${path}: was written, but cannot be read again: ${error.message}`, { cause: error });
   }
-  const beside = `${path}.data`;
-  const bytes = statSync(path).size + (format.name === 'onnx' && existsSync(beside) ? statSync(beside).size : 0);
+  const files = [path, ...((await format.beside?.(path)) ?? [])];
+  const bytes = files.reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0);
   const parameters = loaded.model.parameters().reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   return { format: format.name, parameters, bytes, lost };
 }

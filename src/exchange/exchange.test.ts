@@ -48,6 +48,29 @@ function ramp(shape: Shape): Tensor {
   );
 }
 
+test('models of Keras become files of Keras and TensorFlow.js again; others do not, and why is said', async () => {
+  const [c] = readFixtures<KerasCase>('keras-files/tfjs/cases').filter(({ name }) => name === 'graph');
+  using original = await load(fixturePath('keras-files/tfjs/graph/model.json'));
+  const x = c.x.map((array) => fixtureTensor(array));
+  for (const file of ['graph.keras', 'graph/model.json']) {
+    const { format, bytes, lost } = await convert(original, at(file));
+    assert.deepEqual([format, lost], ['keras', []]);
+    assert.ok(bytes > 22 * 4, `${bytes} bytes`);
+    using again = await load(at(file));
+    const outputs = Object.values(await again.run(x));
+    outputs.forEach((y, i) => {
+      assertClose(y, c.y[i], 1e-5, file);
+    });
+    await assert.rejects(convert(again, at(file)), /is there already/);
+  }
+  await assert.rejects(convert(original, at('graph.h5')), /whole models are written as \.keras/);
+  await saveModel(at('not keras.safetensors'), resnet20({ classes: 4 }).eval());
+  using other = await load(at('not keras.safetensors'));
+  for (const file of ['other.keras', 'other.json']) {
+    await assert.rejects(convert(other, at(file)), /list Keras's layers.*\.onnx or \.safetensors.*model\.save/);
+  }
+});
+
 test('formats are told by content, whatever files are called', async () => {
   const net = resnet20({ classes: 4 }).eval();
   await saveModel(at('own'), net, { classes: ['a', 'b', 'c', 'd'] });

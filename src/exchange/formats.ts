@@ -14,6 +14,8 @@ export interface ModelFormat {
   load(path: string, options: ReadOptions): Promise<LoadedModel>;
   /** Writes a model and returns what the file cannot hold, as sentences; undefined where the format is only read. */
   readonly save?: (path: string, model: LoadedModel, options: WriteOptions) => Promise<string[]>;
+  /** Files that belong to a written one. */
+  readonly beside?: (path: string) => Promise<readonly string[]>;
   /** Which of {@link WriteOptions} it knows. */
   readonly options?: readonly (keyof WriteOptions)[];
 }
@@ -34,6 +36,9 @@ export const MODEL_FORMATS: readonly ModelFormat[] = [
     description: 'models of Keras 2 and 3, and TensorFlow.js layers models',
     extensions: ['.keras', '.h5', '.hdf5', '.json'],
     load: async (path, options) => (await import('./keras-models.js')).loadKerasModel(path, options),
+    save: async (path, model) => (await import('./keras-models.js')).saveKerasModel(path, model),
+    beside: async (path) => (await import('./keras-models.js')).kerasFilesBeside(path),
+    options: [],
   },
   {
     name: 'npz',
@@ -55,6 +60,7 @@ export const MODEL_FORMATS: readonly ModelFormat[] = [
     extensions: ['.onnx'],
     load: async (path, options) => (await import('./onnx-models.js')).loadOnnxModel(path, options),
     save: async (path, model, options) => (await import('./onnx-models.js')).saveOnnxModel(path, model, options),
+    beside: async (path) => [`${path}.data`],
     options: ['input', 'opset'],
   },
 ];

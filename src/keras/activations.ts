@@ -22,6 +22,7 @@ import {
 } from '../nn/layers/activation.js';
 import { Module } from '../nn/module.js';
 import { OptionError } from '../tensor/errors.js';
+import { Layer } from './layer.js';
 import { Operation } from './modules.js';
 
 /** Activations by name. */
@@ -51,8 +52,8 @@ export type ActivationIdentifier =
   | 'swish'
   | 'tanh';
 
-/** An activation by its name, or any module of the engine that keeps the shape. */
-export type Activation = ActivationIdentifier | Module;
+/** An activation by its name, a layer without weights such as `leakyReLU({ alpha: 0.3 })`, or any module of the engine that keeps the shape. */
+export type Activation = ActivationIdentifier | Layer | Module;
 
 const ACTIVATIONS: Readonly<Record<ActivationIdentifier, () => Module>> = {
   celu: () => new CELU(),
@@ -93,8 +94,24 @@ export function activationOf(where: string, name: Activation | undefined): Modul
 
 export function namedActivation(where: string, name: Activation): Module {
   if (name instanceof Module) return name;
+  if (name instanceof Layer) return moduleOfLayer(where, name);
   if (typeof name === 'string' && Object.hasOwn(ACTIVATIONS, name)) return ACTIVATIONS[name]();
   throw new OptionError(
-    `${where}: activation must be one of ${Object.keys(ACTIVATIONS).join(', ')}, or a module; got ${JSON.stringify(name)}`,
+    `${where}: activation must be one of ${Object.keys(ACTIVATIONS).join(', ')}, a layer, or a module; got ${JSON.stringify(name)}`,
   );
+}
+
+/** The module of a layer that keeps any shape. */
+function moduleOfLayer(where: string, layer: Layer): Module {
+  layer.build([[null, 1]]);
+  if (layer.weights.length === 0) return layer.module;
+  throw new OptionError(`${where}: ${layer.className} has weights; an activation has none`);
+}
+
+/** The name of what such a module computes; undefined where it has none. */
+export function identifierOf(module: Module): ActivationIdentifier | undefined {
+  const kind = (m: Module): string => JSON.stringify([m.type, m.config()]);
+  const names = Object.keys(ACTIVATIONS) as ActivationIdentifier[];
+  // Modules of others need not have a configuration.
+  return names.find((name) => ACTIVATIONS[name]().type === module.type && kind(ACTIVATIONS[name]()) === kind(module));
 }

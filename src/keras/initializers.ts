@@ -9,6 +9,8 @@ import { type Shape, sizeOf } from '../tensor/shape.js';
  */
 export interface Initializer {
   readonly className: string;
+  /** Options in Keras's words, for files; undefined where Keras has no such initializer. */
+  readonly config?: Readonly<Record<string, number | string | null>>;
   /** Elements for a tensor of this shape. */
   values(shape: Shape): Float32Array;
 }
@@ -53,16 +55,17 @@ function truncated(source: Random, mean: number, deviation: number): number {
 }
 
 export function zeros(): Initializer {
-  return constant({ value: 0 });
+  return { ...constant({ value: 0 }), className: 'Zeros', config: {} };
 }
 
 export function ones(): Initializer {
-  return constant({ value: 1 });
+  return { ...constant({ value: 1 }), className: 'Ones', config: {} };
 }
 
 export function constant(options: { readonly value: number }): Initializer {
   checkOptions('initializers.constant', options, ['value']);
-  return { className: 'Constant', values: (shape) => fill(shape, () => options.value) };
+  const { value } = options;
+  return { className: 'Constant', config: { value }, values: (shape) => fill(shape, () => value) };
 }
 
 /** Uniform in [minval, maxval); defaults −0.05 and 0.05. */
@@ -73,6 +76,7 @@ export function randomUniform(
   const { minval = -0.05, maxval = 0.05 } = options;
   return {
     className: 'RandomUniform',
+    config: { minval, maxval, seed: options.seed ?? null },
     values(shape) {
       const source = random(options);
       return fill(shape, () => source.uniform(minval, maxval));
@@ -88,6 +92,7 @@ export function randomNormal(
   const { mean = 0, stddev = 0.05 } = options;
   return {
     className: 'RandomNormal',
+    config: { mean, stddev, seed: options.seed ?? null },
     values(shape) {
       const source = random(options);
       return fill(shape, () => source.normal(mean, stddev));
@@ -103,12 +108,17 @@ export function truncatedNormal(
   const { mean = 0, stddev = 0.05 } = options;
   return {
     className: 'TruncatedNormal',
+    config: { mean, stddev, seed: options.seed ?? null },
     values(shape) {
       const source = random(options);
       return fill(shape, () => truncated(source, mean, stddev));
     },
   };
 }
+
+/** Keras's names. */
+const FANS = { fanIn: 'fan_in', fanOut: 'fan_out', fanAvg: 'fan_avg' } as const;
+const DISTRIBUTIONS = { normal: 'truncated_normal', uniform: 'uniform' } as const;
 
 /** Variance `scale` / fan, see Glorot and Bengio, 2010, and He et al., 2015. */
 export function varianceScaling(options: VarianceScalingOptions = {}): Initializer {
@@ -127,6 +137,7 @@ export function varianceScaling(options: VarianceScalingOptions = {}): Initializ
   }
   return {
     className: 'VarianceScaling',
+    config: { scale, mode: FANS[mode], distribution: DISTRIBUTIONS[distribution], seed: options.seed ?? null },
     values(shape) {
       const source = random(options);
       const { fanIn, fanOut } = fans(shape);
@@ -152,6 +163,7 @@ export function orthogonal(options: SeedOption & { readonly gain?: number } = {}
   const { gain = 1 } = options;
   return {
     className: 'Orthogonal',
+    config: { gain, seed: options.seed ?? null },
     values(shape) {
       if (shape.length < 2) throw new OptionError('initializers.orthogonal: needs a shape of two axes or more');
       const source = random(options);
@@ -183,7 +195,9 @@ const scaled =
   (className: string, scale: number, mode: 'fanIn' | 'fanAvg', distribution: 'normal' | 'uniform'): Scaled =>
   (options = {}) => {
     checkOptions(`initializers.${className}`, options, ['seed']);
-    return { ...varianceScaling({ scale, mode, distribution, ...options }), className };
+    const kerasName = className[0].toUpperCase() + className.slice(1);
+    const config = { seed: options.seed ?? null };
+    return { ...varianceScaling({ scale, mode, distribution, ...options }), className: kerasName, config };
   };
 
 /** Uniform within ±√(6 / (fan in + fan out)): the default of kernels. */

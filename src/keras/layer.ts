@@ -171,6 +171,8 @@ export abstract class Layer {
   /** What {@link LayerOptions.inputShape} says, with the batch axis. */
   readonly batchInputShape: KerasShape | undefined;
   readonly dtype: KerasDType;
+  /** What the layer was made with. */
+  readonly options: LayerOptions;
   readonly inboundNodes: Node[] = [];
   #trainable: boolean;
   #built: Built | undefined;
@@ -195,6 +197,7 @@ export abstract class Layer {
       throw new OptionError(`${label}: dtype must be "float32" or "int32", got ${JSON.stringify(dtype)}`);
     }
     this.className = className;
+    this.options = options;
     this.name = name ?? uniqueName(className);
     this.#trainable = trainable;
     this.batchInputShape = batchInputShape ?? (inputShape && [null, ...inputShape]);
@@ -326,6 +329,11 @@ export abstract class Layer {
 
   get nonTrainableWeights(): readonly Weight[] {
     return this.trainable ? this.#weights.filter(({ trainable }) => !trainable) : this.#weights;
+  }
+
+  /** Layers within this one, by the names under which Keras 3 stores them. */
+  get inner(): Readonly<Record<string, Layer>> {
+    return {};
   }
 
   /** Where Keras 3 keeps the weights, below the layer's place in a file. */

@@ -131,6 +131,11 @@ export abstract class LayersModel extends Layer {
     return this.#trainer;
   }
 
+  /** Whether {@link compile} has been called. */
+  get compiled(): boolean {
+    return this.#args !== undefined;
+  }
+
   get optimizer(): KerasOptimizer {
     return this.trainer.optimizer;
   }
@@ -240,6 +245,29 @@ export abstract class LayersModel extends Layer {
     await loadWeightsInto(this, path, options);
   }
 
+  /**
+   * Writes the model, for Keras 3 to a path that ends in `.keras`, for TensorFlow.js to `model.json` or, as that spells it, to a folder
+   * `file://…`, with the weights in shards beside it. Files that are there are replaced.
+   *
+   * @returns what the file cannot hold, as sentences
+   * @throws FileError for layers and options that Keras or TensorFlow.js does not have, by name; nothing is written then
+   */
+  async save(path: string): Promise<string[]> {
+    const { saveModel } = await import('./files/save.js');
+    return await saveModel(this, path);
+  }
+
+  /**
+   * Writes the weights alone, for `load_weights` of Keras 3.
+   *
+   * @param path ends in `.weights.h5`
+   * @throws FileError for other names, and where nothing can be written
+   */
+  async saveWeights(path: string): Promise<void> {
+    const { saveModelWeights } = await import('./files/save.js');
+    await saveModelWeights(this, path);
+  }
+
   /** Copies of all weights; the result puts them back. */
   captureWeights(): () => void {
     const copies = this.weights.map(({ tensor }) => [tensor, tensor.data()] as const);
@@ -305,7 +333,8 @@ export class FunctionalModel extends LayersModel {
   readonly layers: readonly Layer[];
   readonly inputs: readonly SymbolicTensor[];
   readonly outputs: readonly SymbolicTensor[];
-  readonly #nodes: readonly Node[];
+  /** The calls between inputs and outputs, each behind those that it needs. */
+  readonly nodes: readonly Node[];
 
   constructor(options: ModelOptions) {
     checkOptions('model', options, ['inputs', 'outputs', 'name']);
@@ -319,8 +348,8 @@ export class FunctionalModel extends LayersModel {
     };
     this.inputs = list('inputs', options.inputs);
     this.outputs = list('outputs', options.outputs);
-    this.#nodes = nodesBetween(this.inputs, this.outputs);
-    this.layers = layersByDepth(this.inputs, this.outputs, this.#nodes);
+    this.nodes = nodesBetween(this.inputs, this.outputs);
+    this.layers = layersByDepth(this.inputs, this.outputs, this.nodes);
     checkNames(this.layers);
     this.build(this.inputs.map(({ shape }) => shape));
   }
@@ -334,7 +363,7 @@ export class FunctionalModel extends LayersModel {
       return ids.get(tensor) as number;
     };
     const inputs = this.inputs.map(number);
-    const steps = this.#nodes.map(
+    const steps = this.nodes.map(
       (node): GraphStep => ({
         layer: node.layer.name,
         inputs: node.inputs.map(number),

@@ -1,7 +1,14 @@
 import { FileError } from '../../tensor/errors.js';
 import type { Weight } from '../layer.js';
 import type { H5Dataset, H5Group } from './hdf5.js';
-import { type Assignment, inSequence, leaves, type StoredLayer, type StoredWeight } from './stored-weights.js';
+import {
+  type Assignment,
+  inSequence,
+  kindNames,
+  leaves,
+  type StoredLayer,
+  type StoredWeight,
+} from './stored-weights.js';
 
 function stored(dataset: H5Dataset): StoredWeight {
   return { name: dataset.path, shape: dataset.shape, read: () => dataset.read() };
@@ -98,26 +105,14 @@ export function assignInOrder(group: H5Group, layers: readonly StoredLayer[]): A
 /** Where Keras 3, and Keras 2.12 to 2.15 before it, put the layers of a model. */
 const CONTAINERS = ['layers', '_layer_checkpoint_dependencies'];
 
-/** `Conv2DTranspose` is `conv2d_transpose`, `PReLU` is `p_re_lu`. */
-function snakeCase(className: string): string {
-  return className
-    .replace(/\W+/g, '')
-    .replace(/(.)([A-Z][a-z]+)/g, '$1_$2')
-    .replace(/([a-z])([A-Z])/g, '$1_$2')
-    .toLowerCase();
-}
-
 /**
  * Weights of Keras 3: a layer's are `layers/dense_1/vars/0`, `…/1`, …, where `dense_1` is the second Dense of its model, whatever its own name.
  */
 export function assignByKind(group: H5Group, layers: readonly StoredLayer[]): Assignment[] {
   const container = CONTAINERS.map((name) => group.group(name)).find((found) => found !== undefined);
-  const counts = new Map<string, number>();
-  return layers.flatMap((layer) => {
-    const kind = snakeCase(layer.className);
-    const count = counts.get(kind) ?? 0;
-    counts.set(kind, count + 1);
-    const name = count === 0 ? kind : `${kind}_${count}`;
+  const kinds = kindNames(layers);
+  return layers.flatMap((layer, i) => {
+    const name = kinds[i];
     if (inFileOrder(layer).length === 0) return [];
     const own = container?.group(name);
     if (own === undefined) {

@@ -1,4 +1,3 @@
-import type { Module } from '../../nn/module.js';
 import { FileError, GaborError } from '../../tensor/errors.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Activation } from '../activations.js';
@@ -405,6 +404,15 @@ export interface MadeLayer {
   size(inputs: readonly KerasShape[]): number;
 }
 
+/** The options that stand for the keys of a class's configuration; undefined for an unknown class. */
+export function optionsOfKeys(className: string): Readonly<Record<string, string>> | undefined {
+  if (!Object.hasOwn(LAYERS, className)) return undefined;
+  return Object.fromEntries(Object.entries(LAYERS[className].keys).map(([key, [option]]) => [key, option]));
+}
+
+/** All classes that are known. */
+export const LAYER_CLASSES: readonly string[] = Object.keys(LAYERS);
+
 export interface LayerReading {
   readonly where: string;
   readonly version: number;
@@ -484,13 +492,15 @@ function readActivation(place: Place, value: unknown): Activation | undefined {
     return activationName(place, name ?? value);
   }
   const reading = { ...place, ignoreConstraints: true };
-  const { layer, size } = makeLayer(reading, object.className, object.config);
+  const { layer, size } = makeLayer(reading, object.className, object.config, ownName(object.config));
   const shapes = [[null, 1]];
   if (size(shapes) > 0) throw new FileError(`${place.where}: ${object.className} has weights; an activation has none`);
-  return fromFile(place.where, (): Module => {
-    layer.build(shapes);
-    return layer.module;
-  });
+  return layer;
+}
+
+/** The name in a configuration, if it is one. */
+function ownName({ name }: Fields): string | undefined {
+  return typeof name === 'string' && name !== '' && !name.includes('.') ? name : undefined;
 }
 
 /** A layer within another. */
@@ -500,9 +510,7 @@ function readLayer(place: Place, value: unknown): Layer | undefined {
   if (object === undefined || typeof value === 'string') {
     throw new FileError(`${place.where}: must be a layer, got ${show(value)}`);
   }
-  const { name } = object.config;
-  const own = typeof name === 'string' && name !== '' && !name.includes('.') ? name : undefined;
-  const { layer, size } = makeLayer(place as LayerReading, object.className, object.config, own);
+  const { layer, size } = makeLayer(place as LayerReading, object.className, object.config, ownName(object.config));
   innerSizes.set(layer, size);
   return layer;
 }

@@ -20,7 +20,7 @@ export type KerasFormat = 'keras' | 'hdf5' | 'tfjs';
 /** Entries of a `.keras` archive. */
 export const CONFIG_ENTRY = 'config.json';
 export const METADATA_ENTRY = 'metadata.json';
-const WEIGHTS_ENTRY = 'model.weights.h5';
+export const WEIGHTS_ENTRY = 'model.weights.h5';
 
 /** How much of a file is looked at to tell a `model.json`. */
 const HEAD = 4096;

@@ -68,6 +68,20 @@ export function activationName({ where, version }: Place, value: unknown): Activ
   throw new FileError(`${where}: the activation ${show(value)} is not known; known ones are ${known}`);
 }
 
+/** What TensorFlow.js has of them. */
+const OF_TFJS =
+  /^(elu|selu|relu|relu6|linear|sigmoid|softplus|softsign|tanh|softmax|log_softmax|swish|mish|gelu|gelu_new)$/;
+
+/** The name in files of an activation; undefined where Keras 3 or TensorFlow.js has none that computes the same. */
+export function kerasActivation(name: ActivationIdentifier, dialect: 'keras' | 'tfjs'): string | undefined {
+  // The same name, but not the same function.
+  if (name === 'hardSigmoid') return dialect === 'tfjs' ? 'hard_sigmoid' : undefined;
+  if (name === 'hardSigmoid6') return dialect === 'keras' ? 'hard_sigmoid' : undefined;
+  const meant = name === 'swish' ? 'silu' : name;
+  const names = Object.keys(ACTIVATIONS).filter((key) => ACTIVATIONS[key] === meant);
+  return dialect === 'tfjs' ? names.find((key) => OF_TFJS.test(key)) : names.find((key) => key !== 'gelu_new');
+}
+
 /** Penalties that are added to the loss. */
 export function readRegularizer({ where }: Place, value: unknown): Regularizer | undefined {
   if (value === null || value === undefined) return undefined;

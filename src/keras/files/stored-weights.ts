@@ -22,6 +22,26 @@ export interface StoredLayer {
   readonly inner: readonly StoredLayer[] | undefined;
 }
 
+/** `Conv2DTranspose` is `conv2d_transpose`, `PReLU` is `p_re_lu`. */
+function snakeCase(className: string): string {
+  return className
+    .replace(/\W+/g, '')
+    .replace(/(.)([A-Z][a-z]+)/g, '$1_$2')
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .toLowerCase();
+}
+
+/** The names under which files of Keras 3 have the layers of a model: `dense_1` is the second Dense, whatever its own name. */
+export function kindNames(layers: readonly { readonly className: string }[]): string[] {
+  const counts = new Map<string, number>();
+  return layers.map(({ className }) => {
+    const kind = snakeCase(className);
+    const count = counts.get(kind) ?? 0;
+    counts.set(kind, count + 1);
+    return count === 0 ? kind : `${kind}_${count}`;
+  });
+}
+
 /** A weight and what goes into it. */
 export type Assignment = readonly [target: Weight, source: StoredWeight];
 

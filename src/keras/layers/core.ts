@@ -263,10 +263,11 @@ export interface EmbeddingOptions extends LayerOptions {
 /** A trained row for each word number: [batch, …] to [batch, …, outputDim]. */
 export function embedding(options: EmbeddingOptions): Layer {
   const where = 'embedding';
-  const { inputDim, outputDim, inputLength, ...rest } = options;
-  const first = rest.inputShape === undefined && rest.batchInputShape === undefined && inputLength !== undefined;
-  const known = ['embeddingsInitializer', 'embeddingsRegularizer'];
-  const layer = new BasicLayer(where, 'Embedding', first ? { ...rest, inputShape: [inputLength] } : rest, known, () => {
+  const { inputDim, outputDim, inputLength } = options;
+  const first = options.inputShape === undefined && options.batchInputShape === undefined && inputLength !== undefined;
+  const known = ['inputDim', 'outputDim', 'inputLength', 'embeddingsInitializer', 'embeddingsRegularizer'];
+  const given = first ? { ...options, inputShape: [inputLength] } : options;
+  const layer = new BasicLayer(where, 'Embedding', given, known, () => {
     const table = new Embedding(inputDim, outputDim);
     return {
       module: new Sequential({ numbers: new Operation('toInt32'), table }),
@@ -274,8 +275,11 @@ export function embedding(options: EmbeddingOptions): Layer {
         {
           name: 'embeddings',
           tensor: table.weight,
-          initializer: getInitializer(`${where}: embeddingsInitializer`, rest.embeddingsInitializer ?? 'randomUniform'),
-          regularizer: getRegularizer(`${where}: embeddingsRegularizer`, rest.embeddingsRegularizer),
+          initializer: getInitializer(
+            `${where}: embeddingsInitializer`,
+            options.embeddingsInitializer ?? 'randomUniform',
+          ),
+          regularizer: getRegularizer(`${where}: embeddingsRegularizer`, options.embeddingsRegularizer),
         },
       ],
     };

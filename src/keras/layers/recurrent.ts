@@ -108,7 +108,7 @@ class RecurrentLayer extends Layer {
   readonly #kind: CellKind;
   readonly #where: string;
   readonly #known: readonly string[];
-  readonly options: AnyOptions;
+  declare readonly options: AnyOptions;
 
   constructor(kind: CellKind, where: string, className: string, options: AnyOptions, more: readonly string[]) {
     super(where, className, options, [...OPTIONS, ...more]);
@@ -125,7 +125,6 @@ class RecurrentLayer extends Layer {
     this.#kind = kind;
     this.#where = where;
     this.#known = more;
-    this.options = options;
   }
 
   /** One like this, with weights of its own, under another name. */
@@ -237,11 +236,10 @@ export function gru(options: GRUOptions): Layer {
 
 /** A layer around others, whose weights are its own. */
 abstract class Wrapper extends Layer {
-  /** The inner layers by the names under which Keras 3 stores them. */
-  protected abstract readonly inner: Readonly<Record<string, Layer>>;
+  abstract override get inner(): Readonly<Record<string, Layer>>;
 
   get #layers(): readonly Layer[] {
-    return Object.values(this.inner ?? {});
+    return Object.values(this.inner);
   }
 
   override get trainable(): boolean {
@@ -286,7 +284,7 @@ export interface BidirectionalOptions extends LayerOptions {
 }
 
 class Bidirectional extends Wrapper {
-  protected readonly inner: { readonly forward_layer: RecurrentLayer; readonly backward_layer: RecurrentLayer };
+  readonly #pair: { readonly forward_layer: RecurrentLayer; readonly backward_layer: RecurrentLayer };
   readonly #mergeMode: MergeMode;
 
   constructor(options: BidirectionalOptions) {
@@ -294,9 +292,11 @@ class Bidirectional extends Wrapper {
     const { mergeMode = 'concat' } = options;
     const layer = recurrentWithin(where, options.layer);
     const backwards = layer.options.goBackwards ?? false;
+    // Files of Keras 3 have the name that the layer gets here.
+    const name = layer.name.replace(/^forward_/, '');
     const other =
       options.backwardLayer === undefined
-        ? layer.another(`backward_${layer.name}`, !backwards)
+        ? layer.another(`backward_${name}`, !backwards)
         : recurrentWithin(where, options.backwardLayer);
     const sequences = [layer, other].map(({ options: { returnSequences = false } }) => returnSequences);
     if ((other.options.goBackwards ?? false) === backwards || sequences[0] !== sequences[1]) {
@@ -307,12 +307,16 @@ class Bidirectional extends Wrapper {
     }
     super(where, 'Bidirectional', inputOf(options, layer), ['layer', 'mergeMode', 'backwardLayer']);
     this.#mergeMode = mergeMode;
-    this.inner = { forward_layer: layer.another(`forward_${layer.name}`, backwards), backward_layer: other };
+    this.#pair = { forward_layer: layer.another(`forward_${name}`, backwards), backward_layer: other };
     if (options.trainable !== undefined) this.trainable = options.trainable;
   }
 
+  override get inner(): Readonly<Record<string, Layer>> {
+    return this.#pair;
+  }
+
   protected create(shapes: readonly KerasShape[]): Built {
-    const { forward_layer: forward, backward_layer: backward } = this.inner;
+    const { forward_layer: forward, backward_layer: backward } = this.#pair;
     forward.build(shapes);
     backward.build(shapes);
     return { module: new KerasBidirectional(forward.module, backward.module, this.#mergeMode) };
@@ -349,17 +353,21 @@ export interface TimeDistributedOptions extends LayerOptions {
 }
 
 class TimeDistributed extends Wrapper {
-  protected readonly inner: { readonly layer: Layer };
+  readonly #every: Layer;
 
   constructor(options: TimeDistributedOptions) {
     checkInner('timeDistributed', options.layer);
     super('timeDistributed', 'TimeDistributed', options, ['layer']);
-    this.inner = { layer: options.layer };
+    this.#every = options.layer;
     if (options.trainable === false) options.layer.trainable = false;
   }
 
+  override get inner(): Readonly<Record<string, Layer>> {
+    return { layer: this.#every };
+  }
+
   protected create([shape, ...more]: readonly KerasShape[]): Built {
-    const { layer } = this.inner;
+    const layer = this.#every;
     if (more.length > 0 || shape.length < 3) {
       throw new ShapeError(`timeDistributed: expected [batch, time, …], got ${formatKerasShape(shape)}`);
     }
