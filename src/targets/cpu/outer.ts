@@ -70,6 +70,7 @@ function planOuter(k: OuterKernel, [input, output]: readonly View[]): OuterPlan 
   const rows = Math.ceil(run / rowTiles);
   const taps = tapAxes.reduce((n, axis) => n * axis.taps, 1);
   const lastTaps = tapAxes[tapAxes.length - 1]?.taps ?? 1;
+  const results = k.axes.reduce((n, axis) => n * axis.taps, k.groups * k.channelsIn * k.channelsOut);
   /** Items of so many runs to a tile. */
   const itemsOf = (runs: number): number => ((k.chunks * k.groups * taps) / lastTaps) * Math.ceil(lastTaps / runs);
   let tapsTogether = Math.max(1, Math.min(lastTaps, Math.floor(k.rows / run)));
@@ -107,7 +108,7 @@ function planOuter(k: OuterKernel, [input, output]: readonly View[]): OuterPlan 
     linesPerBlock,
     positionsPerBlock: Math.ceil(positions / Math.max(1, Math.ceil(positions / most))),
     itemExtents,
-    items: itemExtents.reduce((a, b) => a * b, 1),
+    items: results === 0 ? 0 : itemExtents.reduce((a, b) => a * b, 1),
   };
 }
 
