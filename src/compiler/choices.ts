@@ -41,7 +41,7 @@ export function candidates(contraction: Contraction, machine: MachineDescription
   const { tile } = machine;
   // A machine that wants one of Winograd's algorithms wherever it is possible gets it.
   if (typeof machine.winograd === 'number') found.clear();
-  for (const m of typeof machine.winograd === 'number' ? [machine.winograd] : ([2, 4] as const)) {
+  for (const m of typeof machine.winograd === 'number' ? [machine.winograd] : ([2, 3, 4] as const)) {
     for (const winogradTiles of role === 'filter' ? [16, 32, 64] : [1, 2, 4].map((n) => n * tile.rows)) {
       const prefix = `F(${m}, 3) by ${winogradTiles}`;
       found.set(name(prefix, tile.rows, tile.vectors, widest), { lanes: widest, tile, winograd: m, winogradTiles });

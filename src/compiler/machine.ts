@@ -14,9 +14,9 @@ export interface MachineDescription {
   readonly caches: { readonly l1: number; readonly l2: number };
   /**
    * Whether convolutions use Winograd's algorithm, whose rounding errors are larger, where it is faster; default true. A number:
-   * F(2, 3) or F(4, 3) wherever it is possible.
+   * F(2, 3), F(3, 3) or F(4, 3) wherever it is possible.
    */
-  readonly winograd?: boolean | 2 | 4;
+  readonly winograd?: boolean | 2 | 3 | 4;
   /** Of Winograd's algorithm: how many tiles are worked on together at most; default: as many as fit into the caches. */
   readonly winogradTiles?: number;
   /** Register tiles that a search may try instead of `tile`; default: none. */
@@ -35,7 +35,7 @@ export interface Place {
 
 /** How one contraction is scheduled: what it is to see of the machine. `winograd` is a number or false, so that the model decides nothing. */
 export type ScheduleChoice = Required<Pick<MachineDescription, 'lanes' | 'tile'>> &
-  Pick<MachineDescription, 'winogradTiles'> & { readonly winograd: false | 2 | 4 };
+  Pick<MachineDescription, 'winogradTiles'> & { readonly winograd: false | 2 | 3 | 4 };
 
 /** The machine as kernels with so few channels should see it: with the narrowest vectors that hold all of them. */
 export function narrowed(machine: MachineDescription, channels: number): MachineDescription {

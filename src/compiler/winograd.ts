@@ -27,11 +27,13 @@ const ITEMS = 8;
 const BLOCK_ROWS = 4;
 /** Sums that a register tile must have so that no multiply-add waits for the one before it: two a cycle, of four cycles each. */
 const CHAINS = 8;
-/** Numbers of threads that items are to be divided among evenly. */
+/** Numbers of threads that work is to be good for. */
 const THREADS = [1, 2, 4];
+/** How many times as long bytes from behind the second-level cache take where so many threads share them, in each thread's part of the arithmetic. */
+const CONTENTION: Readonly<Record<number, number>> = { 1: 1, 2: 1.6, 4: 2.9 };
 /** Shares of the second-level cache: for what is streamed, and for the transformed inputs of a block, which come back for every panel. */
 const SHARE = 0.5;
-const BLOCK_SHARE = 0.6;
+const BLOCK_SHARE = 0.62;
 
 /**
  * Whether and how Winograd's algorithm is faster than direct sums, by counting vector operations and the bytes of filters that have to
@@ -80,7 +82,7 @@ export function chooseWinogradFilter(
 /** Outputs of a tile along each axis. With F(4, 3) three axes have 216 points: transforms and error outweigh what they save. */
 function candidates({ axes }: DenseProblem, { winograd: wanted }: MachineDescription): number[] {
   if (axes.filter(({ taps }) => taps === 3).length > 2) return [2];
-  return typeof wanted === 'number' ? [wanted] : [2, 4];
+  return typeof wanted === 'number' ? [wanted] : [2, 3, 4];
 }
 
 function filterTiling(
@@ -193,18 +195,26 @@ function winogradCost(problem: DenseProblem, machine: MachineDescription, choice
   const filterBytes = 4 * points * channelsIn * channelsOut;
   const blockBytes = 4 * points * tiles * channelsIn;
   // Filters for every block of tiles, in one long run; the block's inputs for every panel of filters, in many short ones.
-  const filterRate = filterBytes > SHARE * machine.caches.l2 ? FAR_BYTES : NEAR_BYTES;
+  const isFar = filterBytes > SHARE * machine.caches.l2;
+  const filters = (blocks * filterBytes) / (isFar ? FAR_BYTES : NEAR_BYTES);
   const blockRate = blockBytes > BLOCK_SHARE * machine.caches.l2 ? FAR_BYTES / 4 : NEAR_BYTES;
-  const streamed = blocks * (filterBytes / filterRate + (panels * blockBytes) / blockRate);
+  const inputs = (blocks * panels * blockBytes) / blockRate;
   // Adds and multiplications of a transform, and its loads and stores.
   const transform = points * (2.5 * tiledAxes + 2);
   const transforms = tileCount * transform * (vectorsIn + vectorsOut);
-  const whole = overlap(products, streamed) + transforms;
-  return unevenness(groups * phases, tileCount, tiles, panels) * groups * phases * whole;
+  const slowest = unevenness(groups * phases, tileCount, tiles, panels);
+  return overThreads((threads) => {
+    const streamed = filters * (isFar ? CONTENTION[threads] : 1) + inputs;
+    return slowest(threads) * groups * phases * (overlap(products, streamed) + transforms);
+  });
 }
 
-/** How much longer than its equal share the slowest thread needs, in the mean over {@link THREADS}: items are panels of blocks of tiles. */
-function unevenness(units: number, tileCount: number, tiles: number, panels: number): number {
+function overThreads(cost: (threads: number) => number): number {
+  return THREADS.reduce((sum, threads) => sum + cost(threads), 0) / THREADS.length;
+}
+
+/** How much longer than its equal share the slowest of so many threads needs: items are panels of blocks of tiles. */
+function unevenness(units: number, tileCount: number, tiles: number, panels: number): (threads: number) => number {
   const blocks = Math.ceil(tileCount / tiles);
   /** Tiles times panels of the first so many items. */
   const work = (items: number): number => {
@@ -214,11 +224,10 @@ function unevenness(units: number, tileCount: number, tiles: number, panels: num
     return done * panels + (items % panels) * Math.min(tiles, tileCount - inUnit * tiles);
   };
   const items = units * blocks * panels;
-  const slowest = (threads: number): number => {
+  return (threads) => {
     const ends = Array.from({ length: threads + 1 }, (_, t) => work(Math.floor((t * items) / threads)));
     return (Math.max(...ends.slice(1).map((end, t) => end - ends[t])) * threads) / (units * tileCount * panels);
   };
-  return THREADS.reduce((sum, threads) => sum + slowest(threads), 0) / THREADS.length;
 }
 
 function directCost(
@@ -230,8 +239,10 @@ function directCost(
   const positions = axes.reduce((n, axis) => n * axis.count, 1);
   const filterBytes = 4 * taps * channelsIn * channelsOut;
   const rows = axes.slice(0, -1).reduce((n, axis) => n * axis.count, 1);
-  const streamed = filterBytes / (filterBytes > machine.caches.l2 / 2 ? FAR_BYTES : NEAR_BYTES);
-  return batch * groups * overlap(positions * taps * channelsIn * vectorsOut, streamed * Math.max(1, rows / 16));
+  const isFar = filterBytes > machine.caches.l2 / 2;
+  const streamed = (filterBytes / (isFar ? FAR_BYTES : NEAR_BYTES)) * Math.max(1, rows / 16);
+  const sums = positions * taps * channelsIn * vectorsOut;
+  return batch * groups * overThreads((threads) => overlap(sums, streamed * (isFar ? CONTENTION[threads] : 1)));
 }
 
 /** Loads that hardware fetches ahead hide behind arithmetic, but not wholly. */

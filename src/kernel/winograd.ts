@@ -50,6 +50,32 @@ const F23: Winograd = {
   ],
 };
 
+/** Interpolates at 0, ±1, 2, ∞. */
+const F33: Winograd = {
+  outputs: 3,
+  taps: 3,
+  points: 5,
+  input: [
+    [2, -1, -2, 1, 0],
+    [0, -2, -1, 1, 0],
+    [0, 2, -3, 1, 0],
+    [0, -1, 0, 1, 0],
+    [0, 2, -1, -2, 1],
+  ],
+  filter: [
+    [1 / 2, 0, 0],
+    [-1 / 2, -1 / 2, -1 / 2],
+    [-1 / 6, 1 / 6, -1 / 6],
+    [1 / 6, 1 / 3, 2 / 3],
+    [0, 0, 1],
+  ],
+  output: [
+    [1, 1, 1, 1, 0],
+    [0, 1, -1, 2, 0],
+    [0, 1, 1, 4, 1],
+  ],
+};
+
 /** Interpolates at 0, ±1, ±2, ∞. */
 const F43: Winograd = {
   outputs: 4,
@@ -79,9 +105,9 @@ const F43: Winograd = {
   ],
 };
 
-/** F(outputs, taps): F(1, 1), F(2, 3) or F(4, 3). */
+/** F(outputs, taps): F(1, 1), F(2, 3), F(3, 3) or F(4, 3). */
 export function winograd(outputs: number, taps: number): Winograd {
-  const found = [IDENTITY, F23, F43].find((f) => f.outputs === outputs && f.taps === taps);
+  const found = [IDENTITY, F23, F33, F43].find((f) => f.outputs === outputs && f.taps === taps);
   if (found === undefined) throw new InternalError(`there is no F(${outputs}, ${taps})`);
   return found;
 }

@@ -162,8 +162,8 @@ export function chooseBackend(options: WasmBackendOptions & { readonly instructi
   if (instructions !== undefined && !INSTRUCTIONS.includes(instructions)) {
     throw new OptionError(`cpu device: instructions must be one of ${INSTRUCTIONS.join(', ')}, got "${instructions}"`);
   }
-  if (winograd !== undefined && ![true, false, 2, 4].includes(winograd)) {
-    throw new OptionError(`cpu device: winograd must be true, false, 2 or 4, got ${winograd}`);
+  if (winograd !== undefined && ![true, false, 2, 3, 4].includes(winograd)) {
+    throw new OptionError(`cpu device: winograd must be true, false, 2, 3 or 4, got ${winograd}`);
   }
   for (const features of ['avx512', 'avx2'] as const) {
     if (instructions !== undefined && instructions !== features) continue;

@@ -31,10 +31,10 @@ export interface CpuOptions {
   /** WebAssembly only: fused multiply-add by relaxed SIMD where the engine has it; default true. */
   readonly relaxedSimd?: boolean;
   /**
-   * Whether convolutions with three taps may use Winograd's algorithm where that is faster (docs/decisions/winograd.md); default true; 2 or 4: F(2, 3)
-   * or F(4, 3) wherever it is possible. F(4, 3) loses about one decimal digit.
+   * Whether convolutions with three taps may use Winograd's algorithm where that is faster (docs/decisions/winograd.md); default true; 2, 3 or 4:
+   * F(2, 3), F(3, 3) or F(4, 3) wherever it is possible. F(4, 3) loses about one decimal digit.
    */
-  readonly winograd?: boolean | 2 | 4;
+  readonly winograd?: boolean | 2 | 3 | 4;
   /**
    * Whether programs take the fastest schedules of contractions that were measured on this processor, and measure those that are missing
    * when they are compiled (docs/decisions/tuning.md); default false. Results are rounded otherwise than without, and may be after the

@@ -50,7 +50,7 @@ const geometries: fc.Arbitrary<Geometry> = fc
 
 const roles = fc.constantFrom<Role>('output', 'input', 'filter');
 
-function backends(m: 2 | 4): fc.Arbitrary<Backend> {
+function backends(m: 2 | 3 | 4): fc.Arbitrary<Backend> {
   const native = (['avx512', 'avx2'] as const).filter((features) => nativeProblem(features) === undefined);
   return fc.constantFrom(
     wasmBackend({ winograd: m }),
@@ -67,9 +67,9 @@ function random(seed: number): (size: number) => Float32Array {
  * The error of F(m, 3) is below c · n · 2⁻²⁴ · Σ |a| |b| for sums of n products (Barabasz et al., "Error Analysis and Improving the
  * Accuracy of Winograd Convolution for Deep Neural Networks", TOMS 2020): c grows with the norms of the matrices along every axis.
  */
-const GROWTH: Readonly<Record<number, number>> = { 2: 4, 4: 40 };
+const GROWTH: Readonly<Record<number, number>> = { 2: 4, 3: 16, 4: 40 };
 
-for (const m of [2, 4] as const) {
+for (const m of [2, 3, 4] as const) {
   test(`F(${m}, 3) in every rank, dilated, grouped, padded: errors stay below their bound`, () => {
     fc.assert(
       fc.property(
