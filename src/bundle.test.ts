@@ -135,6 +135,7 @@ test('the licences of all packages in the bundle come with it, of those inside o
     'commander',
     'fast-png',
     'fflate',
+    'h5wasm',
     'iobuffer',
     'jpeg-js',
     'jsfive',
