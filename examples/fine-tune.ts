@@ -102,8 +102,8 @@ function rank(name: string): number {
   return 2 * Number(/\d+(?=_[a-z]+$)/.exec(name)) + Number(name.endsWith('bias'));
 }
 
-// 5. What it makes of the held-out photos, and the network as a file that classifies.
-const { accuracy, perClass, mostWrong } = await evaluate(model, test, data);
+// 5. What it makes of the held-out photos and their mirror images together, and the network as a file that classifies.
+const { accuracy, perClass, mostWrong } = await evaluate(model, test, data, { mirrored: true });
 for (const { class: name, recall } of perClass) console.log(`  ${name}: ${percent(recall)}`);
 console.log(`right: ${percent(accuracy)} of ${test.count} held-out photos`);
 mkdirSync('runs', { recursive: true });
