@@ -2,12 +2,12 @@ import { extname, join } from 'node:path';
 import { writeFileAtomic } from '../../formats/atomic-write.js';
 import { zip } from '../../formats/zip.js';
 import { FileError, OptionError } from '../../tensor/errors.js';
-import type { LayersModel } from '../model.js';
 import { CONFIG_ENTRY, METADATA_ENTRY, WEIGHTS_ENTRY } from './load-weights.js';
 import { encodeHdf5, weightContent } from './write-hdf5.js';
 import type { Dialect, Writing } from './write-layers.js';
 import { writeModel } from './write-model.js';
 import { writeTfjs } from './write-tfjs.js';
+import type { WrittenModel } from './written-model.js';
 
 /** The Keras whose files these are. */
 const KERAS_VERSION = '3.15.1';
@@ -37,7 +37,7 @@ function target(path: string): { format: Dialect; path: string } {
  * @returns what the file cannot hold, as sentences
  * @throws FileError for what the format cannot say, before anything is written
  */
-export async function saveModel(model: LayersModel, given: string): Promise<string[]> {
+export async function saveModel(model: WrittenModel, given: string): Promise<string[]> {
   const { format, path } = target(given);
   const writing: Writing = { dialect: format, notes: [] };
   const config = writeModel(writing, model);
@@ -68,7 +68,7 @@ export async function saveModel(model: LayersModel, given: string): Promise<stri
  *
  * @throws FileError for names that do not end in `.weights.h5`
  */
-export async function saveModelWeights(model: LayersModel, path: string): Promise<void> {
+export async function saveModelWeights(model: WrittenModel, path: string): Promise<void> {
   if (typeof path !== 'string' || !/\.weights\.h5$/i.test(path)) {
     throw new FileError(
       `cannot save the weights to ${String(path)}: the name must end in .weights.h5, as Keras wants it; whole models are written by model.save(path)`,

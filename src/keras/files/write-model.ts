@@ -2,9 +2,9 @@
 
 import { FileError } from '../../tensor/errors.js';
 import { InputLayer, type Layer, type Node, type SymbolicTensor } from '../layer.js';
-import { FunctionalModel, LayersModel, type Sequential } from '../model.js';
 import type { Fields } from './json.js';
 import { kerasTensor, object, type Writing, writeLayer } from './write-layers.js';
+import { isGraph, isModel, type WrittenGraph, type WrittenModel } from './written-model.js';
 
 /** A place among the outputs of the calls of a model's layers. */
 type History = readonly [layer: string, call: number, tensor: number];
@@ -14,15 +14,15 @@ type History = readonly [layer: string, call: number, tensor: number];
  *
  * @throws FileError for what the dialect cannot say
  */
-export function writeModel(writing: Writing, model: LayersModel): Fields {
+export function writeModel(writing: Writing, model: WrittenModel): Fields {
   checkShared(model);
   return modelObject(writing, model);
 }
 
 /** Layers of several models are the same ones here, and would become several. */
-function checkShared(model: LayersModel): void {
-  const owners = new Map<Layer, LayersModel>();
-  const visit = (owner: LayersModel): void => {
+function checkShared(model: WrittenModel): void {
+  const owners = new Map<Layer, WrittenModel>();
+  const visit = (owner: WrittenModel): void => {
     for (const layer of owner.layers) {
       if (layer instanceof InputLayer) continue;
       const other = owners.get(layer);
@@ -32,20 +32,20 @@ function checkShared(model: LayersModel): void {
         );
       }
       owners.set(layer, owner);
-      if (layer instanceof LayersModel) visit(layer);
+      if (isModel(layer)) visit(layer);
     }
   };
   visit(model);
 }
 
-function modelObject(writing: Writing, model: LayersModel): Fields {
+function modelObject(writing: Writing, model: WrittenModel): Fields {
   if (!model.built) {
     throw new FileError(
       `model "${model.name}" is not built yet: give its first layer an inputShape, or call it on data, before it is saved`,
     );
   }
-  const functional = model instanceof FunctionalModel;
-  const config = functional ? functionalConfig(writing, model) : sequentialConfig(writing, model as Sequential);
+  const functional = isGraph(model);
+  const config = functional ? functionalConfig(writing, model) : sequentialConfig(writing, model);
   if (writing.dialect === 'tfjs') return { class_name: model.className, config };
   const written = object(functional ? 'keras.src.models.functional' : 'keras', model.className, config);
   return functional
@@ -54,7 +54,7 @@ function modelObject(writing: Writing, model: LayersModel): Fields {
 }
 
 function layerObject(writing: Writing, layer: Layer): Fields {
-  return layer instanceof LayersModel ? modelObject(writing, layer) : writeLayer(writing, layer);
+  return isModel(layer) ? modelObject(writing, layer) : writeLayer(writing, layer);
 }
 
 function inputObject({ dialect }: Writing, name: string, { shape, dtype }: SymbolicTensor): Fields {
@@ -65,7 +65,7 @@ function inputObject({ dialect }: Writing, name: string, { shape, dtype }: Symbo
   return object('keras.layers', 'InputLayer', config);
 }
 
-function sequentialConfig(writing: Writing, model: Sequential): Fields {
+function sequentialConfig(writing: Writing, model: WrittenModel): Fields {
   const { name, trainable } = model;
   const [input] = model.inputs;
   const layers = [inputObject(writing, input.name, input), ...model.layers.map((layer) => layerObject(writing, layer))];
@@ -73,7 +73,7 @@ function sequentialConfig(writing: Writing, model: Sequential): Fields {
   return { name, trainable, dtype: 'float32', layers, build_input_shape: input.shape };
 }
 
-function functionalConfig(writing: Writing, model: FunctionalModel): Fields {
+function functionalConfig(writing: Writing, model: WrittenGraph): Fields {
   const { name, trainable, nodes, layers } = model;
   const keras = writing.dialect === 'keras';
   const inputs = namedInputs(model);
@@ -83,7 +83,7 @@ function functionalConfig(writing: Writing, model: FunctionalModel): Fields {
     const input = inputs.get(tensor);
     if (input !== undefined) return [input, 0, 0];
     const node = tensor.node as Node;
-    const first = keras ? output && node.layer instanceof FunctionalModel : node.layer instanceof LayersModel;
+    const first = keras ? output && isGraph(node.layer) : isModel(node.layer);
     return [node.layer.name, calls(node.layer).indexOf(node) + (first ? 1 : 0), node.outputs.indexOf(tensor)];
   };
   const call = (node: Node): unknown => {
@@ -117,7 +117,7 @@ function functionalConfig(writing: Writing, model: FunctionalModel): Fields {
 }
 
 /** Names of the inputs; those of a model that begins within another get one of their own. */
-function namedInputs(model: FunctionalModel): Map<SymbolicTensor, string> {
+function namedInputs(model: WrittenGraph): Map<SymbolicTensor, string> {
   const taken = new Set(model.layers.map(({ name }) => name));
   return new Map(
     model.inputs.map((tensor) => {

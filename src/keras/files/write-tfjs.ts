@@ -4,8 +4,9 @@ import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../formats/atomic-write.js';
 import { LITTLE_ENDIAN, swapped } from '../../formats/elements.js';
 import { FileError } from '../../tensor/errors.js';
-import type { LayersModel } from '../model.js';
+import type { Weight } from '../layer.js';
 import { asArray, asFields, type Fields, parseJson } from './json.js';
+import type { WrittenModel } from './written-model.js';
 
 /** Bytes of a shard at most, as in TensorFlow.js: browsers keep files of this size. */
 const SHARD = 4 * 2 ** 20;
@@ -16,7 +17,7 @@ const SHARD = 4 * 2 ** 20;
  * @param config of the model, in TensorFlow.js's dialect
  * @throws FileError for names of weights that TensorFlow.js cannot tell apart
  */
-export async function writeTfjs(path: string, model: LayersModel, config: Fields): Promise<void> {
+export async function writeTfjs(path: string, model: WrittenModel, config: Fields): Promise<void> {
   const weights = namedWeights(model);
   const total = weights.reduce((sum, { weight }) => sum + weight.tensor.size * 4, 0);
   const count = Math.ceil(total / SHARD);
@@ -55,7 +56,7 @@ export async function writeTfjs(path: string, model: LayersModel, config: Fields
 }
 
 /** Weights by layer and name, and within a Bidirectional by its layers' names, too. */
-function namedWeights(model: LayersModel): { name: string; weight: LayersModel['weights'][number] }[] {
+function namedWeights(model: WrittenModel): { name: string; weight: Weight }[] {
   const layers = new Set(model.allLayers);
   const names = new Map<string, string>();
   return [...layers].flatMap((layer) =>
