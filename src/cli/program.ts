@@ -277,7 +277,7 @@ export function createProgram(output: Output, finish: Finish): Command {
       .command('convert')
       .summary('write a model in another format')
       .description(
-        "Reads a model of any format and writes it as ONNX (.onnx), in Gabor's own format (.safetensors), or its weights alone (.npz).",
+        "Reads a model of any format and writes it as ONNX (.onnx), in Gabor's own format (.safetensors), or its weights alone (.npz); models of Keras and TensorFlow.js also for these (.keras, model.json).",
       )
       .argument('<in>', MODEL_HELP)
       .argument('<out>', 'the file to write; its ending names the format')
@@ -304,6 +304,7 @@ export function createProgram(output: Output, finish: Finish): Command {
     [
       ['gabor convert runs/strokes-lenet-1/model.safetensors digits.onnx', ''],
       ['gabor convert model.h5 model.onnx --opset 18', 'from Keras'],
+      ['gabor convert model.h5 web/model.json', 'from Keras to TensorFlow.js'],
       ['gabor convert resnet18.pth resnet18.onnx --model resnet18', 'weights of PyTorch'],
     ],
   );

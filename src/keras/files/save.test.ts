@@ -200,6 +200,11 @@ test('weights for TensorFlow.js lie in shards of four megabytes', async () => {
 const line = (...layers: tf.Layer[]): tf.Sequential =>
   tf.sequential({ layers: [tf.layers.inputLayer({ inputShape: [8, 4] }), ...layers] });
 
+function called(training: boolean): tf.LayersModel {
+  const x = tf.input({ shape: [4] });
+  return tf.model({ inputs: x, outputs: tf.layers.batchNormalization({ name: 'n' }).apply(x, { training }) });
+}
+
 test('what Keras or TensorFlow.js cannot say is an error by name, and nothing is written', async () => {
   const { layers } = tf;
   const conv = (options: object): tf.Sequential =>
@@ -236,6 +241,7 @@ test('what Keras or TensorFlow.js cannot say is an error by name, and nothing is
     [conv({ padding: 'causal' }), 'model.json', /layer "c".*padding = "causal" is not done/],
     [line(layers.softmax({ axis: 1, name: 's' })), 'model.json', /layer "s".*axis = 1 is not done/],
     [line(layers.gru({ units: 2, name: 'g' })), 'model.json', /layer "g".*reset_after = true is not done/],
+    [called(true), 'model.json', /layer "n" \(BatchNormalization\): is called with training = true/],
     [models, 'model.json', /two layers of its models are named "same"/],
     [both, 'a.keras', /layer "both" \(Dense\) is part of the models "(once|both models)" and "(once|both models)"/],
     [tf.sequential({ name: 'open', layers: [layers.dense({ units: 2 })] }), 'a.keras', /"open" is not built yet/],
@@ -260,6 +266,8 @@ test('what is lost without harm is said', async () => {
   assert.equal(notes.length, 2);
   assert.match(notes[0], /layer "d" \(Dense\): kernelInitializer \(Mine\) is none of Keras's/);
   assert.match(notes[1], /optimizer/);
+  assert.deepEqual(await called(false).save(at('called.keras')), []);
+  assert.match((await called(false).save(at('called', 'model.json'))).join(), /layer "n".*training = false.*not heed/);
   const config = await configOf(at('notes.keras'));
   assert.equal(config.config.layers?.[1].config.activation, 'selu');
 });

@@ -88,6 +88,7 @@ function functionalConfig(writing: Writing, model: WrittenGraph): Fields {
   };
   const call = (node: Node): unknown => {
     const { training } = node;
+    if (!keras) checkTraining(writing, node);
     if (!keras) return node.inputs.map((x) => [...history(x, false), training === undefined ? {} : { training }]);
     const tensors = node.inputs.map((x) => kerasTensor(x, history(x, false)));
     return { args: tensors.length === 1 ? tensors : [tensors], kwargs: training === undefined ? {} : { training } };
@@ -114,6 +115,20 @@ function functionalConfig(writing: Writing, model: WrittenGraph): Fields {
     input_layers: one(model.inputs.map((tensor) => history(tensor, false))),
     output_layers: one(model.outputs.map((tensor) => history(tensor, true))),
   };
+}
+
+/** TensorFlow.js reads how a layer is called, and does not heed it. */
+function checkTraining({ notes }: Writing, { layer, training }: Node): void {
+  if (training === undefined) return;
+  const where = `layer "${layer.name}" (${layer.className})`;
+  if (training) {
+    throw new FileError(
+      `${where}: is called with training = true, which TensorFlow.js does not do; save the model as .keras`,
+    );
+  }
+  notes.push(
+    `${where} is called with training = false, which TensorFlow.js does not heed when it trains; predictions are the same`,
+  );
 }
 
 /** Names of the inputs; those of a model that begins within another get one of their own. */
