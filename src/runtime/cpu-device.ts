@@ -11,7 +11,7 @@ import { ALIGNMENT } from './allocator.js';
 import { type Backend, chooseBackend, type Instructions } from './backend.js';
 import type { CompiledProgram } from './compiled-program.js';
 import { DeviceMemory, SLACK } from './memory.js';
-import { preferLargePages } from './native/program.js';
+import { LargePages } from './native/large-pages.js';
 import { type ProgramHandle, ThreadPool } from './pool.js';
 import { keepsPrograms, ProgramCache, programFiles } from './program-cache.js';
 import { checkThreads, defaultThreads } from './threads.js';
@@ -48,10 +48,7 @@ export interface CpuOptions {
   readonly cache?: boolean;
 }
 
-/**
- * So many bytes of memory are asked for in large pages. Virtual machines that give free memory back to their host do so in large pages, and
- * getting many of them again takes longer than many small ones.
- */
+/** So many bytes of memory are asked for in large pages. */
 const LARGE_PAGES = 2 ** 28;
 /** Programs with less work than this run on the calling thread alone: waking the others would take longer. */
 const PARALLEL_WORK = 200_000;
@@ -179,6 +176,7 @@ export class CpuDevice implements Device {
   readonly #cache: ProgramCache | undefined;
   readonly #team: ThreadPool;
   readonly #solo: ThreadPool;
+  readonly #largePages: LargePages | undefined;
   #running = 0;
   /** Runs happen in the order of the calls: one may read what an earlier one writes. */
   #last: Promise<void> = Promise.resolve();
@@ -196,7 +194,9 @@ export class CpuDevice implements Device {
       winograd: options.winograd,
       shared: this.memory.shared,
     });
-    if (this.#backend.name !== 'wasm') preferLargePages(this.memory.memory, Math.min(this.memory.limit, LARGE_PAGES));
+    if (this.#backend.name !== 'wasm') {
+      this.#largePages = new LargePages(this.memory.memory, Math.min(this.memory.limit, LARGE_PAGES));
+    }
     const threads = options.threads ?? defaultThreads();
     checkThreads('cpu device: threads', threads);
     this.#team = new ThreadPool(this.memory, threads);
@@ -338,6 +338,11 @@ export class CpuDevice implements Device {
 
   pool(parallel: boolean): ThreadPool {
     return parallel ? this.#team : this.#solo;
+  }
+
+  /** To be called after every run. */
+  ran(): void {
+    this.#largePages?.ran();
   }
 
   /** Whether no run was asked for that has not ended. */
@@ -578,6 +583,7 @@ class CpuExecutable implements Executable {
   }
 
   #finish({ number }: Run): void {
+    this.#device.ran();
     // Another run may have begun, whose contents these are.
     if (number === this.#runs) this.#prepared = true;
   }

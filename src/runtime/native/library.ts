@@ -13,8 +13,14 @@ interface Koffi {
   view(pointer: Address, length: number): ArrayBuffer;
 }
 
+interface KoffiFunction {
+  (...args: unknown[]): unknown;
+  /** On another thread; the last argument is called when it has returned. */
+  async(...args: unknown[]): void;
+}
+
 interface KoffiLibrary {
-  func(definition: string): (...args: unknown[]) => unknown;
+  func(definition: string): KoffiFunction;
   symbol(name: string, type: string): Address;
 }
 
@@ -33,6 +39,8 @@ export interface NativeLibrary {
   free(address: Address, bytes: number): void;
   /** Asks for large pages in a range of memory; the system may have none. */
   preferLargePages(address: Address, bytes: number): void;
+  /** Puts the small pages that are in use together to large ones, on another thread, then calls `done`; pages for which that fails stay as they are. */
+  joinPages(address: Address, bytes: number, done: () => void): void;
   /** The bytes at an address, as an array over the memory itself. */
   view(address: Address, bytes: number): Uint8Array;
   /** A function at an address; `signature` in C, for example `int run(void *base, int thread)`. */
@@ -122,6 +130,8 @@ function posix(koffi: Koffi): NativeLibrary {
   // Elsewhere the system decides.
   const madvise = linux ? c.func('int madvise(void *address, size_t length, int advice)') : undefined;
   const MADV_HUGEPAGE = 14;
+  // Since Linux 6.1.
+  const MADV_COLLAPSE = 25;
   const MAP_PRIVATE = 2;
   const MAP_ANONYMOUS = linux ? 0x20 : 0x1000;
   return {
@@ -142,6 +152,9 @@ function posix(koffi: Koffi): NativeLibrary {
     },
     preferLargePages(address, bytes) {
       madvise?.(address, bytes, MADV_HUGEPAGE);
+    },
+    joinPages(address, bytes, done) {
+      madvise?.async(address, bytes, MADV_COLLAPSE, done);
     },
     view: (address, bytes) => new Uint8Array(koffi.view(address, bytes)),
     functionAt: caller(koffi),
@@ -182,6 +195,7 @@ function windows(koffi: Koffi): NativeLibrary {
     },
     // They need a privilege that users do not have.
     preferLargePages() {},
+    joinPages() {},
     view: (address, bytes) => new Uint8Array(koffi.view(address, bytes)),
     functionAt: caller(koffi),
     yieldFunction: kernel.symbol('SwitchToThread', 'void *'),

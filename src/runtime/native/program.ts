@@ -29,16 +29,7 @@ export function loadMachineCode(
   };
 }
 
-/**
- * Asks for large pages where they are not the rule: touching memory for the first time, as loading weights does, takes the system a
- * fraction of the time, and processors find the pages of large tensors faster. @param bytes of address space that the memory may take
- */
-export function preferLargePages(memory: WasmMemory, bytes: number): void {
-  const library = nativeLibrary();
-  if (typeof library !== 'string') library.preferLargePages(addressOf(memory, library), bytes);
-}
-
-function addressOf(memory: WasmMemory, library: NativeLibrary): Address {
+export function addressOf(memory: WasmMemory, library: NativeLibrary): Address {
   const { identity } = nativeStubs(library);
   return BigInt(stub(library, identity, IDENTITY)(new Uint8Array(memory.buffer)) as number | bigint);
 }
