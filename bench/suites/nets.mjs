@@ -17,7 +17,7 @@ const INPUT = [1, 3, 224, 224];
 /** Largest difference of the outputs, relative to the largest. */
 const TOLERANCE = 1e-3;
 /** Fresh processes of each program and network. */
-const STARTS = 3;
+const STARTS = 5;
 const PYTORCH = ['pytorch nhwc', 'pytorch jit'];
 
 /**
@@ -187,7 +187,7 @@ async function runStarts(name, { files }, seen, options) {
   }
   const rounds = options.quick ? 1 : STARTS;
   for (let round = 0; round < rounds; round++) {
-    for (const one of taking) {
+    for (const one of inTurn(taking, round)) {
       const { ms, peak } = await runFresh(one);
       one.ms.push(ms);
       if (peak !== undefined) one.peaks.push(peak);
@@ -198,6 +198,13 @@ async function runStarts(name, { files }, seen, options) {
     console.error(`${name}, start of ${column}: ${digits(result.ms)} ms, ${bytes(result.peak ?? 0)}`);
     return result;
   });
+}
+
+/** Forwards and backwards, each time from another one on: who follows a process that took much memory waits until the system has it back. */
+function inTurn(programs, round) {
+  const from = (2 * round) % programs.length;
+  const turned = [...programs.slice(from), ...programs.slice(0, from)];
+  return round % 2 === 0 ? turned : turned.reverse();
 }
 
 const plural = (threads) => `${threads} thread${threads === 1 ? '' : 's'}`;
