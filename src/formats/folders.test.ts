@@ -30,10 +30,7 @@ test('permissions are told for what was wanted: to read or to write', {
   chmodSync(folder, 0o555);
   try {
     if (isRoot) process.seteuid?.(65534);
-    await assert.rejects(
-      readNpy(join(folder, 'secret.npy')),
-      /secret\.npy: (no permission to read it|cannot) .*EACCES/,
-    );
+    await assert.rejects(readNpy(path), /secret\.npy: no permission to read it \(EACCES\)/);
     await assert.rejects(
       writeNpy(join(folder, 'more.npy'), array),
       /more\.npy: no permission to write there \(EACCES\)/,
