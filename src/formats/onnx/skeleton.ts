@@ -8,6 +8,8 @@ export const IN_THIS_FILE = 2;
 /** Tensors with fewer bytes come along. */
 const LARGE = 1 << 16;
 const WINDOW = 1 << 16;
+/** A tag and the number behind it: at most ten bytes each. */
+const FIELD_HEAD = 20;
 
 // Numbers of fields in onnx.proto
 const MODEL_GRAPH = 7;
@@ -48,18 +50,20 @@ async function copyMessage(file: WindowedFile, start: number, end: number, level
   };
   while (at < end) {
     const field = at;
-    const tag = await file.varint(at, end);
+    // Waiting for every number of a file takes longer than all else.
+    if (!file.shows(at)) await file.show(at);
+    const tag = file.varint(at, end);
     if (tag === undefined) break;
     at = tag.end;
     const wire = tag.value & 7;
     if (wire === WireType.Varint) {
-      const value = await file.varint(at, end);
+      const value = file.varint(at, end);
       if (value === undefined) break;
       at = value.end;
     } else if (wire === WireType.Bit64) at += 8;
     else if (wire === WireType.Bit32) at += 4;
     else if (wire === WireType.LengthDelimited) {
-      const length = await file.varint(at, end);
+      const length = file.varint(at, end);
       if (length === undefined || length.end + length.value > end) break;
       const [first, last] = [length.end, length.end + length.value];
       at = last;
@@ -87,7 +91,7 @@ function writeReference(writer: BinaryWriter, offset: number, length: number): v
   writer.tag(TENSOR_DATA_LOCATION, WireType.Varint).int32(IN_THIS_FILE);
 }
 
-/** Reads numbers from a file a window at a time. */
+/** A file, of which a window is in memory. */
 class WindowedFile {
   readonly #handle: FileHandle;
   readonly #size: number;
@@ -112,23 +116,27 @@ class WindowedFile {
     return data;
   }
 
-  /** The number that starts at `at`, and where it ends; undefined where there is none before `end`. */
-  async varint(at: number, end: number): Promise<{ readonly value: number; readonly end: number } | undefined> {
+  /** Whether the window has the head of a field that begins at `at`. */
+  shows(at: number): boolean {
+    const end = this.#start + this.#window.length;
+    return at >= this.#start && (at + FIELD_HEAD <= end || end === this.#size);
+  }
+
+  /** Lets the window begin at `at`. */
+  async show(at: number): Promise<void> {
+    this.#window = await this.bytes(at, Math.min(WINDOW, this.#size - at));
+    this.#start = at;
+  }
+
+  /** The number that starts at `at`, within the head of a field, and where it ends; undefined where there is none before `end`. */
+  varint(at: number, end: number): { readonly value: number; readonly end: number } | undefined {
     let value = 0;
     for (let i = 0; i < 10; i++) {
       if (at + i >= end) return undefined;
-      const byte = await this.#byte(at + i);
+      const byte = this.#window[at + i - this.#start];
       value += (byte & 0x7f) * 2 ** (7 * i);
       if (byte < 0x80) return { value, end: at + i + 1 };
     }
     return undefined;
-  }
-
-  async #byte(at: number): Promise<number> {
-    if (at < this.#start || at >= this.#start + this.#window.length) {
-      this.#window = await this.bytes(at, Math.min(WINDOW, this.#size - at));
-      this.#start = at;
-    }
-    return this.#window[at - this.#start];
   }
 }
