@@ -145,7 +145,7 @@ class Builder {
   /** A filter of integers: cut from the bank, computed from positions, or constant. */
   #filter(target: Shape, kind: number): Known {
     const size = sizeOf(target);
-    if (kind % 4 === 0 && size > 0) {
+    if ((kind % 4 === 0 || size >= BANK) && size > 0) {
       return { tensor: sub(minimum(cast(iota(target, kind % target.length), 'f32'), 4), 2), bound: 4 };
     }
     if (kind % 4 === 1) return { tensor: full(target, 2), bound: 2 };
