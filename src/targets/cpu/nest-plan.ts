@@ -65,14 +65,6 @@ export interface Square extends Block {
   readonly loads: ReadonlySet<LoadNode>;
 }
 
-/**
- * The last loop of the results' memory, of few positions, such as the channels of an image: registers run along the loop before it, along which
- * loads are contiguous, there is one for each position of this loop, and they are stored in turns, element by element.
- */
-export interface Interleaved {
-  readonly loop: Loop;
-}
-
 /** A run of positions of the vector loop, from ≤ position < to, in parts of `part` positions; the last one may be shorter. */
 export interface Piece {
   readonly from: number;
@@ -94,8 +86,11 @@ export interface LoopPlan {
   readonly pieces: readonly Piece[];
   /** How loads that stride along the vector loop are made of squares of registers. */
   readonly square: Square | undefined;
-  /** The loop whose positions the vector loop's registers take turns with. */
-  readonly interleaved: Interleaved | undefined;
+  /**
+   * The last loop of the results' memory, of few positions, such as the channels of an image: registers run along the loop before it, along which
+   * loads are contiguous, there is one for each position of this loop, and they are stored in turns, element by element.
+   */
+  readonly interleaved: Loop | undefined;
   /** Where the last reduction loop fills vector registers: results that are reduced side by side, since they read the same. */
   readonly rows: Block | undefined;
   readonly reduce: readonly Loop[];
@@ -288,7 +283,7 @@ function chooseInterleaved(
   lanes: number,
   analysis: NestAnalysis,
   parallel: readonly Loop[],
-): Interleaved | undefined {
+): Loop | undefined {
   if (parallel.length < 2 || nest.reducers.length > 0) return undefined;
   const [vector, loop] = parallel.slice(-2);
   if (loop.extent > TURNS || vector.extent < lanes) return undefined;
@@ -300,7 +295,7 @@ function chooseInterleaved(
     quotients.length === 0 && indirections.length === 0 && [0, 1].includes(form.factors[vector.axis]);
   const gains = read.some(({ form }) => form.factors[vector.axis] === 1 && form.factors[loop.axis] !== 0);
   const free = [...[...guards.values()].flat(), ...axes.values()].every(({ form }) => form.factors[loop.axis] === 0);
-  return gains && free && read.every(runs) && canBeCut(vector, parallel, analysis) ? { loop } : undefined;
+  return gains && free && read.every(runs) && canBeCut(vector, parallel, analysis) ? loop : undefined;
 }
 
 /** The loop along which most loads are contiguous that are not along `vector`, if there are any. */

@@ -207,7 +207,7 @@ class NestEmitter {
     }
     const { interleaved } = this.#plan;
     if (interleaved !== undefined) {
-      this.#inTurns(interleaved.loop, values, known, vectors, count);
+      this.#inTurns(interleaved, values, known, vectors, count);
       return;
     }
     const columns = this.#columns(values, vectors, count);
